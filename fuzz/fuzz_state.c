@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fuzz target of HAStateFile. Input: a whole file, or without its first line a body, which gets one
+ * that fits: else no mutation would ever be read past the checksum.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <apr_general.h>
+#include <apr_pools.h>
+
+#include "hap_envelope.h"
+#include "hap_statefile.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { ROOM = 64 };
+
+static void must(bool holds)
+{
+    if (!holds) {
+        abort();
+    }
+}
+
+static void check_restored(const hap_state_member_t *saved, apr_time_t now)
+{
+    hap_state_restored_t r;
+    hap_statefile_restore(&r, saved, HAP_STATE_ENABLED, now);
+    must(r.member.configured == HAP_STATE_ENABLED);
+    must(r.member.checked <= now && r.member.health_since <= now && r.member.admin_since <= now);
+    must(r.health_kept || r.member.health == HAP_STATE_UNKNOWN);
+    must(r.admin_kept || r.member.admin == HAP_STATE_ENABLED);
+}
+
+/* What is accepted has one spelling: written again, it is the same bytes. */
+static void check_text(hap_str_t text, apr_pool_t *pool)
+{
+    hap_state_t state;
+    hap_str_t again;
+    hap_diag_t diag = {-1, ""};
+    if (hap_statefile_decode(&state, text, ROOM, &diag, pool) != APR_SUCCESS) {
+        must(diag.line >= 0 && diag.why[0] != '\0');
+        return;
+    }
+    must(state.n <= ROOM);
+    must(hap_statefile_encode(&again, &state, &diag, pool) == APR_SUCCESS);
+    must(hap_str_eq(text, again));
+    for (size_t i = 0; i < state.n; i++) {
+        check_restored(&state.members[i], state.saved);
+        check_restored(&state.members[i], 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const hap_envelope_kind_t kind = {"zero-state", 1};
+    static bool ready;
+    if (!ready) {
+        apr_initialize();
+        ready = true;
+    }
+    hap_str_t text = hap_strn((const char *)data, size);
+    apr_pool_t *pool;
+    hap_diag_t diag;
+    apr_pool_create(&pool, NULL);
+    check_text(text, pool);
+    must(hap_envelope_wrap(&text, &kind, text, &diag, pool) == APR_SUCCESS);
+    check_text(text, pool);
+    apr_pool_destroy(pool);
+    return 0;
+}
