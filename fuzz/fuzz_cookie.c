@@ -95,23 +95,25 @@ static void check_affinity(const hap_affinity_rule_t *rule, const hap_affinity_r
     must(!moved || hap_cookie_value_ok(hap_str(moved)));
 }
 
-/* Signs for ever in the rules below, so that seeds with genuine tokens stay genuine. */
-static const hap_sign_t *sign_keys(void)
+/* Always the same key, so that seeds with genuine tokens stay genuine. */
+static const hap_sign_t *sign_keys(apr_pool_t *pool)
 {
     static const char key[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-    static hap_sign_t *sign;
-    static apr_pool_t *forever;
+    hap_sign_t *sign = NULL;
     hap_diag_t diag;
-    if (!sign) {
-        apr_initialize();
-        apr_pool_create(&forever, NULL);
-        must(hap_sign_parse(&sign, hap_str(key), &diag, forever) == APR_SUCCESS);
-    }
+    must(hap_sign_parse(&sign, hap_str(key), &diag, pool) == APR_SUCCESS);
     return sign;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static bool ready;
+    if (!ready) {
+        apr_initialize();
+        ready = true;
+    }
+    apr_pool_t *pool;
+    apr_pool_create(&pool, NULL);
     hap_str_t rest = hap_strn((const char *)data, size);
     hap_str_t name = HAP_STR_LIT("");
     hap_str_t path = HAP_STR_LIT("");
@@ -121,12 +123,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .mode = HAP_AFFINITY_APP,
         .cookie = name,
         .path_param = name,
-        .sign = sign_keys(),
+        .sign = sign_keys(pool),
         .app = HAP_STR_LIT("App"),
     };
     const hap_affinity_request_t request = {rest, path, NOW_S};
-    apr_pool_t *pool;
-    apr_pool_create(&pool, NULL);
     check_cookies(rest);
     check_affinity(&rule, &request, pool);
     rule.mode = HAP_AFFINITY_INSERT;
