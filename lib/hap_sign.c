@@ -15,7 +15,10 @@ enum {
     MAC_BYTES = 16,
     DIGEST_BYTES = 32,
     B64_CHARS = 22, /* of 16 bytes, without padding */
-    EXPIRY_DIGITS_MAX = 15
+    EXPIRY_DIGITS_MAX = 15,
+    FIELD_BYTES_MAX = HAP_SIGN_NAME_BYTES_MAX,
+    LENGTH_BYTES = 4, /* big-endian */
+    MESSAGE_BYTES_MAX = 5 * LENGTH_BYTES + 2 * FIELD_BYTES_MAX + 64
 };
 
 struct hap_sign_t {
@@ -45,7 +48,9 @@ static void b64_encode(char out[B64_CHARS], const unsigned char in[MAC_BYTES])
 static bool is_b64(hap_str_t s)
 {
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '\0' || strchr(b64_digits, s.p[i]) == NULL) {
+        char c = s.p[i];
+        char low = (char)(c | 0x20);
+        if ((low < 'a' || low > 'z') && (c < '0' || c > '9') && c != '-' && c != '_') {
             return false;
         }
     }
@@ -172,29 +177,46 @@ apr_status_t hap_sign_parse(hap_sign_t **sign, hap_str_t text, hap_diag_t *diag,
 
 /* --- tokens --- */
 
+/* What is signed. Gathered first, because each update costs more than its bytes. */
+typedef struct message_t {
+    unsigned char bytes[MESSAGE_BYTES_MAX];
+    size_t n;
+    bool full; /* a field did not fit: there is no MAC for this */
+} message_t;
+
 /* Each field goes in behind its length, so that no two sets of fields give the same bytes. */
-static bool mac_field(EVP_MAC_CTX *ctx, hap_str_t field)
+static void message_add(message_t *m, hap_str_t field)
 {
-    const unsigned char length[4] = {
-        (unsigned char)(field.n >> 24),
-        (unsigned char)(field.n >> 16),
-        (unsigned char)(field.n >> 8),
-        (unsigned char)field.n,
-    };
-    return EVP_MAC_update(ctx, length, sizeof(length)) &&
-           EVP_MAC_update(ctx, (const unsigned char *)field.p, field.n);
+    if (field.n > FIELD_BYTES_MAX || m->n + LENGTH_BYTES + field.n > sizeof(m->bytes)) {
+        m->full = true;
+        return;
+    }
+    const unsigned char length[LENGTH_BYTES] = {0, 0, 0, (unsigned char)field.n};
+    memcpy(m->bytes + m->n, length, LENGTH_BYTES);
+    memcpy(m->bytes + m->n + LENGTH_BYTES, field.n ? field.p : "", field.n);
+    m->n += LENGTH_BYTES + field.n;
+}
+
+static void message_make(message_t *m, const hap_sign_token_t *token, hap_str_t app,
+                         hap_str_t route)
+{
+    m->n = 0;
+    m->full = false;
+    message_add(m, HAP_STR_LIT("zero-affinity 1"));
+    message_add(m, app);
+    message_add(m, token->random);
+    message_add(m, token->expiry);
+    message_add(m, route);
 }
 
 /* Copying a keyed context is what makes one key usable by all threads without a lock. */
-static bool mac_make(char out[B64_CHARS], const EVP_MAC_CTX *keyed, const hap_sign_token_t *token,
-                     hap_str_t app, hap_str_t route)
+static bool mac_make(char out[B64_CHARS], const EVP_MAC_CTX *keyed, const message_t *m)
 {
-    EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(keyed);
     unsigned char digest[DIGEST_BYTES];
     size_t n = 0;
-    bool ok = ctx && mac_field(ctx, HAP_STR_LIT("zero-affinity 1")) && mac_field(ctx, app) &&
-              mac_field(ctx, token->random) && mac_field(ctx, token->expiry) &&
-              mac_field(ctx, route) && EVP_MAC_final(ctx, digest, &n, sizeof(digest));
+    EVP_MAC_CTX *ctx = m->full ? NULL : EVP_MAC_CTX_dup(keyed);
+    bool ok = ctx && EVP_MAC_update(ctx, m->bytes, m->n) &&
+              EVP_MAC_final(ctx, digest, &n, sizeof(digest)) && n == DIGEST_BYTES;
     EVP_MAC_CTX_free(ctx);
     if (ok) {
         b64_encode(out, digest);
@@ -213,7 +235,7 @@ const char *hap_sign_random_text(const unsigned char random[HAP_SIGN_RANDOM_BYTE
 const char *hap_sign_mint(const hap_sign_t *sign, const unsigned char random[HAP_SIGN_RANDOM_BYTES],
                           int64_t expiry_s, hap_str_t app, hap_str_t route, apr_pool_t *pool)
 {
-    if (expiry_s <= 0 || route.n == 0 || route.n > HAP_SIGN_ROUTE_BYTES_MAX) {
+    if (expiry_s <= 0 || route.n == 0 || route.n > HAP_SIGN_NAME_BYTES_MAX) {
         return NULL;
     }
     char mac[B64_CHARS];
@@ -221,7 +243,9 @@ const char *hap_sign_mint(const hap_sign_t *sign, const unsigned char random[HAP
         .random = hap_str(hap_sign_random_text(random, pool)),
         .expiry = hap_str(apr_psprintf(pool, "%" APR_INT64_T_FMT, (apr_int64_t)expiry_s)),
     };
-    if (token.expiry.n > EXPIRY_DIGITS_MAX || !mac_make(mac, sign->keyed[0], &token, app, route)) {
+    message_t message;
+    message_make(&message, &token, app, route);
+    if (token.expiry.n > EXPIRY_DIGITS_MAX || !mac_make(mac, sign->keyed[0], &message)) {
         return NULL;
     }
     return apr_psprintf(pool, "%.*s~%.*s~%.*s", HAP_STR_ARG(token.random),
@@ -272,12 +296,11 @@ hap_sign_verdict_t hap_sign_verify(hap_sign_token_t *token, const hap_sign_t *si
     if (!token_split(token, text)) {
         return HAP_SIGN_MALFORMED;
     }
-    if (route.n == 0 || route.n > HAP_SIGN_ROUTE_BYTES_MAX) {
-        return HAP_SIGN_FORGED;
-    }
+    message_t message;
+    message_make(&message, token, app, route);
     for (int i = 0; i < sign->n; i++) {
         char mac[B64_CHARS];
-        if (mac_make(mac, sign->keyed[i], token, app, route) &&
+        if (mac_make(mac, sign->keyed[i], &message) &&
             CRYPTO_memcmp(mac, token->mac.p, B64_CHARS) == 0) {
             return HAP_SIGN_GENUINE;
         }

@@ -21,8 +21,8 @@
 
 enum {
     HAP_SIGN_RANDOM_BYTES = 16,
-    HAP_SIGN_KEYS_MAX = 4,         /* verifying tries each */
-    HAP_SIGN_ROUTE_BYTES_MAX = 255 /* a longer route is nobody's: not worth hashing */
+    HAP_SIGN_KEYS_MAX = 4,        /* verifying tries each */
+    HAP_SIGN_NAME_BYTES_MAX = 255 /* of app and route; a longer one is nobody's */
 };
 
 /** Keys that sign and verify. Read-only once made: any number of threads may use it. */
@@ -44,8 +44,8 @@ const char *hap_sign_random_text(const unsigned char random[HAP_SIGN_RANDOM_BYTE
 
 /**
  * Makes a token for (app, expiry, route) from random bytes, signed with the first key. Allocates
- * from `pool`. NULL when libcrypto fails, the route is empty or longer than
- * HAP_SIGN_ROUTE_BYTES_MAX, or expiry_s is not positive.
+ * from `pool`. NULL when libcrypto fails, the route is empty, app or route
+ * are longer than HAP_SIGN_NAME_BYTES_MAX, or expiry_s is not positive.
  */
 const char *hap_sign_mint(const hap_sign_t *sign, const unsigned char random[HAP_SIGN_RANDOM_BYTES],
                           int64_t expiry_s, hap_str_t app, hap_str_t route, apr_pool_t *pool);
