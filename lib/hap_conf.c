@@ -75,8 +75,8 @@ static size_t word_length(hap_str_t s, char quote)
 {
     size_t i = 0;
     while (i < s.n && (quote ? s.p[i] != quote : !is_space(s.p[i]))) {
-        bool escaped = quote && s.p[i] == '\\' && i + 1 < s.n &&
-                       (s.p[i + 1] == quote || s.p[i + 1] == '\\');
+        bool escaped =
+            quote && s.p[i] == '\\' && i + 1 < s.n && (s.p[i + 1] == quote || s.p[i + 1] == '\\');
         i += escaped ? 2 : 1;
     }
     return i;
@@ -87,8 +87,8 @@ static const char *unescape(hap_str_t s, char quote, apr_pool_t *pool)
     char *text = apr_palloc(pool, s.n + 1);
     size_t out = 0;
     for (size_t i = 0; i < s.n; i++) {
-        bool escape = s.p[i] == '\\' && i + 1 < s.n &&
-                      (s.p[i + 1] == '\\' || (quote && s.p[i + 1] == quote));
+        bool escape =
+            s.p[i] == '\\' && i + 1 < s.n && (s.p[i + 1] == '\\' || (quote && s.p[i + 1] == quote));
         i += escape ? 1 : 0;
         text[out++] = s.p[i];
     }

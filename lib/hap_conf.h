@@ -23,10 +23,10 @@ typedef struct hap_conf_section_t {
 
 /** A directive outside or inside a section. */
 typedef struct hap_conf_directive_t {
-    const char *name; /* as written; httpd compares without case */
+    const char *name;        /* as written; httpd compares without case */
     const char *const *argv; /* words as ap_getword_conf would give them: without quotes */
     int argc;
-    int line; /* of its first physical line, from 1 */
+    int line;                          /* of its first physical line, from 1 */
     const hap_conf_section_t *section; /* innermost one, NULL at the top */
 } hap_conf_directive_t;
 

@@ -55,13 +55,12 @@ hap_str_t hap_fragment_emit(const hap_fragment_t *fragment, apr_pool_t *pool)
     bool other_path = strcmp(fragment->context, fragment->path) != 0;
     const char *sticky = fragment->sticky;
     const char *health = fragment->health;
-    const char *text =
-        apr_pstrcat(pool, prefix, " " HAP_FRAGMENT_VERSION "\n# app: ", fragment->app,
-                    "\n# context: ", fragment->context, other_path ? "\n# path: " : "",
-                    other_path ? fragment->path : "", "\n# url: ", url,
-                    "\n# route: ", fragment->route, sticky ? "\n# sticky: " : "",
-                    sticky ? sticky : "", health ? "\n# health: " : "", health ? health : "", "\n",
-                    hap_fragment_mount(fragment, url, pool), NULL);
+    const char *text = apr_pstrcat(
+        pool, prefix, " " HAP_FRAGMENT_VERSION "\n# app: ", fragment->app,
+        "\n# context: ", fragment->context, other_path ? "\n# path: " : "",
+        other_path ? fragment->path : "", "\n# url: ", url, "\n# route: ", fragment->route,
+        sticky ? "\n# sticky: " : "", sticky ? sticky : "", health ? "\n# health: " : "",
+        health ? health : "", "\n", hap_fragment_mount(fragment, url, pool), NULL);
     return hap_str(text);
 }
 
@@ -149,6 +148,18 @@ apr_status_t hap_fragment_parse_url(const char **host, unsigned *port, hap_str_t
     return rv;
 }
 
+void hap_fragment_copy(hap_fragment_t *copy, const hap_fragment_t *fragment, apr_pool_t *pool)
+{
+    *copy = *fragment;
+    copy->app = apr_pstrdup(pool, fragment->app);
+    copy->context = apr_pstrdup(pool, fragment->context);
+    copy->path = apr_pstrdup(pool, fragment->path);
+    copy->host = apr_pstrdup(pool, fragment->host);
+    copy->route = apr_pstrdup(pool, fragment->route);
+    copy->sticky = apr_pstrdup(pool, fragment->sticky);
+    copy->health = apr_pstrdup(pool, fragment->health);
+}
+
 bool hap_fragment_is(hap_str_t text)
 {
     return hap_str_starts(text, HAP_STR_LIT(prefix));
@@ -192,10 +203,11 @@ static apr_status_t read_version(hap_str_t *rest, hap_diag_t *diag, apr_pool_t *
     }
     hap_str_t version = hap_str_trim(hap_str_sub(line, sizeof(prefix) - 1, line.n));
     if (!hap_str_eq(version, HAP_STR_LIT(HAP_FRAGMENT_VERSION))) {
-        hap_diag_set(diag, 1,
-                     "is a fragment of version \"%s\", this zero reads version "
-                     HAP_FRAGMENT_VERSION ": run zero modproxy generate again",
-                     hap_str_show(version, pool));
+        hap_diag_set(
+            diag, 1,
+            "is a fragment of version \"%s\", this zero reads version " HAP_FRAGMENT_VERSION
+            ": run zero modproxy generate again",
+            hap_str_show(version, pool));
         return APR_EINVAL;
     }
     return APR_SUCCESS;

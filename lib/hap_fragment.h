@@ -57,6 +57,9 @@ hap_str_t hap_fragment_emit(const hap_fragment_t *fragment, apr_pool_t *pool);
 apr_status_t hap_fragment_parse(hap_fragment_t *fragment, hap_str_t text, hap_diag_t *diag,
                                 apr_pool_t *pool);
 
+/** A copy whose strings, but for `source`, are in `pool`. */
+void hap_fragment_copy(hap_fragment_t *copy, const hap_fragment_t *fragment, apr_pool_t *pool);
+
 /** Whether the text begins as a fragment of any version, well formed or not. */
 bool hap_fragment_is(hap_str_t text);
 

@@ -67,8 +67,9 @@ static apr_status_t check_bytes(hap_str_t value, size_t max, bool (*allowed)(uns
     }
     if (value.n > max) {
         return bad(diag, field, value,
-                   apr_psprintf(pool, "has %" APR_SIZE_T_FMT " bytes, at most %" APR_SIZE_T_FMT
-                                      " are allowed",
+                   apr_psprintf(pool,
+                                "has %" APR_SIZE_T_FMT " bytes, at most %" APR_SIZE_T_FMT
+                                " are allowed",
                                 value.n, max),
                    pool);
     }
@@ -121,7 +122,8 @@ static bool has_bad_segment(hap_str_t path)
 apr_status_t hap_grammar_path(hap_str_t value, const char *field, hap_diag_t *diag,
                               apr_pool_t *pool)
 {
-    static const char use[] = "an absolute decoded path of A-Z a-z 0-9 / - . _ ~ ! & ( ) * + , = : @";
+    static const char use[] =
+        "an absolute decoded path of A-Z a-z 0-9 / - . _ ~ ! & ( ) * + , = : @";
     apr_status_t rv = check_bytes(value, HAP_PATH_MAX_BYTES, is_path_byte, use, field, diag, pool);
     if (rv != APR_SUCCESS) {
         return rv;
@@ -220,7 +222,8 @@ static apr_status_t check_ipv6(const char **host, hap_str_t value, const char *f
     if (value.p[0] == '[' && value.p[value.n - 1] == ']') {
         inner = hap_str_sub(value, 1, value.n - 1);
     }
-    if (memchr(inner.p, 0, inner.n) || inet_pton(AF_INET6, hap_str_dup(inner, pool), &address) != 1 ||
+    if (memchr(inner.p, 0, inner.n) ||
+        inet_pton(AF_INET6, hap_str_dup(inner, pool), &address) != 1 ||
         !inet_ntop(AF_INET6, &address, spelt, sizeof(spelt))) {
         return bad(diag, field, value, "is not an IPv6 address", pool);
     }

@@ -192,7 +192,8 @@ apr_array_header_t *hap_lint_check(const hap_conf_t *conf, apr_pool_t *pool)
         lint_rules[i](&lint);
     }
     if (lint.findings->nelts > 1) {
-        qsort(lint.findings->elts, (size_t)lint.findings->nelts, sizeof(hap_lint_finding_t), by_line);
+        qsort(lint.findings->elts, (size_t)lint.findings->nelts, sizeof(hap_lint_finding_t),
+              by_line);
     }
     return lint.findings;
 }

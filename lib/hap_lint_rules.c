@@ -317,15 +317,14 @@ static unsigned long children_of(const char **because, const lint_t *lint)
     return limit;
 }
 
-static void check_max(lint_t *lint, const hap_conf_directive_t *directive)
+static void check_max(lint_t *lint, const hap_conf_directive_t *directive, unsigned long children,
+                      const char *because)
 {
     unsigned long max = 0;
-    const char *because = NULL;
     const char *value = hap_conf_param(directive, 0, "max");
     if (!value || !hap_str_uint(&max, hap_str(value), 1000000)) {
         return;
     }
-    unsigned long children = children_of(&because, lint);
     if (children) {
         lint_found(lint, HAP_LINT_WARNING, directive->line, "max",
                    "max=%lu holds per child: with %s there are up to %lu children, so up to %lu "
@@ -341,10 +340,12 @@ static void check_max(lint_t *lint, const hap_conf_directive_t *directive)
 
 static void per_child_max(lint_t *lint)
 {
+    const char *because = NULL;
+    unsigned long children = children_of(&because, lint);
     for (int i = 0; i < lint->conf->count; i++) {
         const hap_conf_directive_t *directive = &lint->conf->directives[i];
         if (hap_conf_is(directive, "BalancerMember")) {
-            check_max(lint, directive);
+            check_max(lint, directive, children, because);
         }
     }
 }
@@ -415,8 +416,9 @@ static void same_key(lint_t *lint)
     apr_hash_t *seen = apr_hash_make(lint->pool);
     for (int i = 0; i < lint->balancers->nelts; i++) {
         const lint_balancer_t *balancer = BALANCER(lint, i);
-        const char *key = apr_psprintf(lint->pool, "%d %s", balancer->vhost ? balancer->vhost->line : 0,
-                                       hap_grammar_balancer_key(hap_str(balancer->name), lint->pool));
+        const char *key =
+            apr_psprintf(lint->pool, "%d %s", balancer->vhost ? balancer->vhost->line : 0,
+                         hap_grammar_balancer_key(hap_str(balancer->name), lint->pool));
         const lint_balancer_t *other = apr_hash_get(seen, key, APR_HASH_KEY_STRING);
         if (other) {
             lint_found(lint, HAP_LINT_ERROR, balancer->line, "names",

@@ -130,8 +130,10 @@ static apr_status_t check_addresses(const hap_merge_t *merge, hap_diag_t *diag, 
         const hap_fragment_t *a = order[i - 1];
         const hap_fragment_t *b = order[i];
         if (strcmp(a->app, b->app) == 0 && by_address(a, b) == 0) {
-            hap_diag_set(diag, 0, "application %s: %s:%u is in %s and in %s: one instance cannot be two members",
-                         a->app, a->host, a->port, source_of(a, pool), source_of(b, pool));
+            hap_diag_set(
+                diag, 0,
+                "application %s: %s:%u is in %s and in %s: one instance cannot be two members",
+                a->app, a->host, a->port, source_of(a, pool), source_of(b, pool));
             return APR_EINVAL;
         }
     }
@@ -228,8 +230,9 @@ static apr_status_t check_count(size_t count, hap_diag_t *diag)
         return APR_EINVAL;
     }
     if (count > HAP_MERGE_MAX_MEMBERS) {
-        hap_diag_set(diag, 0, "%" APR_SIZE_T_FMT " fragments are too many, at most %d can be merged",
-                     count, HAP_MERGE_MAX_MEMBERS);
+        hap_diag_set(diag, 0,
+                     "%" APR_SIZE_T_FMT " fragments are too many, at most %d can be merged", count,
+                     HAP_MERGE_MAX_MEMBERS);
         return APR_EINVAL;
     }
     return APR_SUCCESS;
@@ -360,8 +363,7 @@ static void diff_app(diff_t *diff, const hap_merge_app_t *before, const hap_merg
 {
     if (!before || !after) {
         const hap_merge_app_t *one = after ? after : before;
-        say(diff, apr_psprintf(diff->pool,
-                               "app %s: %s (context %s, members: %" APR_SIZE_T_FMT ")",
+        say(diff, apr_psprintf(diff->pool, "app %s: %s (context %s, members: %" APR_SIZE_T_FMT ")",
                                one->members->app, after ? "added" : "removed",
                                one->members->context, one->count));
         return;
@@ -372,9 +374,9 @@ static void diff_app(diff_t *diff, const hap_merge_app_t *before, const hap_merg
     shared_values(is, after->members);
     for (int i = 0; i < SHARED; i++) {
         if (!same_value(was[i], is[i])) {
-            say(diff, apr_psprintf(diff->pool, "app %s: %s changed from %s to %s",
-                                   after->members->app, shared_names[i], shown(was[i]),
-                                   shown(is[i])));
+            say(diff,
+                apr_psprintf(diff->pool, "app %s: %s changed from %s to %s", after->members->app,
+                             shared_names[i], shown(was[i]), shown(is[i])));
         }
     }
     diff_members(diff, before, after);

@@ -37,18 +37,18 @@ static void put_balancer(apr_array_header_t *parts, const hap_merge_app_t *app, 
 static void put_plain(apr_array_header_t *parts, const hap_merge_app_t *app, apr_pool_t *pool)
 {
     const hap_fragment_t *one = app->members;
-    put(parts, apr_pstrcat(pool, "# app: ", one->app, " route=", one->route,
-                           one->sticky ? " sticky=" : "", one->sticky ? one->sticky : "",
-                           one->health ? " health=" : "", one->health ? one->health : "", "\n",
-                           NULL));
+    put(parts,
+        apr_pstrcat(pool, "# app: ", one->app, " route=", one->route, one->sticky ? " sticky=" : "",
+                    one->sticky ? one->sticky : "", one->health ? " health=" : "",
+                    one->health ? one->health : "", "\n", NULL));
     put(parts, hap_fragment_mount(one, hap_fragment_url(one, pool), pool));
 }
 
 hap_str_t hap_merge_emit(const hap_merge_t *merge, apr_pool_t *pool)
 {
     apr_size_t length = 0;
-    apr_array_header_t *parts =
-        apr_array_make(pool, (int)(merge->member_count + 8 * merge->app_count), sizeof(struct iovec));
+    apr_array_header_t *parts = apr_array_make(
+        pool, (int)(merge->member_count + 8 * merge->app_count), sizeof(struct iovec));
     put(parts, apr_pstrcat(pool, prefix, " " HAP_MERGE_VERSION "\n", NULL));
     for (size_t i = 0; i < merge->app_count; i++) {
         if (merge->balancer) {
@@ -96,7 +96,8 @@ static bool between(hap_str_t *value, hap_str_t *rest, const char *start, const 
 
 static apr_status_t not_ours(hap_str_t content, int line, hap_diag_t *diag, apr_pool_t *pool)
 {
-    hap_diag_set(diag, line, "\"%s\" is not what zero modproxy merge writes: merge the fragments again",
+    hap_diag_set(diag, line,
+                 "\"%s\" is not what zero modproxy merge writes: merge the fragments again",
                  hap_str_show(content, pool));
     return APR_EINVAL;
 }
@@ -222,7 +223,8 @@ static apr_status_t read_line(reader_t *reader, hap_str_t content, int line, hap
     }
     if (between(&first, &rest, "    ProxySet stickysession=", "")) {
         reader->app.sticky = hap_str_dup(first, reader->pool);
-    } else if (between(&first, &rest, "    HACheck    ", " uri=") && between(&second, &rest, "", "")) {
+    } else if (between(&first, &rest, "    HACheck    ", " uri=") &&
+               between(&second, &rest, "", "")) {
         reader->app.health = hap_str_dup(second, reader->pool);
     }
     return APR_SUCCESS;
@@ -240,10 +242,11 @@ static apr_status_t read_version(hap_str_t *rest, hap_diag_t *diag, apr_pool_t *
     }
     hap_str_t version = hap_str_trim(hap_str_sub(line, sizeof(prefix) - 1, line.n));
     if (!hap_str_eq(version, HAP_STR_LIT(HAP_MERGE_VERSION))) {
-        hap_diag_set(diag, 1,
-                     "is a merged file of version \"%s\", this zero reads version "
-                     HAP_MERGE_VERSION ": merge the fragments again",
-                     hap_str_show(version, pool));
+        hap_diag_set(
+            diag, 1,
+            "is a merged file of version \"%s\", this zero reads version " HAP_MERGE_VERSION
+            ": merge the fragments again",
+            hap_str_show(version, pool));
         return APR_EINVAL;
     }
     return APR_SUCCESS;

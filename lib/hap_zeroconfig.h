@@ -10,13 +10,13 @@
 
 /** The keys that are read. NULL or 0: not there. All values pass their grammar. */
 typedef struct hap_zeroconfig_t {
-    const char *name;         /* /config/name */
-    const char *host;         /* /config/http/ipAddress, in the spelling of hap_grammar_host */
-    unsigned port;            /* /config/http/port */
-    const char *context;      /* /config/contextRoot */
-    const char *external;     /* /config/externalUriPrefix */
-    const char *route;        /* /config/apacheRouteID */
-    const char *health;       /* /config/health */
+    const char *name;     /* /config/name */
+    const char *host;     /* /config/http/ipAddress, in the spelling of hap_grammar_host */
+    unsigned port;        /* /config/http/port */
+    const char *context;  /* /config/contextRoot */
+    const char *external; /* /config/externalUriPrefix */
+    const char *route;    /* /config/apacheRouteID */
+    const char *health;   /* /config/health */
 } hap_zeroconfig_t;
 
 /**

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns `zero modproxy check`: lint findings and httpd's own verdict, file by file. Does not hold
+ * the rules (hap_lint) and does not run httpd (zero_httpd).
+ */
+#include "config.h"
+#include "zero.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "hap_grammar.h"
+#include "hap_lint.h"
+#include "zero_file.h"
+#include "zero_httpd.h"
+
+static int worse(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int print_finding(const zero_args_t *args, const char *path,
+                         const hap_lint_finding_t *finding)
+{
+    bool error = finding->severity == HAP_LINT_ERROR;
+    const char *line =
+        apr_psprintf(args->pool, "%s:%d: %s: %s [%s]\n", zero_show(path, args->pool), finding->line,
+                     error ? "error" : "warning", finding->why, finding->rule);
+    return worse(error ? ZERO_REFUSED : ZERO_DONE, zero_print(args->command, hap_str(line)));
+}
+
+static int lint(const zero_args_t *args, const char *path)
+{
+    hap_diag_t diag;
+    hap_str_t text;
+    hap_conf_t conf;
+    if (zero_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool) != APR_SUCCESS) {
+        return zero_fail_at(args->command, ZERO_IO, path, &diag);
+    }
+    if (text.n == 0) {
+        hap_diag_set(&diag, 0, "is empty");
+        return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
+    }
+    if (hap_conf_parse(&conf, text, &diag, args->pool) != APR_SUCCESS) {
+        return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
+    }
+    int code = ZERO_DONE;
+    apr_array_header_t *findings = hap_lint_check(&conf, args->pool);
+    for (int i = 0; i < findings->nelts; i++) {
+        code =
+            worse(code, print_finding(args, path, &APR_ARRAY_IDX(findings, i, hap_lint_finding_t)));
+    }
+    return code;
+}
+
+/* Each line of httpd's with its name in front, so that it is clear who speaks. */
+static int print_verdict(const zero_args_t *args, hap_str_t output)
+{
+    hap_str_t line;
+    int code = ZERO_DONE;
+    while (hap_str_line(&line, &output)) {
+        if (line.n && !hap_str_eq(line, HAP_STR_LIT("Syntax OK"))) {
+            const char *said = apr_psprintf(args->pool, "httpd: %.*s\n", HAP_STR_ARG(line));
+            code = worse(code, zero_print(args->command, hap_str(said)));
+        }
+    }
+    return code;
+}
+
+static int ask_httpd(const zero_args_t *args, const char *path)
+{
+    hap_diag_t diag;
+    hap_str_t output = {NULL, 0};
+    bool ok = false;
+    const char *program = zero_opt(args, "httpd");
+    const char *modules = zero_opt(args, "modules");
+    const zero_httpd_t httpd = {
+        .program = program ? program : HAP_HTTPD,
+        .modules = modules ? modules : HAP_HTTPD_MODULES,
+        .module = zero_opt(args, "module"),
+    };
+    char *real = realpath(path, NULL);
+    const char *absolute = real ? apr_pstrdup(args->pool, real) : path;
+    free(real);
+    apr_status_t rv = zero_httpd_test(&ok, &output, &httpd, absolute, &diag, args->pool);
+    if (rv != APR_SUCCESS) {
+        int code = rv == APR_EINVAL ? ZERO_REFUSED : ZERO_IO;
+        return zero_fail_at(args->command, code, path, &diag);
+    }
+    return worse(ok ? ZERO_DONE : ZERO_REFUSED, print_verdict(args, output));
+}
+
+/* These end up inside quotes in a configuration, and httpd takes other ones as relative. */
+static int check_options(const zero_args_t *args)
+{
+    static const char *const names[] = {"httpd", "modules", "module"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *value = zero_opt(args, names[i]);
+        if (value && (value[0] != '/' || strpbrk(value, "\"\\\n\r${}"))) {
+            return zero_fail(args->command, ZERO_USAGE,
+                             "-%s: \"%s\" is not an absolute path without quotes, \\, $, { and }",
+                             names[i], hap_str_show(hap_str(value), args->pool));
+        }
+    }
+    const char *module = zero_opt(args, "module");
+    if (module && access(module, R_OK) != 0) {
+        return zero_fail(args->command, ZERO_IO, "-module: %s cannot be read", module);
+    }
+    return ZERO_DONE;
+}
+
+static int run(const zero_args_t *args)
+{
+    int code = check_options(args);
+    if (code != ZERO_DONE) {
+        return code;
+    }
+    for (int i = 0; i < args->operand_count; i++) {
+        const char *path = args->operands[i];
+        int found = lint(args, path);
+        found = found == ZERO_IO ? found : worse(found, ask_httpd(args, path));
+        if (found == ZERO_DONE) {
+            const char *line = apr_pstrcat(args->pool, zero_show(path, args->pool), ": ok\n", NULL);
+            found = zero_print(args->command, hap_str(line));
+        }
+        code = worse(code, found);
+    }
+    return code;
+}
+
+static const zero_option_t options[] = {
+    {"httpd", "PATH", "the httpd to ask [" HAP_HTTPD "]"},
+    {"modules", "DIR", "its modules [" HAP_HTTPD_MODULES "]"},
+    {"module", "PATH", "the mod_haproxy.so to load [the one in DIR, if there is one]"},
+    {NULL, NULL, NULL},
+};
+
+const zero_command_t zero_check_command = {
+    .group = "modproxy",
+    .name = "check",
+    .operands = "FILE...",
+    .min_operands = 1,
+    .max_operands = -1,
+    .options = options,
+    .summary = "look for mistakes in Apache files, then ask httpd -t",
+    .details =
+        "Says what does not work as most people expect, although httpd may take it, and then\n"
+        "runs httpd -t on a throw-away configuration that includes FILE. Warnings alone end\n"
+        "with 0, an error or a refusal by httpd with 1.\n",
+    .run = run,
+};

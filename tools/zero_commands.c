@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the list of zero's commands. A command's own record is at the end of its file. */
+#include "zero.h"
+
+const zero_command_t *const zero_commands[] = {
+    &zero_generate_command,
+    &zero_merge_command,
+    &zero_check_command,
+    NULL,
+};

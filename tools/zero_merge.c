@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns `zero modproxy merge`: reading the fragments, replacing the merged file, and proving that
+ * it holds what it should. Does not decide what may be merged: hap_merge does.
+ */
+#include "zero.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "hap_merge.h"
+#include "zero_file.h"
+
+enum {
+    FRAGMENT_MAX_BYTES = 2 << 20, /* far above any fragment, so that it is named as too long */
+};
+
+static int read_fragment(hap_fragment_t *fragment, const char *path, const zero_args_t *args,
+                         apr_pool_t *scratch)
+{
+    hap_diag_t diag;
+    hap_str_t text;
+    apr_status_t rv = zero_file_read(&text, path, FRAGMENT_MAX_BYTES, &diag, scratch);
+    if (rv != APR_SUCCESS) {
+        return zero_fail_at(args->command, ZERO_IO, path, &diag);
+    }
+    hap_fragment_t read = {.source = path};
+    if (hap_fragment_parse(&read, text, &diag, scratch) != APR_SUCCESS) {
+        return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
+    }
+    hap_fragment_copy(fragment, &read, args->pool);
+    fragment->source = zero_show(path, args->pool);
+    return ZERO_DONE;
+}
+
+static int read_fragments(hap_fragment_t *fragments, const zero_args_t *args)
+{
+    apr_pool_t *scratch = NULL;
+    apr_pool_create(&scratch, args->pool);
+    int code = ZERO_DONE;
+    for (int i = 0; i < args->operand_count && code == ZERO_DONE; i++) {
+        code = read_fragment(&fragments[i], args->operands[i], args, scratch);
+        apr_pool_clear(scratch);
+    }
+    apr_pool_destroy(scratch);
+    return code;
+}
+
+/* The text must say what the fragments said, read with our own reader. */
+static int prove(hap_str_t text, const hap_fragment_t *fragments, const char *path,
+                 const zero_args_t *args)
+{
+    hap_diag_t diag;
+    hap_merge_t merge;
+    apr_status_t rv = hap_merge_parse(&merge, text, &diag, args->pool);
+    if (rv == APR_SUCCESS) {
+        rv = hap_merge_prove(&merge, fragments, (size_t)args->operand_count, &diag, args->pool);
+    }
+    return rv == APR_SUCCESS ? ZERO_DONE : zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
+}
+
+static int write_merged(const char *path, hap_str_t text, const hap_fragment_t *fragments,
+                        const zero_args_t *args)
+{
+    hap_diag_t diag;
+    hap_str_t written;
+    int code = prove(text, fragments, path, args);
+    if (code != ZERO_DONE) {
+        return code;
+    }
+    if (zero_file_write(path, text, &diag, args->pool) != APR_SUCCESS ||
+        zero_file_read(&written, path, HAP_TEXT_MAX_BYTES, &diag, args->pool) != APR_SUCCESS) {
+        return zero_fail_at(args->command, ZERO_IO, path, &diag);
+    }
+    /* Read back and compared: what is on the disk now is what was proven. */
+    if (!hap_str_eq(written, text)) {
+        return zero_fail(args->command, ZERO_IO, "%s: is not what was written",
+                         zero_show(path, args->pool));
+    }
+    return ZERO_DONE;
+}
+
+/* What the file has now; a fragment is never replaced. *found is false when there is none. */
+static int read_target(hap_merge_t *now, bool *found, const char *path, const zero_args_t *args)
+{
+    hap_diag_t diag;
+    hap_str_t text;
+    bool diff = zero_opt(args, "diff") != NULL;
+    apr_status_t rv = zero_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool);
+    *found = rv == APR_SUCCESS;
+    if (APR_STATUS_IS_ENOENT(rv)) {
+        return ZERO_DONE;
+    }
+    if (rv != APR_SUCCESS) {
+        return zero_fail_at(args->command, ZERO_IO, path, &diag);
+    }
+    if (diff && hap_merge_parse(now, text, &diag, args->pool) != APR_SUCCESS) {
+        return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
+    }
+    if (!diff && hap_fragment_is(text)) {
+        return zero_fail(args->command, ZERO_REFUSED,
+                         "%s: is a fragment and would be lost, use another name",
+                         zero_show(path, args->pool));
+    }
+    return ZERO_DONE;
+}
+
+static int print_diff(const hap_merge_t *now, const hap_merge_t *merge, const zero_args_t *args)
+{
+    const hap_merge_t nothing = {.balancer = merge->balancer};
+    apr_array_header_t *changes = hap_merge_diff(now ? now : &nothing, merge, args->pool);
+    if (changes->nelts == 0) {
+        return ZERO_DONE;
+    }
+    for (int i = 0; i < changes->nelts; i++) {
+        const char *line =
+            apr_pstrcat(args->pool, APR_ARRAY_IDX(changes, i, const char *), "\n", NULL);
+        if (zero_print(args->command, hap_str(line)) != ZERO_DONE) {
+            return ZERO_IO;
+        }
+    }
+    return ZERO_REFUSED;
+}
+
+static void remark(const hap_merge_t *merge, const zero_args_t *args)
+{
+    if (merge->member_count > HAP_MERGE_DEFAULT_MEMBERS) {
+        zero_note(args->command,
+                  "%" APR_SIZE_T_FMT
+                  " members: mod_haproxy has room for %d, set HAMaxMembers %" APR_SIZE_T_FMT
+                  " or more",
+                  merge->member_count, HAP_MERGE_DEFAULT_MEMBERS, merge->member_count);
+    }
+    for (size_t i = 0; merge->balancer && i < merge->app_count; i++) {
+        if (merge->apps[i].count == 1) {
+            zero_note(args->command, "application %s has one member and does not survive its loss",
+                      merge->apps[i].members->app);
+        }
+    }
+}
+
+static int run(const zero_args_t *args)
+{
+    hap_diag_t diag;
+    hap_merge_t merge;
+    hap_merge_t now;
+    bool found = false;
+    const char *path = zero_opt(args, "o");
+    bool to_file = path && strcmp(path, "-") != 0;
+    bool diff = zero_opt(args, "diff") != NULL;
+    size_t count = (size_t)args->operand_count;
+    if (diff && !to_file) {
+        return zero_fail(args->command, ZERO_USAGE, "-diff compares with a file, add -o=FILE");
+    }
+    if (count > HAP_MERGE_MAX_MEMBERS) {
+        return zero_fail(args->command, ZERO_REFUSED,
+                         "%" APR_SIZE_T_FMT " fragments are too many, at most %d can be merged",
+                         count, HAP_MERGE_MAX_MEMBERS);
+    }
+    hap_fragment_t *fragments = apr_pcalloc(args->pool, count * sizeof(*fragments));
+    int code = read_fragments(fragments, args);
+    if (code != ZERO_DONE) {
+        return code;
+    }
+    if (hap_merge_build(&merge, fragments, count, zero_opt(args, "balancer") != NULL, &diag,
+                        args->pool) != APR_SUCCESS) {
+        return zero_fail(args->command, ZERO_REFUSED, "%s", diag.why);
+    }
+    code = to_file ? read_target(&now, &found, path, args) : ZERO_DONE;
+    if (code != ZERO_DONE) {
+        return code;
+    }
+    if (diff) {
+        return print_diff(found ? &now : NULL, &merge, args);
+    }
+    hap_str_t text = hap_merge_emit(&merge, args->pool);
+    code = to_file ? write_merged(path, text, fragments, args) : zero_print(args->command, text);
+    if (code == ZERO_DONE) {
+        remark(&merge, args);
+    }
+    return code;
+}
+
+static const zero_option_t options[] = {
+    {"balancer", NULL, "make each application a balancer of its fragments"},
+    {"o", "FILE", "write to FILE; - or nothing: to standard output"},
+    {"diff", NULL, "say what would change in FILE, write nothing; 1 if anything would"},
+    {NULL, NULL, NULL},
+};
+
+const zero_command_t zero_merge_command = {
+    .group = "modproxy",
+    .name = "merge",
+    .operands = "FRAGMENT...",
+    .min_operands = 1,
+    .max_operands = -1,
+    .options = options,
+    .summary = "join fragments into one file for an Include in httpd.conf",
+    .details =
+        "With -balancer the fragments of an application become one balancer; without it every\n"
+        "application has one fragment. The same fragments in any order give the same bytes.\n"
+        "FILE is replaced in one step, or left as it was.\n",
+    .run = run,
+};
