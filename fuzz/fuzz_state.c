@@ -26,11 +26,11 @@ static void must(bool holds)
 static void check_restored(const hap_state_member_t *saved, apr_time_t now)
 {
     hap_state_restored_t r;
-    hap_statefile_restore(&r, saved, HAP_STATE_ENABLED, now);
-    must(r.member.configured == HAP_STATE_ENABLED);
+    hap_statefile_restore(&r, saved, HAP_ADMIN_ENABLED, now);
+    must(r.member.configured == HAP_ADMIN_ENABLED);
     must(r.member.checked <= now && r.member.health_since <= now && r.member.admin_since <= now);
-    must(r.health_kept || r.member.health == HAP_STATE_UNKNOWN);
-    must(r.admin_kept || r.member.admin == HAP_STATE_ENABLED);
+    must(r.health_kept || r.member.health == HAP_HEALTH_UNKNOWN);
+    must(r.admin_kept || r.member.admin == HAP_ADMIN_ENABLED);
 }
 
 /* What is accepted has one spelling: written again, it is the same bytes. */

@@ -29,32 +29,18 @@ typedef struct words_t {
     unsigned n;
 } words_t;
 
-#define WORD(name, text) text,
-static const char *const admin_words[] = {HAP_STATE_ADMINS(WORD)};
-static const char *const origin_words[] = {HAP_STATE_ORIGINS(WORD)};
-static const char *const health_words[] = {HAP_STATE_HEALTHS(WORD)};
-#undef WORD
+static const char *const verdict_words[] = {"unknown", "up", "down"};
 #define WORDS(list)                                                                                \
     {                                                                                              \
         (list), sizeof(list) / sizeof((list)[0])                                                   \
     }
-static const words_t admins = WORDS(admin_words);
-static const words_t origins = WORDS(origin_words);
-static const words_t healths = WORDS(health_words);
+static const words_t admins = WORDS(hap_admin_names);
+static const words_t origins = WORDS(hap_admin_source_names);
+static const words_t healths = WORDS(verdict_words);
 
 static const char *name_of(words_t words, unsigned at)
 {
     return at < words.n ? words.word[at] : "?";
-}
-
-const char *hap_state_admin_name(hap_state_admin_t admin)
-{
-    return name_of(admins, (unsigned)admin);
-}
-
-const char *hap_state_health_name(hap_state_health_t health)
-{
-    return name_of(healths, (unsigned)health);
 }
 
 static int by_name(const hap_state_member_t *a, const hap_state_member_t *b)
@@ -102,7 +88,7 @@ static bool is_time(apr_time_t t)
 static const char *fault(const hap_state_member_t *m)
 {
     if (m->app.n == 0 || m->app.n > HAP_STATE_APP_BYTES_MAX) {
-        return "a balancer's name takes 1 to 95 bytes";
+        return "a balancer's name takes 1 to 127 bytes";
     }
     if (m->route.n == 0 || m->route.n > HAP_STATE_ROUTE_BYTES_MAX) {
         return "a route takes 1 to 63 bytes";
@@ -307,12 +293,12 @@ static void read_member(hap_state_member_t *m, reader_t *in)
 {
     m->app = read_text(in, "member app=", HAP_STATE_APP_BYTES_MAX);
     m->route = read_text(in, " route=", HAP_STATE_ROUTE_BYTES_MAX);
-    m->admin = (hap_state_admin_t)read_word(in, " admin=", admins);
-    m->origin = (hap_state_origin_t)read_word(in, " origin=", origins);
-    m->configured = (hap_state_admin_t)read_word(in, " configured=", admins);
+    m->admin = (hap_admin_t)read_word(in, " admin=", admins);
+    m->origin = (hap_admin_source_t)read_word(in, " origin=", origins);
+    m->configured = (hap_admin_t)read_word(in, " configured=", admins);
     m->admin_since = read_number(in, " admin-since=", TIME_MAX_US);
     m->admin_why = read_text(in, " admin-why=", HAP_STATE_WHY_BYTES_MAX);
-    m->health = (hap_state_health_t)read_word(in, " health=", healths);
+    m->health = (hap_verdict_t)read_word(in, " health=", healths);
     m->health_since = read_number(in, " health-since=", TIME_MAX_US);
     m->checked = read_number(in, " checked=", TIME_MAX_US);
     m->window_ms = read_number(in, " window-ms=", WINDOW_MS_MAX);
@@ -433,10 +419,10 @@ static hap_str_t why_unknown(const hap_state_member_t *saved, apr_time_t now)
 }
 
 void hap_statefile_restore(hap_state_restored_t *restored, const hap_state_member_t *saved,
-                           hap_state_admin_t configured, apr_time_t now)
+                           hap_admin_t configured, apr_time_t now)
 {
     bool edited = configured != saved->configured;
-    bool by_operator = saved->origin == HAP_STATE_FROM_OPERATOR;
+    bool by_operator = saved->origin == HAP_SOURCE_OPERATOR;
     hap_state_restored_t r = {
         .member = *saved,
         .admin_kept = !edited && (by_operator || saved->admin == configured),
@@ -449,12 +435,12 @@ void hap_statefile_restore(hap_state_restored_t *restored, const hap_state_membe
     m->checked = not_after(saved->checked, now);
     if (!r.admin_kept) {
         m->admin = configured;
-        m->origin = HAP_STATE_FROM_CONFIG;
+        m->origin = HAP_SOURCE_CONFIG;
         m->admin_since = now;
         m->admin_why = HAP_STR_LIT("the configuration was edited");
     }
     if (!r.health_kept) {
-        m->health = HAP_STATE_UNKNOWN;
+        m->health = HAP_HEALTH_UNKNOWN;
         m->health_since = now;
         m->checked = 0;
         m->health_why = why_unknown(saved, now);

@@ -12,53 +12,31 @@
 #include <apr_pools.h>
 #include <apr_time.h>
 
+#include "hap_admin.h"
 #include "hap_diag.h"
+#include "hap_health.h"
 #include "hap_str.h"
 
-/** What a member may be told to do; the second column is its word in the file. */
-#define HAP_STATE_ADMINS(V)                                                                        \
-    V(ENABLED, "enabled")                                                                          \
-    V(DRAIN, "drain")                                                                              \
-    V(MAINT, "maint")                                                                              \
-    V(STANDBY, "standby")
-
-/** Who told it. */
-#define HAP_STATE_ORIGINS(V)                                                                       \
-    V(FROM_CONFIG, "config")                                                                       \
-    V(FROM_OPERATOR, "operator")
-
-/** What its check found. */
-#define HAP_STATE_HEALTHS(V)                                                                       \
-    V(UNKNOWN, "unknown")                                                                          \
-    V(UP, "up")                                                                                    \
-    V(DOWN, "down")
-
-#define HAP_STATE_ENUM(name, text) HAP_STATE_##name,
-typedef enum hap_state_admin_t { HAP_STATE_ADMINS(HAP_STATE_ENUM) } hap_state_admin_t;
-typedef enum hap_state_origin_t { HAP_STATE_ORIGINS(HAP_STATE_ENUM) } hap_state_origin_t;
-typedef enum hap_state_health_t { HAP_STATE_HEALTHS(HAP_STATE_ENUM) } hap_state_health_t;
-#undef HAP_STATE_ENUM
-
 enum {
-    HAP_STATE_APP_BYTES_MAX = 95,   /* httpd's limit of a balancer's name */
+    HAP_STATE_APP_BYTES_MAX = 127,  /* a balancer's name, with its virtual host */
     HAP_STATE_ROUTE_BYTES_MAX = 63, /* httpd's limit of a route */
     HAP_STATE_WHY_BYTES_MAX = 255
 };
 
 /** One member's saved state. Times are microseconds of wall clock since 1970. */
 typedef struct hap_state_member_t {
-    hap_str_t app;                /* the balancer's name */
-    hap_str_t route;              /* by which the member is known in it */
-    hap_state_admin_t admin;      /* what it is told to do */
-    hap_state_origin_t origin;    /* who told it */
-    hap_state_admin_t configured; /* what the configuration told it when this was saved */
-    apr_time_t admin_since;       /* when it was told */
-    hap_str_t admin_why;          /* any bytes, for people */
-    hap_state_health_t health;    /* verdict of its check */
-    apr_time_t health_since;      /* when the verdict became that */
-    apr_time_t checked;           /* when the check last confirmed it; 0 for never */
-    int64_t window_ms;            /* how long that is worth anything: interval * fall + timeout */
-    hap_str_t health_why;         /* any bytes, for people */
+    hap_str_t app;             /* the balancer's name */
+    hap_str_t route;           /* by which the member is known in it */
+    hap_admin_t admin;         /* what it is told to do */
+    hap_admin_source_t origin; /* who told it */
+    hap_admin_t configured;    /* what the configuration told it when this was saved */
+    apr_time_t admin_since;    /* when it was told */
+    hap_str_t admin_why;       /* any bytes, for people */
+    hap_verdict_t health;      /* verdict of its check */
+    apr_time_t health_since;   /* when the verdict became that */
+    apr_time_t checked;        /* when the check last confirmed it; 0 for never */
+    int64_t window_ms;         /* how long that is worth anything: interval * fall + timeout */
+    hap_str_t health_why;      /* any bytes, for people */
 } hap_state_member_t;
 
 /** A whole file. */
@@ -85,10 +63,6 @@ apr_status_t hap_statefile_encode(hap_str_t *text, const hap_state_t *state, hap
 apr_status_t hap_statefile_decode(hap_state_t *state, hap_str_t text, size_t max_members,
                                   hap_diag_t *diag, apr_pool_t *pool);
 
-/** The word for a state in the file and in messages. Static; "?" for no such state. */
-const char *hap_state_admin_name(hap_state_admin_t admin);
-const char *hap_state_health_name(hap_state_health_t health);
-
 /** What a member starts with after a restart. */
 typedef struct hap_state_restored_t {
     hap_state_member_t member; /* borrows from the saved one; `why`s may be static */
@@ -104,6 +78,6 @@ typedef struct hap_state_restored_t {
  * back is later than `now`.
  */
 void hap_statefile_restore(hap_state_restored_t *restored, const hap_state_member_t *saved,
-                           hap_state_admin_t configured, apr_time_t now);
+                           hap_admin_t configured, apr_time_t now);
 
 #endif

@@ -15,7 +15,7 @@
 
 #include "hap_grammar.h"
 #include "hap_lint.h"
-#include "zero_file.h"
+#include "io/hapio_file.h"
 #include "zero_httpd.h"
 
 static int worse(int a, int b)
@@ -38,7 +38,7 @@ static int lint(const zero_args_t *args, const char *path)
     hap_diag_t diag;
     hap_str_t text;
     hap_conf_t conf;
-    if (zero_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool) != APR_SUCCESS) {
+    if (hapio_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool) != APR_SUCCESS) {
         return zero_fail_at(args->command, ZERO_IO, path, &diag);
     }
     if (text.n == 0) {

@@ -15,7 +15,7 @@
 
 #include "hap_fragment.h"
 #include "hap_zeroconfig.h"
-#include "zero_file.h"
+#include "io/hapio_file.h"
 
 static const char config_path[] = "config/zero.config";
 
@@ -30,7 +30,7 @@ static int read_config(hap_zeroconfig_t *config, const zero_args_t *args)
 {
     hap_diag_t diag;
     hap_str_t text;
-    apr_status_t rv = zero_file_read(&text, config_path, CONFIG_MAX_BYTES, &diag, args->pool);
+    apr_status_t rv = hapio_file_read(&text, config_path, CONFIG_MAX_BYTES, &diag, args->pool);
     if (APR_STATUS_IS_ENOENT(rv) || APR_STATUS_IS_ENOTDIR(rv)) {
         return ZERO_DONE;
     }
@@ -213,7 +213,7 @@ static int check_target(const char *path, const zero_args_t *args)
 {
     hap_diag_t diag;
     hap_str_t text;
-    apr_status_t rv = zero_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool);
+    apr_status_t rv = hapio_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool);
     if (APR_STATUS_IS_ENOENT(rv)) {
         return ZERO_DONE;
     }
@@ -247,7 +247,7 @@ static int run(const zero_args_t *args)
     if (code != ZERO_DONE) {
         return code;
     }
-    if (zero_file_write(path, text, &diag, args->pool) != APR_SUCCESS) {
+    if (hapio_file_write(path, text, ZERO_FILE_MODE, &diag, args->pool) != APR_SUCCESS) {
         return zero_fail_at(args->command, ZERO_IO, path, &diag);
     }
     remark(&fragment, args);

@@ -10,7 +10,7 @@
 #include <apr_strings.h>
 
 #include "hap_merge.h"
-#include "zero_file.h"
+#include "io/hapio_file.h"
 
 enum {
     FRAGMENT_MAX_BYTES = 2 << 20, /* far above any fragment, so that it is named as too long */
@@ -21,7 +21,7 @@ static int read_fragment(hap_fragment_t *fragment, const char *path, const zero_
 {
     hap_diag_t diag;
     hap_str_t text;
-    apr_status_t rv = zero_file_read(&text, path, FRAGMENT_MAX_BYTES, &diag, scratch);
+    apr_status_t rv = hapio_file_read(&text, path, FRAGMENT_MAX_BYTES, &diag, scratch);
     if (rv != APR_SUCCESS) {
         return zero_fail_at(args->command, ZERO_IO, path, &diag);
     }
@@ -69,8 +69,8 @@ static int write_merged(const char *path, hap_str_t text, const hap_fragment_t *
     if (code != ZERO_DONE) {
         return code;
     }
-    if (zero_file_write(path, text, &diag, args->pool) != APR_SUCCESS ||
-        zero_file_read(&written, path, HAP_TEXT_MAX_BYTES, &diag, args->pool) != APR_SUCCESS) {
+    if (hapio_file_write(path, text, ZERO_FILE_MODE, &diag, args->pool) != APR_SUCCESS ||
+        hapio_file_read(&written, path, HAP_TEXT_MAX_BYTES, &diag, args->pool) != APR_SUCCESS) {
         return zero_fail_at(args->command, ZERO_IO, path, &diag);
     }
     /* Read back and compared: what is on the disk now is what was proven. */
@@ -87,7 +87,7 @@ static int read_target(hap_merge_t *now, bool *found, const char *path, const ze
     hap_diag_t diag;
     hap_str_t text;
     bool diff = zero_opt(args, "diff") != NULL;
-    apr_status_t rv = zero_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool);
+    apr_status_t rv = hapio_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool);
     *found = rv == APR_SUCCESS;
     if (APR_STATUS_IS_ENOENT(rv)) {
         return ZERO_DONE;

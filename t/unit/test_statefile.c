@@ -21,7 +21,7 @@ static hap_state_member_t member(const char *app, const char *route)
         .app = hap_str(app),
         .route = hap_str(route),
         .admin_since = NOON - 3600 * SECOND,
-        .health = HAP_STATE_UP,
+        .health = HAP_HEALTH_UP,
         .health_since = NOON - 600 * SECOND,
         .checked = NOON - SECOND,
         .window_ms = 3500,
@@ -45,15 +45,15 @@ static const char *sample(void)
 {
     hap_state_member_t members[] = {member("App", "hostB"), member("Shop", "hostA"),
                                     member("App", "hostA")};
-    members[0].health = HAP_STATE_DOWN;
+    members[0].health = HAP_HEALTH_DOWN;
     members[0].health_why = hap_str("connect refused, 3 of 3 probes failed");
-    members[1].admin = HAP_STATE_STANDBY;
-    members[1].configured = HAP_STATE_STANDBY;
-    members[1].health = HAP_STATE_UNKNOWN;
+    members[1].admin = HAP_ADMIN_STANDBY;
+    members[1].configured = HAP_ADMIN_STANDBY;
+    members[1].health = HAP_HEALTH_UNKNOWN;
     members[1].checked = 0;
     members[1].health_why = hap_str("");
-    members[2].admin = HAP_STATE_DRAIN;
-    members[2].origin = HAP_STATE_FROM_OPERATOR;
+    members[2].admin = HAP_ADMIN_DRAIN;
+    members[2].origin = HAP_SOURCE_OPERATOR;
     members[2].admin_why = hap_str("says \"caf\xc3\xa9\" \\ new\nline");
     return encoded(members, 3);
 }
@@ -122,18 +122,18 @@ static void what_was_encoded_comes_back_field_by_field(void)
     const hap_state_member_t *m = &state.members[0];
     UNIT_STR_EQ(hap_str_dup(m->app, unit_pool), "App");
     UNIT_STR_EQ(hap_str_dup(m->route, unit_pool), "hostA");
-    CU_ASSERT_EQUAL(m->admin, HAP_STATE_DRAIN);
-    CU_ASSERT_EQUAL(m->origin, HAP_STATE_FROM_OPERATOR);
-    CU_ASSERT_EQUAL(m->configured, HAP_STATE_ENABLED);
+    CU_ASSERT_EQUAL(m->admin, HAP_ADMIN_DRAIN);
+    CU_ASSERT_EQUAL(m->origin, HAP_SOURCE_OPERATOR);
+    CU_ASSERT_EQUAL(m->configured, HAP_ADMIN_ENABLED);
     CU_ASSERT_EQUAL(m->admin_since, NOON - 3600 * SECOND);
     UNIT_STR_EQ(hap_str_dup(m->admin_why, unit_pool), "says \"caf\xc3\xa9\" \\ new\nline");
-    CU_ASSERT_EQUAL(m->health, HAP_STATE_UP);
+    CU_ASSERT_EQUAL(m->health, HAP_HEALTH_UP);
     CU_ASSERT_EQUAL(m->health_since, NOON - 600 * SECOND);
     CU_ASSERT_EQUAL(m->checked, NOON - SECOND);
     CU_ASSERT_EQUAL(m->window_ms, 3500);
     UNIT_STR_EQ(hap_str_dup(m->health_why, unit_pool), "2 of 2 probes passed");
-    CU_ASSERT_EQUAL(state.members[1].health, HAP_STATE_DOWN);
-    CU_ASSERT_EQUAL(state.members[2].admin, HAP_STATE_STANDBY);
+    CU_ASSERT_EQUAL(state.members[1].health, HAP_HEALTH_DOWN);
+    CU_ASSERT_EQUAL(state.members[2].admin, HAP_ADMIN_STANDBY);
 }
 
 static void the_same_members_in_any_order_give_the_same_bytes(void)
@@ -157,7 +157,7 @@ static void encoding_refuses_what_could_not_be_read_back(void)
     hap_state_member_t m = member("A", "");
     UNIT_STR_EQ(encoded(&m, 1), "member  of A: a route takes 1 to 63 bytes");
     m = member("", "x");
-    UNIT_STR_EQ(encoded(&m, 1), "member x of : a balancer's name takes 1 to 95 bytes");
+    UNIT_STR_EQ(encoded(&m, 1), "member x of : a balancer's name takes 1 to 127 bytes");
     m = member("A", "x");
     m.checked = -1;
     UNIT_STR_EQ(encoded(&m, 1), "member x of A: a time is before 1970 or after 33658");
@@ -165,7 +165,7 @@ static void encoding_refuses_what_could_not_be_read_back(void)
     m.window_ms = -1;
     UNIT_STR_EQ(encoded(&m, 1), "member x of A: a check's window takes 0 to 1000000000 ms");
     m = member("A", "x");
-    m.admin = (hap_state_admin_t)17;
+    m.admin = (hap_admin_t)17;
     UNIT_STR_EQ(encoded(&m, 1), "member x of A: a state is none of those that there are");
 }
 
@@ -303,7 +303,7 @@ static void a_field_that_is_too_long_is_refused(void)
     char *name = apr_pcalloc(unit_pool, 300);
     memset(name, 'x', 64);
     UNIT_STR_EQ(with("hostA", name), "3: route= is too long");
-    memset(name, 'x', 96);
+    memset(name, 'x', 128);
     UNIT_STR_EQ(with("App", name), "3: member app= is too long");
     memset(name, 'x', 256);
     UNIT_STR_EQ(with("2 of 2 probes passed", name), "3: health-why= is too long");
@@ -328,7 +328,7 @@ static void more_members_than_there_is_room_for_are_refused(void)
 
 /* --- coming back --- */
 
-static hap_state_restored_t restored(hap_state_member_t saved, hap_state_admin_t configured,
+static hap_state_restored_t restored(hap_state_member_t saved, hap_admin_t configured,
                                      apr_time_t now)
 {
     hap_state_restored_t result;
@@ -339,19 +339,19 @@ static hap_state_restored_t restored(hap_state_member_t saved, hap_state_admin_t
 static void a_fresh_verdict_survives_a_restart_with_its_age(void)
 {
     hap_state_member_t saved = member("A", "x");
-    saved.health = HAP_STATE_DOWN;
-    hap_state_restored_t r = restored(saved, HAP_STATE_ENABLED, NOON + 2500 * 1000);
+    saved.health = HAP_HEALTH_DOWN;
+    hap_state_restored_t r = restored(saved, HAP_ADMIN_ENABLED, NOON + 2500 * 1000);
     CU_ASSERT_TRUE(r.health_kept);
-    CU_ASSERT_EQUAL(r.member.health, HAP_STATE_DOWN);
+    CU_ASSERT_EQUAL(r.member.health, HAP_HEALTH_DOWN);
     CU_ASSERT_EQUAL(r.member.health_since, NOON - 600 * SECOND);
 }
 
 static void a_verdict_older_than_its_checks_window_is_unknown(void)
 {
     apr_time_t now = NOON + 2500 * 1000 + 1;
-    hap_state_restored_t r = restored(member("A", "x"), HAP_STATE_ENABLED, now);
+    hap_state_restored_t r = restored(member("A", "x"), HAP_ADMIN_ENABLED, now);
     CU_ASSERT_FALSE(r.health_kept);
-    CU_ASSERT_EQUAL(r.member.health, HAP_STATE_UNKNOWN);
+    CU_ASSERT_EQUAL(r.member.health, HAP_HEALTH_UNKNOWN);
     CU_ASSERT_EQUAL(r.member.health_since, now);
     UNIT_STR_EQ(hap_str_dup(r.member.health_why, unit_pool), "its last check is too long ago");
 }
@@ -360,24 +360,24 @@ static void a_verdict_that_was_never_checked_is_unknown(void)
 {
     hap_state_member_t saved = member("A", "x");
     saved.checked = 0;
-    hap_state_restored_t r = restored(saved, HAP_STATE_ENABLED, 1);
-    CU_ASSERT_EQUAL(r.member.health, HAP_STATE_UNKNOWN);
+    hap_state_restored_t r = restored(saved, HAP_ADMIN_ENABLED, 1);
+    CU_ASSERT_EQUAL(r.member.health, HAP_HEALTH_UNKNOWN);
     UNIT_STR_EQ(hap_str_dup(r.member.health_why, unit_pool), "it was never checked");
 }
 
 static void a_clock_set_back_a_little_keeps_the_verdict(void)
 {
     apr_time_t now = NOON - 3 * SECOND;
-    hap_state_restored_t r = restored(member("A", "x"), HAP_STATE_ENABLED, now);
-    CU_ASSERT_EQUAL(r.member.health, HAP_STATE_UP);
+    hap_state_restored_t r = restored(member("A", "x"), HAP_ADMIN_ENABLED, now);
+    CU_ASSERT_EQUAL(r.member.health, HAP_HEALTH_UP);
     CU_ASSERT_EQUAL(r.member.checked, now);
 }
 
 static void a_clock_set_back_far_makes_the_verdict_unknown_and_no_time_later_than_now(void)
 {
     apr_time_t now = NOON - 7200 * SECOND;
-    hap_state_restored_t r = restored(member("A", "x"), HAP_STATE_ENABLED, now);
-    CU_ASSERT_EQUAL(r.member.health, HAP_STATE_UNKNOWN);
+    hap_state_restored_t r = restored(member("A", "x"), HAP_ADMIN_ENABLED, now);
+    CU_ASSERT_EQUAL(r.member.health, HAP_HEALTH_UNKNOWN);
     CU_ASSERT_EQUAL(r.member.health_since, now);
     CU_ASSERT_EQUAL(r.member.admin_since, now);
     UNIT_STR_EQ(hap_str_dup(r.member.health_why, unit_pool),
@@ -387,13 +387,13 @@ static void a_clock_set_back_far_makes_the_verdict_unknown_and_no_time_later_tha
 static void what_an_operator_set_survives_a_restart(void)
 {
     hap_state_member_t saved = member("A", "x");
-    saved.admin = HAP_STATE_DRAIN;
-    saved.origin = HAP_STATE_FROM_OPERATOR;
+    saved.admin = HAP_ADMIN_DRAIN;
+    saved.origin = HAP_SOURCE_OPERATOR;
     saved.admin_why = hap_str("upgrade");
-    hap_state_restored_t r = restored(saved, HAP_STATE_ENABLED, NOON + 86400 * SECOND);
+    hap_state_restored_t r = restored(saved, HAP_ADMIN_ENABLED, NOON + 86400 * SECOND);
     CU_ASSERT_TRUE(r.admin_kept);
-    CU_ASSERT_EQUAL(r.member.admin, HAP_STATE_DRAIN);
-    CU_ASSERT_EQUAL(r.member.origin, HAP_STATE_FROM_OPERATOR);
+    CU_ASSERT_EQUAL(r.member.admin, HAP_ADMIN_DRAIN);
+    CU_ASSERT_EQUAL(r.member.origin, HAP_SOURCE_OPERATOR);
     CU_ASSERT_EQUAL(r.member.admin_since, NOON - 3600 * SECOND);
     UNIT_STR_EQ(hap_str_dup(r.member.admin_why, unit_pool), "upgrade");
 }
@@ -401,19 +401,19 @@ static void what_an_operator_set_survives_a_restart(void)
 static void an_edited_configuration_wins_over_what_an_operator_set(void)
 {
     hap_state_member_t saved = member("A", "x");
-    saved.admin = HAP_STATE_DRAIN;
-    saved.origin = HAP_STATE_FROM_OPERATOR;
-    hap_state_restored_t r = restored(saved, HAP_STATE_STANDBY, NOON);
+    saved.admin = HAP_ADMIN_DRAIN;
+    saved.origin = HAP_SOURCE_OPERATOR;
+    hap_state_restored_t r = restored(saved, HAP_ADMIN_STANDBY, NOON);
     CU_ASSERT_FALSE(r.admin_kept);
-    CU_ASSERT_EQUAL(r.member.admin, HAP_STATE_STANDBY);
-    CU_ASSERT_EQUAL(r.member.configured, HAP_STATE_STANDBY);
-    CU_ASSERT_EQUAL(r.member.origin, HAP_STATE_FROM_CONFIG);
+    CU_ASSERT_EQUAL(r.member.admin, HAP_ADMIN_STANDBY);
+    CU_ASSERT_EQUAL(r.member.configured, HAP_ADMIN_STANDBY);
+    CU_ASSERT_EQUAL(r.member.origin, HAP_SOURCE_CONFIG);
     CU_ASSERT_EQUAL(r.member.admin_since, NOON);
 }
 
 static void an_unchanged_configuration_keeps_its_since(void)
 {
-    hap_state_restored_t r = restored(member("A", "x"), HAP_STATE_ENABLED, NOON);
+    hap_state_restored_t r = restored(member("A", "x"), HAP_ADMIN_ENABLED, NOON);
     CU_ASSERT_TRUE(r.admin_kept);
     CU_ASSERT_EQUAL(r.member.admin_since, NOON - 3600 * SECOND);
 }

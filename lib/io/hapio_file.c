@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns reading files whole and replacing them in one step. Does not print. */
-#include "zero_file.h"
+#include "hapio_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,8 +67,8 @@ static apr_status_t read_all(hap_str_t *text, int fd, size_t max_bytes, hap_diag
     return APR_SUCCESS;
 }
 
-apr_status_t zero_file_read(hap_str_t *text, const char *path, size_t max_bytes, hap_diag_t *diag,
-                            apr_pool_t *pool)
+apr_status_t hapio_file_read(hap_str_t *text, const char *path, size_t max_bytes, hap_diag_t *diag,
+                             apr_pool_t *pool)
 {
     /* Without O_NONBLOCK, opening a named pipe would wait for somebody to write to it. */
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -93,11 +93,11 @@ static apr_status_t write_all(int fd, hap_str_t text, hap_diag_t *diag)
 }
 
 /* Gives the new file what the old one had; `old` is NULL when there was none. */
-static apr_status_t take_over(int fd, const struct stat *old, hap_diag_t *diag)
+static apr_status_t take_over(int fd, const struct stat *old, mode_t mode, hap_diag_t *diag)
 {
     mode_t mask = umask(0);
     umask(mask);
-    mode_t mode = old ? old->st_mode & 07777 : 0666 & ~mask;
+    mode = old ? old->st_mode & 07777 : mode & ~mask;
     /* Another owner's file can be replaced by whoever may write the folder, but not given away. */
     if (old && fchown(fd, old->st_uid, old->st_gid) != 0 && geteuid() == 0) {
         return failed(diag, "given its owner", errno);
@@ -126,18 +126,18 @@ static const char *folder_of(const char *path, apr_pool_t *pool)
     return slash == path ? "/" : apr_pstrmemdup(pool, path, (size_t)(slash - path));
 }
 
-static apr_status_t replace(const char *path, const struct stat *old, hap_str_t text,
+static apr_status_t replace(const char *path, const struct stat *old, hap_str_t text, mode_t mode,
                             hap_diag_t *diag, apr_pool_t *pool)
 {
     const char *folder = folder_of(path, pool);
-    char *temporary = apr_pstrcat(pool, folder, "/.zero-XXXXXX", NULL);
+    char *temporary = apr_pstrcat(pool, folder, "/.hap-XXXXXX", NULL);
     int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0) {
         return failed(diag, "written", errno);
     }
     apr_status_t rv = write_all(fd, text, diag);
     if (rv == APR_SUCCESS) {
-        rv = take_over(fd, old, diag);
+        rv = take_over(fd, old, mode, diag);
     }
     if (close(fd) != 0 && rv == APR_SUCCESS) {
         rv = failed(diag, "written", errno);
@@ -179,11 +179,12 @@ static bool has_content(const char *path, hap_str_t text, apr_pool_t *pool)
 {
     hap_diag_t ignored;
     hap_str_t now;
-    return zero_file_read(&now, path, text.n, &ignored, pool) == APR_SUCCESS &&
+    return hapio_file_read(&now, path, text.n, &ignored, pool) == APR_SUCCESS &&
            hap_str_eq(now, text);
 }
 
-apr_status_t zero_file_write(const char *path, hap_str_t text, hap_diag_t *diag, apr_pool_t *pool)
+apr_status_t hapio_file_write(const char *path, hap_str_t text, mode_t mode, hap_diag_t *diag,
+                              apr_pool_t *pool)
 {
     struct stat info;
     const struct stat *old = NULL;
@@ -199,7 +200,7 @@ apr_status_t zero_file_write(const char *path, hap_str_t text, hap_diag_t *diag,
     sigaddset(&endings, SIGTERM);
     sigaddset(&endings, SIGHUP);
     sigprocmask(SIG_BLOCK, &endings, &before);
-    rv = replace(path, old, text, diag, pool);
+    rv = replace(path, old, text, mode, diag, pool);
     sigprocmask(SIG_SETMASK, &before, NULL);
     return rv;
 }

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns building rosters: the route table and the rendezvous table. */
+#include "hap_roster.h"
+
+#include <math.h>
+
+#include <apr_strings.h>
+
+enum { BUCKETS_A_MEMBER = 32, RANK_BUCKETS_MIN = 1024, RANK_BUCKETS_MAX = 32768 };
+
+static uint32_t power_of_two(uint32_t at_least)
+{
+    uint32_t size = 1;
+    while (size < at_least) {
+        size *= 2;
+    }
+    return size;
+}
+
+static void index_routes(hap_roster_t *roster, apr_pool_t *pool)
+{
+    uint32_t size = power_of_two(roster->n * 2 + 1);
+    roster->bucket_mask = size - 1;
+    roster->buckets = apr_pcalloc(pool, size * sizeof(uint32_t));
+    for (uint32_t i = 0; i < roster->n; i++) {
+        uint32_t at = (uint32_t)hap_str_hash(roster->members[i].route) & roster->bucket_mask;
+        while (roster->buckets[at]) {
+            at = (at + 1) & roster->bucket_mask;
+        }
+        roster->buckets[at] = i + 1;
+    }
+}
+
+int hap_roster_find(const hap_roster_t *roster, hap_str_t route)
+{
+    if (route.n == 0 || route.n > HAP_ROUTE_MAX) {
+        return -1;
+    }
+    uint32_t at = (uint32_t)hap_str_hash(route) & roster->bucket_mask;
+    for (; roster->buckets[at]; at = (at + 1) & roster->bucket_mask) {
+        uint32_t i = roster->buckets[at] - 1;
+        if (hap_str_eq(roster->members[i].route, route)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+/*
+ * Weighted rendezvous: with u a fair draw from (0,1) made of route and bucket, the member with the
+ * highest -weight / ln(u) gets a share in proportion to its weight, and taking one member away
+ * moves only what it had.
+ */
+double hap_roster_score(const hap_member_t *member, uint64_t bucket)
+{
+    uint64_t h = hap_str_hash(member->route) ^ (bucket * 0x9e3779b97f4a7c15ULL);
+    h ^= h >> 32;
+    h *= 0xd6e8feb86659fd93ULL;
+    h ^= h >> 32;
+    h *= 0xd6e8feb86659fd93ULL;
+    h ^= h >> 32;
+    double u = ((double)(h >> 11) + 0.5) / (double)(UINT64_C(1) << 53);
+    return -(double)member->weight / log(u);
+}
+
+static void rank_bucket(const hap_roster_t *roster, uint32_t bucket)
+{
+    uint32_t *best = &roster->ranks[(size_t)bucket * HAP_HASH_RANKS];
+    double scores[HAP_HASH_RANKS] = {0};
+    uint32_t filled = 0;
+    for (uint32_t i = 0; i < roster->n; i++) {
+        double score = hap_roster_score(&roster->members[i], bucket);
+        uint32_t at = filled < HAP_HASH_RANKS ? filled++ : HAP_HASH_RANKS - 1;
+        if (at == HAP_HASH_RANKS - 1 && filled == HAP_HASH_RANKS && scores[at] >= score) {
+            continue;
+        }
+        for (; at > 0 && scores[at - 1] < score; at--) {
+            scores[at] = scores[at - 1];
+            best[at] = best[at - 1];
+        }
+        scores[at] = score;
+        best[at] = i;
+    }
+    for (uint32_t at = filled; at < HAP_HASH_RANKS; at++) {
+        best[at] = best[0];
+    }
+}
+
+static void rank_members(hap_roster_t *roster, apr_pool_t *pool)
+{
+    uint32_t size = power_of_two(roster->n * BUCKETS_A_MEMBER);
+    size = size < RANK_BUCKETS_MIN ? RANK_BUCKETS_MIN : size;
+    size = size > RANK_BUCKETS_MAX ? RANK_BUCKETS_MAX : size;
+    roster->rank_mask = size - 1;
+    roster->ranks = apr_palloc(pool, (size_t)size * HAP_HASH_RANKS * sizeof(uint32_t));
+    for (uint32_t bucket = 0; bucket < size; bucket++) {
+        rank_bucket(roster, bucket);
+    }
+}
+
+const hap_roster_t *hap_roster_make(const hap_member_t *members, uint32_t n, bool hashed,
+                                    apr_pool_t *pool)
+{
+    hap_roster_t *roster = apr_pcalloc(pool, sizeof(*roster));
+    roster->members = apr_pmemdup(pool, members, n * sizeof(*members));
+    roster->n = n;
+    index_routes(roster, pool);
+    if (hashed && n > 0) {
+        rank_members(roster, pool);
+    }
+    return roster;
+}

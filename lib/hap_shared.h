@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the layout of the segment that all children of one server share: members' states, balancers'
+ * counters and each child's in-flight counts. Does not map memory and takes no lock: whoever
+ * maps it hands in the base address. The geometry is kept by every process for itself and never
+ * read back from the segment, because a child could have written there.
+ *
+ * Who writes what:
+ *   hap_slot_t.flags and .admin   anybody, each change one atomic operation
+ *   hap_slot_t.health             the one process that probes, under .health_seq
+ *   names                         the parent, before the slot is first used
+ *   rows                          the child that owns the row; the parent clears it after its death
+ */
+#ifndef HAP_SHARED_H
+#define HAP_SHARED_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <apr_time.h>
+
+#include "hap_admin.h"
+#include "hap_health.h"
+#include "hap_str.h"
+
+enum {
+    HAP_ROUTE_MAX = 63, /* bytes of a route, as mod_proxy's */
+    HAP_APP_MAX = 127,  /* bytes of a balancer's name with its virtual host */
+    HAP_CACHE_LINE = 64
+};
+
+/** Bits of hap_slot_t.flags: what a pick needs to know, kept apart end to end. */
+enum {
+    HAP_FLAG_DOWN = 1 << 0, /* health: enough probes failed */
+    HAP_FLAG_SUSPECT =
+        1 << 1,              /* passive: a request could not be served, no probe has passed since */
+    HAP_FLAG_DRAIN = 1 << 2, /* admin: keeps its sessions, takes no new ones */
+    HAP_FLAG_MAINT = 1 << 3, /* admin: takes nothing */
+    HAP_FLAG_STANDBY = 1 << 4, /* admin: takes something only when no other member can */
+    HAP_FLAG_RAMP = 1 << 5     /* came back less than slow-start ago */
+};
+
+/** An admin state as it is stored: one word, so that it is never seen half-written. */
+typedef struct hap_admin_word_t {
+    hap_admin_t state;
+    hap_admin_t configured; /* what the configuration said when the word was written */
+    hap_admin_source_t source;
+    int64_t since_s; /* seconds since 1970 */
+} hap_admin_word_t;
+
+/** Why a member became suspect; an index, because texts cannot be written atomically. */
+typedef enum hap_suspicion_t {
+    HAP_SUSPICION_NONE,
+    HAP_SUSPICION_CONNECT, /* no connection could be made */
+    HAP_SUSPICION_ERRORS,  /* several requests in a row failed on it */
+    HAP_SUSPICION_COUNT
+} hap_suspicion_t;
+
+/** One member. The first line is all that a pick reads. */
+typedef struct hap_slot_t {
+    _Alignas(HAP_CACHE_LINE) _Atomic uint32_t flags; /* HAP_FLAG_*, atomic */
+    hap_passive_t passive;                           /* failed requests in a row */
+    _Atomic int64_t up_since_us;                     /* monotonic; start of the slow start */
+    _Atomic uint32_t latency_us;                     /* moving average of answer times; 0 unknown */
+    _Atomic uint32_t suspicion;                      /* hap_suspicion_t of the suspect flag */
+    _Atomic uint64_t admin;                          /* packed hap_admin_word_t */
+
+    _Alignas(HAP_CACHE_LINE) _Atomic uint32_t health_seq; /* odd while health is being written */
+    hap_health_t health;                                  /* under health_seq */
+
+    _Atomic uint32_t generation;   /* last configuration that named this member; 0 never used */
+    char app[HAP_APP_MAX + 1];     /* balancer's name */
+    char route[HAP_ROUTE_MAX + 1]; /* the member's name in it */
+} hap_slot_t;
+
+/** One balancer. */
+typedef struct hap_balancer_t {
+    _Alignas(HAP_CACHE_LINE) _Atomic uint64_t turn;        /* position in the round */
+    _Alignas(HAP_CACHE_LINE) _Atomic int64_t retry_tokens; /* thousandths of a retry left */
+    _Atomic int64_t retry_refilled_us;                     /* when time last added some */
+    _Atomic uint32_t waiting;                              /* requests in the queue */
+    _Atomic uint32_t released; /* rises when a member got room; a futex */
+} hap_balancer_t;
+
+/** How large things are in this segment. Kept by each process, never read from the segment. */
+typedef struct hap_geometry_t {
+    uint32_t slots;     /* members */
+    uint32_t balancers; /* balancers */
+    uint32_t rows;      /* children at one time, old generations included */
+} hap_geometry_t;
+
+/** Start of the segment. */
+typedef struct hap_shared_head_t {
+    _Atomic uint64_t version;    /* rises with every change that a schedule depends on */
+    _Atomic uint32_t generation; /* of the configuration; children of an older one stop probing */
+    _Atomic uint32_t rows_used;  /* rows beyond this were never used */
+} hap_shared_head_t;
+
+/** One child's in-flight counts; `count` has one entry a slot. */
+typedef struct hap_row_t {
+    _Alignas(HAP_CACHE_LINE) _Atomic int32_t pid; /* owner, 0 free */
+    _Alignas(HAP_CACHE_LINE) _Atomic uint32_t count[];
+} hap_row_t;
+
+/** A process's view of the segment. Borrows the memory. */
+typedef struct hap_shared_t {
+    hap_geometry_t geometry;
+    hap_shared_head_t *head;
+    hap_slot_t *slots;
+    hap_balancer_t *balancers;
+    char *rows;
+    size_t row_size;
+} hap_shared_t;
+
+/** Bytes that a segment of this geometry takes. */
+size_t hap_shared_size(const hap_geometry_t *geometry);
+
+/** Lays the view over `base`, which is aligned to a page, zeroed when new, and hap_shared_size. */
+void hap_shared_view(hap_shared_t *view, const hap_geometry_t *geometry, void *base);
+
+static inline hap_row_t *hap_shared_row(const hap_shared_t *view, uint32_t i)
+{
+    return (hap_row_t *)(void *)(view->rows + (size_t)i * view->row_size);
+}
+
+/** Requests in flight to a slot, over all children. */
+uint32_t hap_shared_in_flight(const hap_shared_t *view, uint32_t slot);
+
+/** Claims a free row for a process; NULL when none is free. Any process, once. */
+hap_row_t *hap_shared_claim_row(const hap_shared_t *view, int32_t pid);
+
+/** Gives back the row of a dead process, and with it all it had in flight. Parent only. */
+void hap_shared_release_row(const hap_shared_t *view, int32_t pid);
+
+/** Sets and clears flags; true if anything changed, and then the version has risen. */
+bool hap_shared_flags(const hap_shared_t *view, uint32_t slot, uint32_t set, uint32_t clear);
+
+/** Stores the admin state with its flags; true if the state changed. */
+bool hap_shared_admin(const hap_shared_t *view, uint32_t slot, const hap_admin_word_t *word);
+
+/** The admin state; every value that memory may hold gives a valid one. */
+hap_admin_word_t hap_shared_admin_word(const hap_slot_t *slot);
+
+/** Writes health and the flags that follow from it. The probing process only. */
+void hap_shared_put_health(const hap_shared_t *view, uint32_t slot, const hap_health_t *health);
+
+/** Reads health consistently; false when the writer died halfway (health is then unknown). */
+bool hap_shared_get_health(const hap_slot_t *slot, hap_health_t *health);
+
+/** The words of hap_suspicion_t, as they stand in a log line. */
+extern const char *const hap_suspicion_names[HAP_SUSPICION_COUNT];
+
+#endif
