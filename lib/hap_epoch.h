@@ -13,11 +13,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "hap_shared.h"
-
 typedef struct hap_epoch_t {
-    _Alignas(HAP_CACHE_LINE) _Atomic unsigned side;       /* where newcomers count themselves in */
-    _Alignas(HAP_CACHE_LINE) _Atomic unsigned readers[2]; /* how many are inside, by side */
+    _Atomic unsigned side;       /* where newcomers count themselves in */
+    _Atomic unsigned readers[2]; /* how many are inside, by side */
 } hap_epoch_t;
 
 /** Any thread. Returns the side to hand to hap_epoch_leave; load the pointer after it. */

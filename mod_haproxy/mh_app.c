@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns joining mod_proxy's balancers with HABalancer and HACheck at startup. */
+#include "mh_app.h"
+
+#include <apr_file_io.h>
+#include <apr_hash.h>
+#include <apr_strings.h>
+
+#include "hap_budget.h"
+#include "mh_log.h"
+#include "mh_shared.h"
+
+enum {
+    WEIGHT_DEFAULT = 100,
+    KEY_FILE_MAX_BYTES = 4096,
+    OTHERS = APR_FPROT_WREAD | APR_FPROT_WWRITE | APR_FPROT_WEXECUTE
+};
+
+apr_array_header_t *mh_apps;
+
+/* proxy_balancer * -> mh_app_t *; virtual hosts have copies of one balancer. */
+static apr_hash_t *by_balancer;
+
+mh_app_t *mh_app_of(const proxy_balancer *balancer)
+{
+    return apr_hash_get(by_balancer, &balancer, sizeof(balancer));
+}
+
+mh_app_t *mh_app_find(const char *name)
+{
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        mh_app_t *app = mh_app_at(i);
+        if (ap_cstr_casecmp(app->name, name) == 0) {
+            return app;
+        }
+    }
+    return NULL;
+}
+
+hap_admin_t mh_admin_of(unsigned status)
+{
+    if (status & (PROXY_WORKER_DISABLED | PROXY_WORKER_STOPPED)) {
+        return HAP_ADMIN_MAINT;
+    }
+    if (status & PROXY_WORKER_DRAIN) {
+        return HAP_ADMIN_DRAIN;
+    }
+    return status & PROXY_WORKER_HOT_STANDBY ? HAP_ADMIN_STANDBY : HAP_ADMIN_ENABLED;
+}
+
+void mh_admin_show(proxy_worker *worker, hap_admin_t admin)
+{
+    static const unsigned flag_of[HAP_ADMIN_COUNT] = {
+        [HAP_ADMIN_ENABLED] = 0,
+        [HAP_ADMIN_DRAIN] = PROXY_WORKER_DRAIN,
+        [HAP_ADMIN_MAINT] = PROXY_WORKER_DISABLED,
+        [HAP_ADMIN_STANDBY] = PROXY_WORKER_HOT_STANDBY,
+    };
+    const unsigned all = PROXY_WORKER_DRAIN | PROXY_WORKER_DISABLED | PROXY_WORKER_STOPPED |
+                         PROXY_WORKER_HOT_STANDBY;
+    worker->s->status = (worker->s->status & ~all) | flag_of[admin];
+}
+
+/* Says what is wrong with a directive, and where it stands. */
+static apr_status_t refuse(const mh_app_t *app, const mh_named_t *conf, apr_pool_t *p,
+                           const char *why)
+{
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, app->server, "%s %s (%s): %s",
+                 conf->directive->directive, conf->name, mh_config_where(conf->directive, p), why);
+    return APR_EINVAL;
+}
+
+static apr_status_t read_key(mh_app_t *app, apr_pool_t *p)
+{
+    const char *path = app->policy.sign;
+    apr_file_t *file;
+    apr_finfo_t info;
+    char text[KEY_FILE_MAX_BYTES];
+    apr_size_t n = sizeof(text);
+    apr_status_t rv = apr_file_open(&file, path, APR_FOPEN_READ, 0, p);
+    if (rv != APR_SUCCESS) {
+        char why[120];
+        return refuse(app, app->conf, p,
+                      apr_psprintf(p, "sign=%s cannot be read: %s", path,
+                                   apr_strerror(rv, why, sizeof(why))));
+    }
+    rv = apr_file_info_get(&info, APR_FINFO_PROT | APR_FINFO_SIZE, file);
+    if (rv == APR_SUCCESS && (info.protection & OTHERS)) {
+        apr_file_close(file);
+        return refuse(app, app->conf, p,
+                      apr_psprintf(p, "sign=%s may be read by others, run chmod 640 on it", path));
+    }
+    rv = apr_file_read_full(file, text, sizeof(text), &n);
+    apr_file_close(file);
+    if (rv != APR_EOF) {
+        return refuse(app, app->conf, p,
+                      apr_psprintf(p, "sign=%s is longer than a key file can be", path));
+    }
+    hap_sign_t *sign;
+    hap_diag_t diag;
+    rv = hap_sign_parse(&sign, hap_strn(text, n), &diag, p);
+    memset(text, 0, sizeof(text));
+    if (rv != APR_SUCCESS) {
+        return refuse(app, app->conf, p,
+                      apr_psprintf(p, "sign=%s:%d: %s", path, diag.line, diag.why));
+    }
+    app->affinity.sign = sign;
+    return APR_SUCCESS;
+}
+
+static apr_status_t set_affinity(mh_app_t *app, const proxy_balancer *balancer, apr_pool_t *p)
+{
+    const proxy_balancer_shared *shared = balancer->s;
+    hap_affinity_rule_t *rule = &app->affinity;
+    rule->mode = app->policy.affinity.mode;
+    rule->app = hap_str(app->label);
+    if (rule->mode == HAP_AFFINITY_INSERT) {
+        rule->cookie = hap_str(app->policy.affinity.cookie);
+        return app->policy.sign ? read_key(app, p) : APR_SUCCESS;
+    }
+    if (rule->mode == HAP_AFFINITY_APP && !*shared->sticky) {
+        /* As in mod_proxy: no stickysession, no sessions. */
+        rule->mode = HAP_AFFINITY_NONE;
+    }
+    if (rule->mode == HAP_AFFINITY_APP && shared->sticky_separator != '.') {
+        return refuse(app, app->conf, p, "stickysessionsep= other than a dot is not supported");
+    }
+    rule->cookie = hap_str(apr_pstrdup(p, shared->sticky));
+    rule->path_param = hap_str(apr_pstrdup(p, shared->sticky_path));
+    return APR_SUCCESS;
+}
+
+static apr_status_t set_check(mh_app_t *app, const mh_named_t *conf, apr_pool_t *p)
+{
+    hap_diag_t diag;
+    hap_check_policy_t policy;
+    hap_option_defaults(&policy, &hap_check_options);
+    if (conf) {
+        policy = conf->check;
+    }
+    app->rule = (hap_health_rule_t){
+        .rise = policy.rise,
+        .fall = policy.fall,
+        .interval = policy.interval,
+        .timeout = policy.timeout,
+        .on_demand = conf == NULL,
+    };
+    app->check.method = (hap_check_method_t)policy.method;
+    apr_status_t rv = hap_expect_parse(&app->check.expect, hap_str(policy.expect), &diag, p);
+    if (rv == APR_SUCCESS && policy.uri) {
+        rv = hap_check_uri(&app->check.uri, hap_str(policy.uri), &diag, p);
+    }
+    if (rv == APR_SUCCESS && conf) {
+        rv = hap_health_rule_check(&app->rule, &diag);
+    }
+    return rv == APR_SUCCESS ? rv : refuse(app, conf, p, diag.why);
+}
+
+/* Without sessions a route is only a name, so one can be made: from the worker's host and port. */
+static const char *made_route(const proxy_worker *worker, apr_pool_t *p)
+{
+    char *route = apr_psprintf(p, "%s-%d", worker->s->hostname_ex, (int)worker->s->port);
+    for (char *c = route; *c; c++) {
+        if (!apr_isalnum(*c)) {
+            *c = '-';
+        }
+    }
+    if (*worker->s->uds_path || strlen(route) > HAP_ROUTE_MAX) {
+        return apr_psprintf(p, "m-%016llx", hap_str_hash(hap_str(worker->s->name_ex)));
+    }
+    return route;
+}
+
+static apr_status_t add_member(mh_app_t *app, proxy_worker *worker, apr_hash_t *seen, apr_pool_t *p)
+{
+    const char *route = apr_pstrdup(p, worker->s->route);
+    if (!*route && app->affinity.mode != HAP_AFFINITY_NONE) {
+        return refuse(app, app->conf, p,
+                      apr_psprintf(p,
+                                   "BalancerMember %s has no route=, sessions cannot be kept "
+                                   "on it",
+                                   worker->s->name_ex));
+    }
+    route = *route ? route : made_route(worker, p);
+    const proxy_worker *twin = apr_hash_get(seen, route, APR_HASH_KEY_STRING);
+    if (twin) {
+        return refuse(app, app->conf, p,
+                      apr_psprintf(p,
+                                   "route=%s is used by BalancerMember %s and by %s, routes "
+                                   "must differ",
+                                   route, twin->s->name_ex, worker->s->name_ex));
+    }
+    apr_hash_set(seen, route, APR_HASH_KEY_STRING, worker);
+    mh_member_t *member = &APR_ARRAY_PUSH(app->members, mh_member_t);
+    *member = (mh_member_t){
+        .app = app,
+        .worker = worker,
+        .name = route,
+        .configured = mh_admin_of(worker->s->status),
+    };
+    return APR_SUCCESS;
+}
+
+/* Cookies of ours are sent back to where the balancer is mounted, if that is one place. */
+static const char *mount_path(const proxy_server_conf *conf, const proxy_balancer *balancer,
+                              apr_pool_t *p)
+{
+    const char *path = NULL;
+    size_t n = strlen(balancer->s->name);
+    for (int i = 0; i < conf->aliases->nelts; i++) {
+        const struct proxy_alias *alias = &APR_ARRAY_IDX(conf->aliases, i, struct proxy_alias);
+        bool here = ap_cstr_casecmpn(alias->real, balancer->s->name, n) == 0 &&
+                    (alias->real[n] == '/' || alias->real[n] == '\0');
+        if (!here) {
+            continue;
+        }
+        if (path || alias->regex || *alias->fake != '/') {
+            return "/";
+        }
+        path = alias->fake;
+    }
+    if (!path || !path[1]) {
+        return "/";
+    }
+    size_t len = strlen(path);
+    return apr_pstrmemdup(p, path, path[len - 1] == '/' ? len - 1 : len);
+}
+
+/* Two virtual hosts may each have a balancer of the same name; the second one says where it is. */
+static const char *unique_name(const char *label, const server_rec *s, apr_pool_t *p)
+{
+    if (!mh_app_find(label)) {
+        return label;
+    }
+    return apr_psprintf(p, "%s@%s:%d", label, s->server_hostname ? s->server_hostname : "",
+                        (int)s->port);
+}
+
+static apr_status_t build(server_rec *s, const proxy_server_conf *proxy,
+                          const proxy_balancer *balancer, const mh_named_t *conf,
+                          const mh_named_t *check, apr_pool_t *p)
+{
+    mh_app_t *app = apr_pcalloc(p, sizeof(*app));
+    app->label = conf->name;
+    app->name = unique_name(conf->name, s, p);
+    app->server = s;
+    app->conf = conf;
+    app->policy = conf->policy;
+    app->workers = balancer->workers;
+    app->errstatuses = balancer->errstatuses;
+    app->members = apr_array_make(p, balancer->workers->nelts, sizeof(mh_member_t));
+    app->cookie_path = mount_path(proxy, balancer, p);
+    app->method_only = conf->directive->line_num == 0;
+    if (strlen(app->name) > HAP_APP_MAX || mh_app_find(app->name)) {
+        return refuse(app, conf, p, "its name cannot be told from another balancer's");
+    }
+    apr_status_t rv = set_affinity(app, balancer, p);
+    rv = rv == APR_SUCCESS ? set_check(app, check, p) : rv;
+    apr_hash_t *seen = apr_hash_make(p);
+    for (int i = 0; rv == APR_SUCCESS && i < balancer->workers->nelts; i++) {
+        rv = add_member(app, APR_ARRAY_IDX(balancer->workers, i, proxy_worker *), seen, p);
+    }
+    if (rv == APR_SUCCESS && app->members->nelts == 0) {
+        rv = refuse(app, conf, p, "the balancer has no BalancerMember");
+    }
+    APR_ARRAY_PUSH(mh_apps, mh_app_t *) = app;
+    apr_hash_set(by_balancer, apr_pmemdup(p, &balancer, sizeof(balancer)), sizeof(balancer), app);
+    return rv;
+}
+
+/* The same members under another server: its copy of the balancer is the same application. */
+static mh_app_t *already_built(const proxy_balancer *balancer)
+{
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        if (mh_app_at(i)->workers == balancer->workers) {
+            return mh_app_at(i);
+        }
+    }
+    return NULL;
+}
+
+/* The balancer's name without its scheme. */
+static const char *bare_name(const proxy_balancer *balancer)
+{
+    const char *name = strstr(balancer->s->name, "://");
+    return name ? name + 3 : balancer->s->name;
+}
+
+/* A balancer that has only lbmethod=ha of us: turns are all that we give it. */
+static const mh_named_t *method_conf(const char *name, apr_pool_t *p)
+{
+    static const ap_directive_t lbmethod = {.directive = "ProxySet lbmethod=ha", .filename = ""};
+    mh_named_t *conf = apr_pcalloc(p, sizeof(*conf));
+    conf->name = name;
+    conf->directive = &lbmethod;
+    hap_option_defaults(&conf->policy, &hap_policy_options);
+    conf->policy.affinity.mode = HAP_AFFINITY_NONE;
+    return conf;
+}
+
+static apr_status_t build_server(server_rec *s, apr_hash_t *used, apr_pool_t *p)
+{
+    const mh_server_conf_t *conf = mh_server_conf(s);
+    const proxy_server_conf *proxy = ap_get_module_config(s->module_config, &proxy_module);
+    for (int i = 0; i < proxy->balancers->nelts; i++) {
+        const proxy_balancer *balancer = &APR_ARRAY_IDX(proxy->balancers, i, proxy_balancer);
+        const mh_named_t *own = mh_config_find(conf->balancers, bare_name(balancer));
+        const mh_named_t *check = mh_config_find(conf->checks, bare_name(balancer));
+        bool method_only =
+            !own && balancer->lbmethod && strcmp(balancer->lbmethod->name, "ha") == 0;
+        if (method_only) {
+            own = method_conf(bare_name(balancer), p);
+        }
+        if (!own) {
+            continue;
+        }
+        apr_hash_set(used, &own->directive, sizeof(own->directive), own);
+        if (check) {
+            apr_hash_set(used, &check->directive, sizeof(check->directive), check);
+        }
+        mh_app_t *app = already_built(balancer);
+        if (app && app->conf->directive != own->directive) {
+            return refuse(app, own, p,
+                          "this balancer is inherited from the main server, so give "
+                          "its keys there");
+        }
+        if (app) {
+            apr_hash_set(by_balancer, apr_pmemdup(p, &balancer, sizeof(balancer)), sizeof(balancer),
+                         app);
+            continue;
+        }
+        apr_status_t rv = build(s, proxy, balancer, own, check, p);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    return APR_SUCCESS;
+}
+
+/* A directive that no server's balancer answers to is a typing error, not a wish. */
+static apr_status_t check_used(server_rec *s, const apr_array_header_t *list, apr_hash_t *used,
+                               const char *why, apr_pool_t *p)
+{
+    for (int i = 0; i < list->nelts; i++) {
+        const mh_named_t *entry = &APR_ARRAY_IDX(list, i, mh_named_t);
+        if (!apr_hash_get(used, &entry->directive, sizeof(entry->directive))) {
+            const mh_app_t nowhere = {.server = s};
+            return refuse(&nowhere, entry, p, why);
+        }
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t mh_apps_build(apr_pool_t *p, server_rec *main_server)
+{
+    apr_hash_t *used = apr_hash_make(p);
+    mh_apps = apr_array_make(p, 4, sizeof(mh_app_t *));
+    by_balancer = apr_hash_make(p);
+    for (server_rec *s = main_server; s; s = s->next) {
+        apr_status_t rv = build_server(s, used, p);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    for (server_rec *s = main_server; s; s = s->next) {
+        const mh_server_conf_t *conf = mh_server_conf(s);
+        apr_status_t rv = check_used(s, conf->balancers, used,
+                                     "there is no balancer of this name, define it with "
+                                     "<Proxy \"balancer://NAME\">",
+                                     p);
+        if (rv == APR_SUCCESS) {
+            rv = check_used(s, conf->checks, used,
+                            "no HABalancer hands this balancer over, add one", p);
+        }
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    return APR_SUCCESS;
+}
+
+/* Saved by an operator's hand it stays, unless the configuration has been edited since. */
+static void settle_admin(mh_member_t *member)
+{
+    hap_slot_t *slot = &mh_shared->view.slots[member->slot];
+    hap_admin_word_t word = hap_shared_admin_word(slot);
+    if (word.configured != member->configured) {
+        word = (hap_admin_word_t){member->configured, member->configured, HAP_SOURCE_CONFIG,
+                                  apr_time_sec(apr_time_now())};
+        hap_shared_admin(&mh_shared->view, member->slot, &word);
+    }
+    mh_admin_show(member->worker, word.state);
+}
+
+static apr_status_t attach_member(mh_app_t *app, mh_member_t *member, hap_member_t *out)
+{
+    bool known;
+    int slot = mh_shared_slot(app->name, member->name, member->configured, &known);
+    if (slot < 0) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, app->server,
+                     "HAMaxMembers: there is no room for member %s of %s, raise it above %u",
+                     member->name, app->name, mh_main_conf.max_members);
+        return APR_ENOSPC;
+    }
+    member->slot = (uint32_t)slot;
+    settle_admin(member);
+    /* Whether a member can be used is decided here, so mod_proxy shall not decide it too. */
+    if (!app->method_only) {
+        member->worker->s->status |= PROXY_WORKER_IGNORE_ERRORS;
+    }
+    int weight = member->worker->s->lbfactor;
+    *out = (hap_member_t){
+        .route = hap_str(member->name),
+        .slot = member->slot,
+        .weight = weight > 0 ? (uint32_t)weight : WEIGHT_DEFAULT,
+        .lbset = member->worker->s->lbset,
+        .spare = member->worker->s->status & PROXY_WORKER_HOT_SPARE,
+        .binding = member,
+    };
+    return APR_SUCCESS;
+}
+
+static apr_status_t attach(mh_app_t *app, uint32_t index, apr_pool_t *p)
+{
+    int n = app->members->nelts;
+    hap_member_t *members = apr_pcalloc(p, (size_t)n * sizeof(*members));
+    for (int i = 0; i < n; i++) {
+        apr_status_t rv = attach_member(app, mh_app_member(app, i), &members[i]);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    bool hashed = app->policy.method == HAP_METHOD_HASH;
+    app->roster = hap_roster_make(members, (uint32_t)n, hashed, p);
+    app->balancer = index;
+    hap_budget_init(&mh_shared->view.balancers[index], 0);
+    atomic_store(&app->schedule, hap_schedule_make(app->roster, &mh_shared->view, p));
+    return APR_SUCCESS;
+}
+
+apr_status_t mh_apps_attach(apr_pool_t *p)
+{
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        apr_status_t rv = attach(mh_app_at(i), (uint32_t)i, p);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    return APR_SUCCESS;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the applications: each balancer that HABalancer names, joined from mod_proxy's members and
+ * our directives, with its shared slots. Does not serve requests: mh_proxy does.
+ */
+#ifndef MH_APP_H
+#define MH_APP_H
+
+#include <httpd.h>
+#include <mod_proxy.h>
+
+#include "hap_affinity.h"
+#include "hap_check.h"
+#include "hap_epoch.h"
+#include "hap_pick.h"
+#include "mh_config.h"
+
+/** A member: mod_proxy's worker and where its state is. Bound to hap_member_t.binding. */
+typedef struct mh_member_t {
+    struct mh_app_t *app;
+    proxy_worker *worker;
+    const char *name;       /* the member's route */
+    hap_admin_t configured; /* what status= says */
+    uint32_t slot;          /* in the shared segment */
+} mh_member_t;
+
+/** An application. Made by the parent, read-only in children but for what is marked. */
+typedef struct mh_app_t {
+    const char *name;   /* in logs, files and shared memory; with its host when not unique */
+    const char *label;  /* the balancer's name as HABalancer wrote it */
+    server_rec *server; /* where it was defined */
+    const mh_named_t *conf;
+    hap_policy_t policy;
+    hap_health_rule_t rule;
+    hap_check_t check;
+    hap_affinity_rule_t affinity;
+    const char *cookie_path;               /* Path of cookies that we set */
+    const apr_array_header_t *workers;     /* mod_proxy's own list, which copies share */
+    const apr_array_header_t *errstatuses; /* of int: ProxySet failonstatus=; may be NULL */
+    apr_array_header_t *members;           /* of mh_member_t */
+    const hap_roster_t *roster;            /* after post_config */
+    uint32_t balancer;                     /* index in the shared segment */
+    bool method_only; /* ProxySet lbmethod=ha: mod_proxy_balancer does the rest */
+
+    /* per child */
+    _Atomic(const hap_schedule_t *) schedule; /* any thread reads, the loop thread replaces */
+    hap_epoch_t epoch;                        /* guards schedule */
+    _Atomic bool stale;                       /* the loop was told to replace the schedule */
+} mh_app_t;
+
+/** All applications of this configuration, in its order. */
+extern apr_array_header_t *mh_apps; /* of mh_app_t * */
+
+/**
+ * Builds the applications from the configuration. Says what is wrong, with file and line, in the
+ * log; APR_EINVAL then. Parent, check_config.
+ */
+apr_status_t mh_apps_build(apr_pool_t *p, server_rec *s);
+
+/** Gives every member its shared slot and makes the rosters. Parent, post_config. */
+apr_status_t mh_apps_attach(apr_pool_t *p);
+
+/** The application that this balancer is, or NULL when it is mod_proxy_balancer's. */
+mh_app_t *mh_app_of(const proxy_balancer *balancer);
+
+/** By name, as HABalancer writes it or as logs do; NULL if there is none. */
+mh_app_t *mh_app_find(const char *name);
+
+static inline mh_member_t *mh_app_member(const mh_app_t *app, int i)
+{
+    return &APR_ARRAY_IDX(app->members, i, mh_member_t);
+}
+
+static inline mh_app_t *mh_app_at(int i)
+{
+    return APR_ARRAY_IDX(mh_apps, i, mh_app_t *);
+}
+
+/** The admin state that mod_proxy's status flags stand for. */
+hap_admin_t mh_admin_of(unsigned status);
+
+/** Writes an admin state into mod_proxy's flags, so that balancer-manager shows it. */
+void mh_admin_show(proxy_worker *worker, hap_admin_t admin);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the child's loop and its schedules. Does not choose members. */
+#include "mh_child.h"
+
+#include <apr_strings.h>
+#include <unistd.h>
+
+#include "lane/ml_loop.h"
+#include "mh_health.h"
+#include "mh_log.h"
+#include "mh_shared.h"
+
+/* How long an old schedule is kept at least before it is asked for again whether it may go. */
+enum { RETIRE_US = 10000 };
+
+/** The loop's part of one application. */
+typedef struct schedule_work_t {
+    ml_work_t work;        /* posted when the schedule is stale */
+    ml_timer_t retire;     /* asks whether the old schedule may be freed */
+    mh_app_t *app;         /* whose */
+    apr_pool_t *pool;      /* of the schedule in use; NULL for the parent's first one */
+    apr_pool_t *old_pool;  /* of the one before, until no thread reads it */
+    hap_epoch_wait_t wait; /* for old_pool */
+} schedule_work_t;
+
+/* Set once in child_init, before other threads run. */
+static struct {
+    ml_loop_t *loop;
+    hap_row_t *row;
+    apr_pool_t *pool;
+    schedule_work_t *schedules; /* by the application's balancer index */
+} child;
+
+hap_row_t *mh_child_row(void)
+{
+    return child.row;
+}
+
+void mh_child_gone(pid_t pid)
+{
+    if (mh_shared) {
+        hap_shared_release_row(&mh_shared->view, (int32_t)pid);
+    }
+}
+
+void mh_child_schedule_is_stale(mh_app_t *app)
+{
+    if (!child.loop || atomic_exchange_explicit(&app->stale, true, memory_order_acq_rel)) {
+        return;
+    }
+    ml_loop_post(child.loop, &child.schedules[app->balancer].work);
+}
+
+static void try_to_free(ml_timer_t *timer, ml_loop_t *loop)
+{
+    schedule_work_t *self = ML_OWNER(timer, schedule_work_t, retire);
+    if (!hap_epoch_quiet(&self->app->epoch, &self->wait)) {
+        ml_timer_set(loop, timer, RETIRE_US);
+        return;
+    }
+    if (self->old_pool) {
+        apr_pool_destroy(self->old_pool);
+        self->old_pool = NULL;
+    }
+    /* Asked for while the last one was still being retired. */
+    if (atomic_load(&self->app->stale)) {
+        self->work.run(&self->work, loop);
+    }
+}
+
+static void replace_schedule(ml_work_t *work, ml_loop_t *loop)
+{
+    schedule_work_t *self = ML_OWNER(work, schedule_work_t, work);
+    if (ml_timer_is_set(&self->retire)) {
+        return;
+    }
+    apr_pool_t *pool;
+    apr_pool_create(&pool, child.pool);
+    apr_pool_tag(pool, "mod_haproxy_schedule");
+    atomic_store(&self->app->stale, false);
+    atomic_store(&self->app->schedule,
+                 hap_schedule_make(self->app->roster, &mh_shared->view, pool));
+    self->old_pool = self->pool;
+    self->pool = pool;
+    self->wait = (hap_epoch_wait_t){0};
+    ml_timer_set(loop, &self->retire, RETIRE_US);
+}
+
+static void make_schedules(apr_pool_t *p)
+{
+    child.schedules = apr_pcalloc(p, (size_t)(mh_apps->nelts + 1) * sizeof(*child.schedules));
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        schedule_work_t *self = &child.schedules[i];
+        self->app = mh_app_at(i);
+        self->work.run = replace_schedule;
+        self->retire.fire = try_to_free;
+    }
+}
+
+static apr_status_t stop_loop(void *unused)
+{
+    ml_loop_stop(child.loop);
+    ml_loop_join(child.loop);
+    return APR_SUCCESS;
+}
+
+/* A child beyond all rows still serves; what it has in flight is then only known to itself. */
+static hap_row_t *claim_row(apr_pool_t *p, server_rec *s)
+{
+    hap_row_t *row = hap_shared_claim_row(&mh_shared->view, (int32_t)getpid());
+    if (!row) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "no room to share this child's in-flight counts: too many old children are "
+                     "still finishing");
+        char *memory = apr_pcalloc(p, mh_shared->view.row_size + HAP_CACHE_LINE);
+        row = (void *)APR_ALIGN((uintptr_t)memory, HAP_CACHE_LINE);
+    }
+    return row;
+}
+
+static apr_status_t start_loop(apr_pool_t *p, server_rec *s)
+{
+    apr_status_t rv = ml_loop_create(&child.loop, p);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = mh_health_start(child.loop, p, s);
+    return rv == APR_SUCCESS ? ml_loop_start(child.loop) : rv;
+}
+
+void mh_child_start(apr_pool_t *p, server_rec *s)
+{
+    if (!mh_shared || mh_apps->nelts == 0) {
+        return;
+    }
+    /* A pool of its own: the loop's thread makes schedules while others use the child's pool. */
+    apr_allocator_t *allocator;
+    apr_allocator_create(&allocator);
+    apr_pool_create_ex(&child.pool, NULL, NULL, allocator);
+    apr_allocator_owner_set(allocator, child.pool);
+    child.row = claim_row(p, s);
+    make_schedules(p);
+    apr_status_t rv = start_loop(child.pool, s);
+    if (rv != APR_SUCCESS) {
+        child.loop = NULL;
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "no event loop in this child: it serves, but "
+                     "checks no member's health");
+        return;
+    }
+    apr_pool_pre_cleanup_register(p, NULL, stop_loop);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the directives' setters. Does not act on what they set. */
+#include "mh_config.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+
+mh_main_conf_t mh_main_conf;
+
+enum { MAX_MEMBERS_DEFAULT = 1024, MAX_MEMBERS_MIN = 16, MAX_MEMBERS_MAX = 65536 };
+
+void mh_config_reset(void)
+{
+    mh_main_conf = (mh_main_conf_t){.max_members = MAX_MEMBERS_DEFAULT};
+}
+
+void *mh_create_server_conf(apr_pool_t *p, server_rec *s)
+{
+    mh_server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
+    conf->balancers = apr_array_make(p, 2, sizeof(mh_named_t));
+    conf->checks = apr_array_make(p, 2, sizeof(mh_named_t));
+    return conf;
+}
+
+mh_named_t *mh_config_find(const apr_array_header_t *list, const char *name)
+{
+    for (int i = 0; i < list->nelts; i++) {
+        mh_named_t *entry = &APR_ARRAY_IDX(list, i, mh_named_t);
+        if (ap_cstr_casecmp(entry->name, name) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+static apr_array_header_t *merge_named(apr_pool_t *p, const apr_array_header_t *base,
+                                       const apr_array_header_t *over, const hap_options_t *options)
+{
+    apr_array_header_t *merged = apr_array_copy(p, over);
+    for (int i = 0; i < base->nelts; i++) {
+        const mh_named_t *inherited = &APR_ARRAY_IDX(base, i, mh_named_t);
+        mh_named_t *own = mh_config_find(merged, inherited->name);
+        if (own) {
+            hap_option_merge(&own->set, &inherited->set, &own->set, options);
+        } else {
+            APR_ARRAY_PUSH(merged, mh_named_t) = *inherited;
+        }
+    }
+    return merged;
+}
+
+void *mh_merge_server_conf(apr_pool_t *p, void *base_, void *over_)
+{
+    const mh_server_conf_t *base = base_;
+    const mh_server_conf_t *over = over_;
+    mh_server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
+    conf->balancers = merge_named(p, base->balancers, over->balancers, &hap_policy_options);
+    conf->checks = merge_named(p, base->checks, over->checks, &hap_check_options);
+    return conf;
+}
+
+const char *mh_config_where(const ap_directive_t *directive, apr_pool_t *p)
+{
+    return apr_psprintf(p, "%s:%d", directive->filename, directive->line_num);
+}
+
+static const char *set_named(cmd_parms *cmd, apr_array_header_t *list, int argc, char *const argv[],
+                             const hap_options_t *options)
+{
+    if (argc < 1 || strchr(argv[0], '=')) {
+        return apr_psprintf(cmd->pool,
+                            "%s: the first argument is the balancer's name, as in "
+                            "%s App key=value",
+                            cmd->cmd->name, cmd->cmd->name);
+    }
+    if (mh_config_find(list, argv[0])) {
+        return apr_psprintf(cmd->pool, "%s %s: given twice in this server, keep one",
+                            cmd->cmd->name, argv[0]);
+    }
+    mh_named_t entry = {.name = argv[0], .directive = cmd->directive};
+    hap_option_defaults(&entry.set, options);
+    for (int i = 1; i < argc; i++) {
+        hap_diag_t diag;
+        if (hap_option_set(&entry.set, options, hap_str(argv[i]), &diag, cmd->pool) !=
+            APR_SUCCESS) {
+            return apr_pstrdup(cmd->pool, diag.why);
+        }
+    }
+    APR_ARRAY_PUSH(list, mh_named_t) = entry;
+    return NULL;
+}
+
+static const char *mh_set_balancer(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    apr_array_header_t *list = mh_server_conf(cmd->server)->balancers;
+    const char *err = set_named(cmd, list, argc, argv, &hap_policy_options);
+    if (err) {
+        return err;
+    }
+    hap_diag_t diag;
+    mh_named_t *entry = &APR_ARRAY_IDX(list, list->nelts - 1, mh_named_t);
+    if (hap_policy_check(&entry->policy, &diag) != APR_SUCCESS) {
+        return apr_pstrdup(cmd->pool, diag.why);
+    }
+    if (entry->policy.sign) {
+        entry->policy.sign = ap_server_root_relative(cmd->pool, entry->policy.sign);
+    }
+    return NULL;
+}
+
+static const char *mh_set_check(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    return set_named(cmd, mh_server_conf(cmd->server)->checks, argc, argv, &hap_check_options);
+}
+
+static const char *mh_set_max_members(cmd_parms *cmd, void *dir, const char *arg)
+{
+    unsigned long n;
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    if (err) {
+        return err;
+    }
+    if (!hap_str_uint(&n, hap_str(arg), MAX_MEMBERS_MAX) || n < MAX_MEMBERS_MIN) {
+        return apr_psprintf(cmd->pool, "HAMaxMembers: %s is not allowed, use %d to %d", arg,
+                            MAX_MEMBERS_MIN, MAX_MEMBERS_MAX);
+    }
+    mh_main_conf.max_members = (unsigned)n;
+    return NULL;
+}
+
+static const char *mh_set_state_file(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    if (err) {
+        return err;
+    }
+    mh_main_conf.state_file = ap_server_root_relative(cmd->pool, arg);
+    if (!mh_main_conf.state_file) {
+        return apr_psprintf(cmd->pool, "HAStateFile: %s is not a usable path", arg);
+    }
+    return NULL;
+}
+
+#define TAKE_ARGV(name, setter, context, doc) AP_INIT_TAKE_ARGV(name, setter, NULL, context, doc),
+#define TAKE1(name, setter, context, doc)     AP_INIT_TAKE1(name, setter, NULL, context, doc),
+#define DIRECTIVE(name, takes, setter, context, syntax, fallback, doc)                             \
+    takes(name, setter, context, syntax)
+
+const command_rec mh_commands[] = {
+#include "mh_directives.def"
+    {NULL}};

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns what the configuration says: the directives, their per-server records and how virtual hosts
+ * inherit them. Does not look at mod_proxy's balancers: mh_app joins the two.
+ */
+#ifndef MH_CONFIG_H
+#define MH_CONFIG_H
+
+#include <httpd.h>
+#include <http_config.h>
+
+#include "hap_policy.h"
+
+/** The one symbol that the module exports. */
+extern module AP_MODULE_DECLARE_DATA haproxy_module __attribute__((visibility("default")));
+
+/** HABalancer or HACheck for one balancer. */
+typedef struct mh_named_t {
+    const char *name;                /* of the balancer, as written */
+    const ap_directive_t *directive; /* where it stands, for messages */
+    union {
+        uint64_t set; /* which keys were given; both records begin with it */
+        hap_policy_t policy;
+        hap_check_policy_t check;
+    };
+} mh_named_t;
+
+/** Per server and virtual host. */
+typedef struct mh_server_conf_t {
+    apr_array_header_t *balancers; /* of mh_named_t, .policy */
+    apr_array_header_t *checks;    /* of mh_named_t, .check */
+} mh_server_conf_t;
+
+/** What only the main server can say. Reset at the start of each configuration. */
+typedef struct mh_main_conf_t {
+    unsigned max_members;
+    const char *state_file; /* absolute, NULL when there is none */
+} mh_main_conf_t;
+
+extern mh_main_conf_t mh_main_conf;
+
+extern const command_rec mh_commands[];
+
+void mh_config_reset(void);
+void *mh_create_server_conf(apr_pool_t *p, server_rec *s);
+void *mh_merge_server_conf(apr_pool_t *p, void *base, void *over);
+
+static inline mh_server_conf_t *mh_server_conf(server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &haproxy_module);
+}
+
+/** The entry for a balancer, by name without regard to case, or NULL. */
+mh_named_t *mh_config_find(const apr_array_header_t *list, const char *name);
+
+/** "file:line" of a directive, for messages. */
+const char *mh_config_where(const ap_directive_t *directive, apr_pool_t *p);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns ha-health. `/` below its location says whether this proxy serves, `/App` whether
+ * application App does. Tells counts, no names: it needs no permission to ask.
+ */
+#include "mh_handler.h"
+
+#include <ap_mpm.h>
+#include <http_protocol.h>
+
+#include "mh_app.h"
+#include "mh_shared.h"
+
+/** What a page says of one application. */
+typedef struct health_count_t {
+    unsigned members;
+    unsigned usable;    /* may get requests, if only of their own sessions */
+    unsigned in_flight; /* requests, over all children */
+} health_count_t;
+
+static health_count_t count(const mh_app_t *app)
+{
+    health_count_t sum = {.members = (unsigned)app->members->nelts};
+    for (int i = 0; i < app->members->nelts; i++) {
+        uint32_t slot = mh_app_member(app, i)->slot;
+        uint32_t flags = atomic_load(&mh_shared->view.slots[slot].flags);
+        sum.usable += !(flags & (HAP_FLAG_DOWN | HAP_FLAG_MAINT));
+        sum.in_flight += hap_shared_in_flight(&mh_shared->view, slot);
+    }
+    return sum;
+}
+
+static int stopping(void)
+{
+    int state = AP_MPMQ_RUNNING;
+    ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
+    return state == AP_MPMQ_STOPPING;
+}
+
+static int answer(request_rec *r, int status, const char *text)
+{
+    r->status = status;
+    ap_set_content_type(r, "text/plain; charset=utf-8");
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    ap_rputs(text, r);
+    return OK;
+}
+
+int mh_handler_health(request_rec *r)
+{
+    if (!r->handler || strcmp(r->handler, "ha-health") != 0) {
+        return DECLINED;
+    }
+    r->allowed |= AP_METHOD_BIT << M_GET;
+    if (r->method_number != M_GET) {
+        return HTTP_METHOD_NOT_ALLOWED;
+    }
+    const char *path = r->path_info ? r->path_info : "";
+    const char *last = strrchr(path, '/');
+    const char *name = last ? last + 1 : path;
+    if (!*name) {
+        return stopping() ? answer(r, HTTP_SERVICE_UNAVAILABLE, "stopping\n")
+                          : answer(r, HTTP_OK, "serving\n");
+    }
+    const mh_app_t *app = mh_app_find(name);
+    if (!app) {
+        return HTTP_NOT_FOUND;
+    }
+    health_count_t sum = count(app);
+    const char *text = apr_psprintf(r->pool, "usable %u of %u, in flight %u\n", sum.usable,
+                                    sum.members, sum.in_flight);
+    return answer(r, sum.usable ? HTTP_OK : HTTP_SERVICE_UNAVAILABLE, text);
+}

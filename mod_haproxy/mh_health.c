@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns watching the members, on the loop thread of the one child that holds the lock.
+ *
+ * Every child asks for the lock several times a second; the kernel frees it when its holder dies,
+ * however that happens, so the next one takes over within LOCK_EVERY. A child whose configuration
+ * has been replaced gives it up by itself.
+ */
+#include "mh_health.h"
+
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "lane/ml_probe.h"
+#include "mh_app.h"
+#include "mh_log.h"
+#include "mh_request.h"
+#include "mh_shared.h"
+
+enum {
+    LOCK_EVERY_US = 250000, /* how often a child that does not probe asks for the lock */
+    LOOK_EVERY_US = 250000  /* how often the one that probes looks what operators have changed */
+};
+
+/* Loop thread only, once started. */
+static struct {
+    server_rec *server;
+    ml_loop_t *loop;
+    ml_prober_t *prober;
+    ml_timer_t tick;
+    ml_io_t wake;   /* registered while this child probes */
+    bool leading;   /* this child holds the lock */
+    uint64_t draws; /* random state, for jitter */
+    apr_pool_t *pool;
+} self;
+
+static uint32_t draw(void)
+{
+    self.draws = hap_pick_redraw(self.draws);
+    return (uint32_t)(self.draws >> 16);
+}
+
+static const char *probe_name(const mh_member_t *member, apr_pool_t *p)
+{
+    return apr_pstrcat(p, member->app->name, "/", member->name, NULL);
+}
+
+static hap_slot_t *slot_of(const mh_member_t *member)
+{
+    return &mh_shared->view.slots[member->slot];
+}
+
+/* What the last writer left, or a fresh start when it died while writing. */
+static hap_health_t health_of(const mh_member_t *member)
+{
+    hap_health_t health;
+    if (!hap_shared_get_health(slot_of(member), &health) || health.verdict >= HAP_HEALTH_VERDICTS) {
+        hap_health_init(&health, apr_time_now());
+    }
+    return health;
+}
+
+static void say(const mh_member_t *member, const hap_health_change_t *change)
+{
+    char line[HAP_HEALTH_LINE_BYTES];
+    if (change->kind == HAP_HEALTH_SAME) {
+        return;
+    }
+    hap_health_line(line, sizeof(line), hap_str(member->name), change);
+    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, member->app->server, "%s: %s", member->app->name,
+                 line);
+}
+
+/* A member that comes back after it was down starts slowly, if the balancer says so. */
+static void begin_ramp(const mh_member_t *member, const hap_health_change_t *change)
+{
+    bool back = change->kind == HAP_HEALTH_VERDICT && change->to == HAP_HEALTH_UP &&
+                change->from == HAP_HEALTH_DOWN;
+    if (back && member->app->policy.slow_start) {
+        atomic_store(&slot_of(member)->up_since_us, mh_now_us());
+        hap_shared_flags(&mh_shared->view, member->slot, HAP_FLAG_RAMP, 0);
+    }
+}
+
+static apr_interval_time_t on_result(void *owner, bool ok, const char *why,
+                                     apr_interval_time_t latency)
+{
+    const mh_member_t *member = owner;
+    const hap_health_rule_t *rule = &member->app->rule;
+    hap_health_t health = health_of(member);
+    apr_time_t now = apr_time_now();
+    hap_health_change_t change =
+        ok ? hap_health_ok(&health, rule, now, why) : hap_health_failed(&health, rule, now, why);
+    if (ok) {
+        hap_passive_ok(&slot_of(member)->passive);
+    }
+    begin_ramp(member, &change);
+    hap_shared_put_health(&mh_shared->view, member->slot, &health);
+    say(member, &change);
+    return hap_health_delay(&health, rule, draw());
+}
+
+/* A request thread has set the flag; from here on it is part of the member's health. */
+static void take_suspicion(const mh_member_t *member)
+{
+    hap_slot_t *slot = slot_of(member);
+    if (!(atomic_load(&slot->flags) & HAP_FLAG_SUSPECT)) {
+        return;
+    }
+    hap_health_t health = health_of(member);
+    uint32_t why = atomic_load(&slot->suspicion);
+    const char *text = hap_suspicion_names[why < HAP_SUSPICION_COUNT ? why : 0];
+    hap_health_change_t change = hap_health_suspect(&health, text);
+    if (change.kind == HAP_HEALTH_SAME) {
+        return;
+    }
+    hap_shared_put_health(&mh_shared->view, member->slot, &health);
+    say(member, &change);
+    ml_probe_now(self.prober, hap_str(probe_name(member, self.pool)));
+}
+
+/* The balancer-manager writes mod_proxy's flags; what differs from ours is an operator's will. */
+static void take_admin(const mh_member_t *member)
+{
+    hap_admin_word_t was = hap_shared_admin_word(slot_of(member));
+    hap_admin_t is = mh_admin_of(member->worker->s->status);
+    if (is == was.state) {
+        return;
+    }
+    const hap_admin_word_t word = {is, member->configured, HAP_SOURCE_OPERATOR,
+                                   apr_time_sec(apr_time_now())};
+    hap_shared_admin(&mh_shared->view, member->slot, &word);
+    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, member->app->server,
+                 "%s: member %s: %s -> %s, by an operator", member->app->name, member->name,
+                 hap_admin_names[was.state], hap_admin_names[is]);
+}
+
+static void end_ramp(const mh_member_t *member)
+{
+    const hap_slot_t *slot = slot_of(member);
+    int64_t passed = mh_now_us() - atomic_load(&slot->up_since_us);
+    if ((atomic_load(&slot->flags) & HAP_FLAG_RAMP) && passed >= member->app->policy.slow_start) {
+        hap_shared_flags(&mh_shared->view, member->slot, 0, HAP_FLAG_RAMP);
+    }
+}
+
+static void for_all_members(void (*visit)(const mh_member_t *member))
+{
+    apr_pool_clear(self.pool);
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        mh_app_t *app = mh_app_at(i);
+        for (int k = 0; k < app->members->nelts; k++) {
+            visit(mh_app_member(app, k));
+        }
+    }
+}
+
+static ml_probe_target_t target_of(mh_member_t *member)
+{
+    const proxy_worker_shared *worker = member->worker->s;
+    hap_health_t health = health_of(member);
+    bool tls = ap_cstr_casecmp(worker->scheme, "https") == 0;
+    /* Who is down or under suspicion is asked at once, the others spread over an interval. */
+    bool urgent = health.suspect || health.verdict == HAP_HEALTH_DOWN;
+    return (ml_probe_target_t){
+        .name = hap_str(probe_name(member, self.pool)),
+        .scheme = *worker->uds_path ? ML_PROBE_UNIX
+                  : tls             ? ML_PROBE_HTTPS
+                                    : ML_PROBE_HTTP,
+        .host = hap_str(worker->hostname_ex),
+        .port = worker->port,
+        .path = hap_str(worker->uds_path),
+        .check = &member->app->check,
+        .timeout = member->app->rule.timeout,
+        .first = urgent ? 0 : hap_health_first(&health, &member->app->rule, draw()),
+        .owner = member,
+    };
+}
+
+static void set_targets(void)
+{
+    int n = 0;
+    apr_pool_clear(self.pool);
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        n += mh_app_at(i)->members->nelts;
+    }
+    ml_probe_target_t *targets = apr_pcalloc(self.pool, (size_t)(n + 1) * sizeof(*targets));
+    n = 0;
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        mh_app_t *app = mh_app_at(i);
+        for (int k = 0; !app->method_only && k < app->members->nelts; k++) {
+            targets[n++] = target_of(mh_app_member(app, k));
+        }
+    }
+    ml_probe_set(self.prober, targets, (size_t)n);
+}
+
+static void on_wake(ml_io_t *io, uint32_t events)
+{
+    uint64_t count;
+    while (read(io->fd, &count, sizeof(count)) > 0) {
+    }
+    for_all_members(take_suspicion);
+}
+
+static const ml_io_iface_t wake_iface = {.name = "wake", .ready = on_wake};
+
+static void lead(void)
+{
+    if (ml_io_add(&self.wake, self.loop, &wake_iface, mh_shared->wake_fd, EPOLLIN) != APR_SUCCESS) {
+        mh_shared_unlock();
+        return;
+    }
+    self.leading = true;
+    ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, self.server, "this child watches the members now");
+    set_targets();
+    for_all_members(take_suspicion);
+}
+
+static void step_down(void)
+{
+    self.leading = false;
+    ml_io_del(&self.wake);
+    ml_probe_stop(self.prober);
+    mh_shared_unlock();
+}
+
+static void on_tick(ml_timer_t *timer, ml_loop_t *loop)
+{
+    bool current = atomic_load(&mh_shared->view.head->generation) == mh_shared->generation;
+    if (!current) {
+        if (self.leading) {
+            step_down();
+        }
+        return;
+    }
+    if (!self.leading && mh_shared_lock()) {
+        lead();
+    }
+    if (self.leading) {
+        for_all_members(take_suspicion);
+        for_all_members(take_admin);
+        for_all_members(end_ramp);
+    }
+    ml_timer_set(loop, timer, self.leading ? LOOK_EVERY_US : LOCK_EVERY_US);
+}
+
+apr_status_t mh_health_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
+{
+    self.server = s;
+    self.loop = loop;
+    self.draws = ((uint64_t)apr_time_now() ^ ((uint64_t)getpid() << 32)) | 1;
+    self.tick.fire = on_tick;
+    apr_pool_create(&self.pool, p);
+    apr_status_t rv = ml_probe_create(&self.prober, loop, on_result, NULL);
+    if (rv == APR_SUCCESS) {
+        /* A moment after the others, so that old children have seen that they are old. */
+        ml_timer_set(loop, &self.tick, draw() % LOCK_EVERY_US);
+    }
+    return rv;
+}

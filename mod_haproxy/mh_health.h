@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns watching the members: the one child that holds the lock probes them all, writes the verdicts
+ * into shared memory and says each transition once. Does not speak HTTP: lane/ml_probe does.
+ */
+#ifndef MH_HEALTH_H
+#define MH_HEALTH_H
+
+#include <httpd.h>
+
+#include "lane/ml_loop.h"
+
+/** Sets the loop up to probe whenever this child holds the lock. Before the loop is started. */
+apr_status_t mh_health_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s);
+
+#endif

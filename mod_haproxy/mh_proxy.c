@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the standard path: mod_proxy carries the request, this chooses who gets it.
+ *
+ * mod_proxy asks for a member in pre_request and then runs the scheme's handler, once. Trying
+ * another member is done here, around that handler, and not by mod_proxy's own loop: that one goes
+ * by a flag of the worker that every other request may set or clear at any moment, so a request
+ * could find its member usable again just when it asks whether to try another.
+ */
+#include "mh_proxy.h"
+
+#include <ap_provider.h>
+#include <apr_strings.h>
+#include <http_request.h>
+#include <mod_proxy.h>
+
+#include "mh_log.h"
+#include "mh_request.h"
+
+/* Not in the installed headers, and not in every 2.4: older ones have no second canonicalisation.
+ */
+extern int ap_proxy_canon_url(request_rec *r) __attribute__((weak));
+
+static const char balancer_scheme[] = "balancer://";
+
+static void say_who(const mh_request_t *request)
+{
+    apr_table_t *env = request->r->subprocess_env;
+    const mh_member_t *member = mh_request_member(request);
+    apr_table_setn(env, "BALANCER_NAME",
+                   apr_pstrcat(request->r->pool, balancer_scheme, request->app->label, NULL));
+    apr_table_setn(env, "BALANCER_WORKER_NAME", member->worker->s->name_ex);
+    apr_table_setn(env, "BALANCER_WORKER_ROUTE", member->name);
+    if (request->session.route.n) {
+        const hap_affinity_rule_t *rule = &request->app->affinity;
+        const char *route = hap_str_dup(request->session.route, request->r->pool);
+        hap_str_t name =
+            request->session.source == HAP_AFFINITY_FROM_PATH ? rule->path_param : rule->cookie;
+        const char *sticky = hap_str_dup(name, request->r->pool);
+        apr_table_setn(env, "BALANCER_SESSION_ROUTE", route);
+        apr_table_setn(env, "BALANCER_SESSION_STICKY", sticky);
+        apr_table_setn(request->r->notes, "session-route", route);
+        apr_table_setn(request->r->notes, "session-sticky", sticky);
+    }
+    /* As mod_proxy_balancer has it: also for requests that bring no route at all. */
+    bool sticky = request->app->affinity.mode != HAP_AFFINITY_NONE;
+    if (sticky && request->why != HAP_PICK_SESSION) {
+        apr_table_setn(env, "BALANCER_ROUTE_CHANGED", "1");
+    }
+}
+
+/* Puts the member into the URL: balancer://App/path becomes http://hosta:8080/path. */
+static int address(const mh_request_t *request, char **url)
+{
+    request_rec *r = request->r;
+    const char *path = strchr(request->url + sizeof(balancer_scheme) - 1, '/');
+    const mh_member_t *member = mh_request_member(request);
+    r->filename = apr_pstrcat(r->pool, "proxy:", member->worker->s->name_ex, path, NULL);
+    if (ap_proxy_canon_url) {
+        int rv = ap_proxy_canon_url(r);
+        if (rv != OK) {
+            return rv;
+        }
+    }
+    *url = apr_pstrdup(r->pool, r->filename + sizeof("proxy:") - 1);
+    return OK;
+}
+
+static int choose(mh_request_t *request, proxy_worker **worker, char **url)
+{
+    int rv = mh_request_pick(request);
+    if (rv != OK) {
+        return rv;
+    }
+    *worker = mh_request_member(request)->worker;
+    (*worker)->s->elected++;
+    say_who(request);
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, request->r, "%s: member %s: %s", request->app->name,
+                  mh_request_member(request)->name, hap_pick_whys[request->why]);
+    return address(request, url);
+}
+
+static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
+                       proxy_server_conf *conf, char **url)
+{
+    if (*balancer || ap_cstr_casecmpn(*url, balancer_scheme, sizeof(balancer_scheme) - 1) != 0) {
+        return DECLINED;
+    }
+    proxy_balancer *found = ap_proxy_get_balancer(r->pool, conf, *url, 1);
+    mh_app_t *app = found ? mh_app_of(found) : NULL;
+    if (!app || app->method_only) {
+        return DECLINED;
+    }
+    *worker = NULL;
+    *balancer = found;
+    mh_request_t *request = mh_request_make(app, r, *url);
+    int rv = choose(request, worker, url);
+    if (rv == OK) {
+        mh_affinity_prepare(request);
+    }
+    return rv;
+}
+
+static bool fails_by_status(const mh_app_t *app, int status)
+{
+    for (int i = 0; app->errstatuses && i < app->errstatuses->nelts; i++) {
+        if (APR_ARRAY_IDX(app->errstatuses, i, int) == status) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * 503 from a scheme handler means that there was no connection to send on (an application's own
+ * 503 is an answer, and OK here). With acquire= it may also be that the child's own connections
+ * were all in use, which says nothing about the member.
+ */
+static mh_outcome_t judge(const mh_request_t *request, const proxy_worker *worker, int status)
+{
+    const request_rec *r = request->r;
+    int answer = status == OK || status == DONE ? r->status : status;
+    if (status == HTTP_SERVICE_UNAVAILABLE) {
+        return worker->s->acquire_set ? MH_OUTCOME_FAILED : MH_OUTCOME_NO_CONNECT;
+    }
+    bool failed = status == HTTP_BAD_GATEWAY || status == HTTP_GATEWAY_TIME_OUT ||
+                  status == HTTP_INTERNAL_SERVER_ERROR || fails_by_status(request->app, answer);
+    return failed ? MH_OUTCOME_FAILED : MH_OUTCOME_SERVED;
+}
+
+/*
+ * With ping= the head has gone out when 503 comes back; what must not be done twice stays undone.
+ */
+static bool nothing_was_sent(const request_rec *r, const proxy_worker *worker)
+{
+    static const int idempotent[] = {M_GET, M_OPTIONS, M_TRACE, M_PUT, M_DELETE};
+    if (!worker->s->ping_timeout_set) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof(idempotent) / sizeof(idempotent[0]); i++) {
+        if (r->method_number == idempotent[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int scheme_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf, char *url,
+                          const char *proxyname, apr_port_t proxyport)
+{
+    mh_request_t *request = mh_request_of(r);
+    if (!request || request->serving || request->member < 0) {
+        return DECLINED;
+    }
+    request->serving = true;
+    int status;
+    for (;;) {
+        status = proxy_run_scheme_handler(r, worker, conf, url, proxyname, proxyport);
+        if (status == DECLINED) {
+            break;
+        }
+        mh_request_settle(request, judge(request, worker, status));
+        if (status != HTTP_SERVICE_UNAVAILABLE || !nothing_was_sent(r, worker) ||
+            !mh_request_may_retry(request)) {
+            break;
+        }
+        if (choose(request, &worker, &url) != OK) {
+            break;
+        }
+        ap_proxy_initialize_worker(worker, r->server, conf->pool);
+        mh_affinity_prepare(request);
+    }
+    request->serving = false;
+    return status;
+}
+
+/* Keeps mod_proxy_balancer's lock out of the end of our requests. */
+static int post_request(proxy_worker *worker, proxy_balancer *balancer, request_rec *r,
+                        proxy_server_conf *conf)
+{
+    return mh_request_of(r) ? OK : DECLINED;
+}
+
+/*
+ * ProxySet lbmethod=ha: mod_proxy_balancer keeps sessions and errors to itself and only asks for
+ * the next member, so what it holds unusable is passed over. It holds a lock while it asks.
+ */
+static proxy_worker *find_member(proxy_balancer *balancer, request_rec *r)
+{
+    mh_app_t *app = mh_app_of(balancer);
+    if (!app) {
+        return NULL;
+    }
+    mh_request_t request = {.app = app, .r = r, .session = {.member = -1}, .member = -1};
+    while (request.tried_n < MH_TRIED_MAX && mh_request_peek(&request)) {
+        proxy_worker *worker = mh_request_member(&request)->worker;
+        if (PROXY_WORKER_IS_USABLE(worker)) {
+            return worker;
+        }
+        request.tried[request.tried_n++] = (uint32_t)request.member;
+    }
+    for (int i = 0; i < app->members->nelts; i++) {
+        proxy_worker *worker = mh_app_member(app, i)->worker;
+        if (PROXY_WORKER_IS_USABLE(worker) && !PROXY_WORKER_IS_DRAINING(worker)) {
+            return worker;
+        }
+    }
+    return NULL;
+}
+
+static apr_status_t nothing_to_reset(proxy_balancer *balancer, server_rec *s)
+{
+    return APR_SUCCESS;
+}
+
+static apr_status_t nothing_to_update(proxy_balancer *balancer, proxy_worker *elected,
+                                      server_rec *s)
+{
+    return APR_SUCCESS;
+}
+
+static const proxy_balancer_method ha_method = {
+    .name = "ha",
+    .finder = find_member,
+    .reset = nothing_to_reset,
+    .age = nothing_to_reset,
+    .updatelbstatus = nothing_to_update,
+};
+
+void mh_proxy_register(void)
+{
+    static const char *const before_balancer[] = {"mod_proxy_balancer.c", NULL};
+    proxy_hook_pre_request(pre_request, NULL, before_balancer, APR_HOOK_FIRST);
+    proxy_hook_post_request(post_request, NULL, before_balancer, APR_HOOK_FIRST);
+    proxy_hook_scheme_handler(scheme_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_register_provider(apr_hook_global_pool, PROXY_LBMETHOD, "ha", "0", &ha_method);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the module's record and its hooks. Does nothing itself. */
+#include <httpd.h>
+#include <ap_mpm.h>
+#include <http_config.h>
+#include <http_log.h>
+#include <mpm_common.h>
+
+#include "mh_app.h"
+#include "mh_child.h"
+#include "mh_config.h"
+#include "mh_handler.h"
+#include "mh_proxy.h"
+#include "mh_request.h"
+#include "mh_shared.h"
+#include "mh_state.h"
+
+static int pre_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    mh_config_reset();
+    return OK;
+}
+
+static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    if (!ap_find_linked_module("mod_proxy.c")) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                     "mod_haproxy chooses for mod_proxy, which is "
+                     "not loaded: a2enmod proxy proxy_http");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return mh_apps_build(p, s) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        return OK;
+    }
+    apr_status_t rv = mh_shared_open(s, mh_main_conf.max_members);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "no shared memory for members' states");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (mh_apps_attach(p) != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    mh_state_load(s, ptemp);
+    mh_state_save_at_end(s, p);
+    return OK;
+}
+
+static int monitor(apr_pool_t *p, server_rec *s)
+{
+    mh_state_save(s, p);
+    return DECLINED;
+}
+
+static void child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
+                         mpm_child_status state)
+{
+    if (state == MPM_CHILD_EXITED) {
+        mh_child_gone(pid);
+    }
+}
+
+static void register_hooks(apr_pool_t *p)
+{
+    static const char *const after_proxy[] = {"mod_proxy.c", "mod_proxy_balancer.c", NULL};
+    mh_config_reset();
+    ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(check_config, after_proxy, NULL, APR_HOOK_LAST);
+    ap_hook_post_config(post_config, after_proxy, NULL, APR_HOOK_LAST);
+    ap_hook_monitor(monitor, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(mh_child_start, after_proxy, NULL, APR_HOOK_LAST);
+    ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(mh_handler_health, NULL, NULL, APR_HOOK_MIDDLE);
+    mh_affinity_register();
+    mh_proxy_register();
+}
+
+AP_DECLARE_MODULE(haproxy) = {
+    STANDARD20_MODULE_STUFF,
+    .create_server_config = mh_create_server_conf,
+    .merge_server_config = mh_merge_server_conf,
+    .cmds = mh_commands,
+    .register_hooks = register_hooks,
+};
