@@ -19,6 +19,9 @@
 
 static const char config_path[] = "config/zero.config";
 
+/* What an application that puts its /config/apacheRouteID into sessions calls their cookie. */
+static const char session_cookie[] = "zsessionid";
+
 enum {
     CONFIG_MAX_BYTES = 1 << 20,
     DEFAULT_PORT = 8080,
@@ -161,6 +164,7 @@ static int take_names(hap_fragment_t *fragment, const hap_zeroconfig_t *config,
 {
     fragment->route =
         config->route ? config->route : hap_grammar_route_of_host(fragment->host, args->pool);
+    fragment->sticky = config->route ? session_cookie : NULL;
     fragment->health = config->health;
     int code = take_option(&fragment->route, "route", hap_grammar_route, args);
     if (code == ZERO_DONE) {
@@ -261,7 +265,8 @@ static const zero_option_t options[] = {
     {"host", "NAME", "name or address the proxy reaches it by [this host's full name]"},
     {"port", "NUMBER", "port [/config/http/port, or 8080]"},
     {"route", "NAME", "name of this instance [/config/apacheRouteID, or from the host's name]"},
-    {"sticky", "COOKIE", "session cookie; without it sessions do not stick"},
+    {"sticky", "COOKIE",
+     "session cookie [zsessionid if there is /config/apacheRouteID, else none]"},
     {"health", "PATH", "path that answers 200 to 399 while the instance is well"},
     {"force", NULL, "replace FILE even if it is not a fragment"},
     {NULL, NULL, NULL},
