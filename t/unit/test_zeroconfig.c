@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tests of hap_zeroconfig. */
+#include "unit.h"
+
+#include "hap_zeroconfig.h"
+
+static hap_diag_t diag;
+static hap_zeroconfig_t config;
+
+static bool reads(const char *text)
+{
+    return hap_zeroconfig_parse(&config, hap_str(text), &diag, unit_pool) == APR_SUCCESS;
+}
+
+static void our_keys_are_read_with_and_without_quotes(void)
+{
+    CU_ASSERT_TRUE(reads("/config/name = \"App\"\n/config/http/port=8081 # mine\n"
+                         "  /config/contextRoot = '/App'\r\n/config/apacheRouteID = hostA\n"
+                         "/config/http/ipAddress = 10.0.0.1\n/config/externalUriPrefix = /x\n"
+                         "/config/health = /App/health"));
+    UNIT_STR_EQ(config.name, "App");
+    CU_ASSERT_EQUAL(config.port, 8081);
+    UNIT_STR_EQ(config.context, "/App");
+    UNIT_STR_EQ(config.route, "hostA");
+    UNIT_STR_EQ(config.host, "10.0.0.1");
+    UNIT_STR_EQ(config.external, "/x");
+    UNIT_STR_EQ(config.health, "/App/health");
+}
+
+static void everything_else_is_passed_over(void)
+{
+    CU_ASSERT_TRUE(reads("# /config/name = commented\n/config/other = ]{\n}\n"
+                         "/config/handlers += [{\n  \"a\": \"]\",\n/config/name = inside\n}]\n"
+                         "@include \"x\"\n\n/config/names = x\n"));
+    CU_ASSERT_PTR_NULL(config.name);
+    CU_ASSERT_EQUAL(config.port, 0);
+}
+
+static void a_later_line_wins(void)
+{
+    CU_ASSERT_TRUE(reads("/config/name = A\n/config/name = B\n"));
+    UNIT_STR_EQ(config.name, "B");
+}
+
+static void a_bad_value_of_ours_is_refused_with_line_and_key(void)
+{
+    CU_ASSERT_FALSE(reads("\n/config/http/port = 99999\n"));
+    CU_ASSERT_EQUAL(diag.line, 2);
+    CU_ASSERT_EQUAL(strncmp(diag.why, "/config/http/port: ", 19), 0);
+    CU_ASSERT_FALSE(reads("/config/name = \"a\n"));
+    CU_ASSERT_FALSE(reads("/config/name = \"a\" b\n"));
+    CU_ASSERT_FALSE(reads("/config/name = a${PATH}\n"));
+    CU_ASSERT_FALSE(reads("/config/contextRoot = /a/../b\n"));
+    CU_ASSERT_FALSE(reads("/config/name =\n"));
+}
+
+const unit_test_t suite_zeroconfig[] = {
+    UNIT_TEST(our_keys_are_read_with_and_without_quotes),
+    UNIT_TEST(everything_else_is_passed_over),
+    UNIT_TEST(a_later_line_wins),
+    UNIT_TEST(a_bad_value_of_ours_is_refused_with_line_and_key),
+    UNIT_END,
+};
