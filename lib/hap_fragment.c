@@ -230,7 +230,7 @@ static apr_status_t read_header(header_t *header, hap_str_t rest, hap_diag_t *di
     }
     for (int key = 0; key < KEYS; key++) {
         if (keys[key].required && !header->line[key]) {
-            hap_diag_set(diag, 0,
+            hap_diag_set(diag, line + 1,
                          "has no line \"# %s: ...\" where it belongs: run zero modproxy generate "
                          "again",
                          keys[key].name);

@@ -33,7 +33,7 @@ static apr_status_t check_kind(const struct stat *info, size_t max_bytes, hap_di
     if ((unsigned long long)info->st_size > max_bytes) {
         hap_diag_set(diag, 0, "has %lld bytes, at most %" APR_SIZE_T_FMT " are read",
                      (long long)info->st_size, max_bytes);
-        return APR_EINVAL;
+        return EFBIG;
     }
     return APR_SUCCESS;
 }
