@@ -1,0 +1,279 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+# Tests of zero modproxy generate and merge: what they write, and every way to give them bad input.
+use strict;
+use warnings;
+use lib ($ENV{top_srcdir} // '.') . '/t/lib';
+use Cwd qw(getcwd);
+use HA::Zero;
+use Test::More;
+
+my $home = getcwd();
+my $dir = folder();
+chdir $dir or die;
+my $old = "kept as it was\n";
+
+# --- what people do --------------------------------------------------------------------------
+mkdir 'App';
+mkdir 'App/config';
+spew('App/config/zero.config', <<'END');
+# the application's own configuration
+/config/name = "App"
+/config/http/port = 8080
+/config/contextRoot = "/App"
+/config/apacheRouteID = "hostA"
+/config/handlers += [{
+    "path" : "/x"
+}]
+END
+chdir 'App' or die;
+ends_with_code([qw(modproxy generate -o=hostA.conf -host=hosta.example)], 0, qr/^$/,
+    'Z1: generate -o=hostA.conf in an application folder succeeds without a word');
+is(slurp('hostA.conf'), fragment(), 'Z1: it writes a self-contained include for that instance');
+ends_with_code([qw(modproxy generate --o=hostB.conf --host=hostb.example -route=hostB)], 0, qr/^$/,
+    'options may have two dashes');
+ends_with_code([qw(modproxy merge -balancer -o=App.conf hostA.conf hostB.conf)], 0, qr/^$/,
+    'Z2: merge -balancer -o=App.conf hostA.conf hostB.conf succeeds without a word');
+my $merged = slurp('App.conf');
+is($merged, <<'END', 'Z2: it writes one balancer, sticky by route');
+# zero-merge: 1
+<Proxy "balancer://App">
+    BalancerMember "http://hosta.example:8080" route=hostA
+    BalancerMember "http://hostb.example:8080" route=hostB
+    ProxySet stickysession=zsessionid
+</Proxy>
+ProxyPass        "/App" "balancer://App/App"
+ProxyPassReverse "/App" "balancer://App/App"
+<IfModule haproxy_module>
+    HABalancer App
+</IfModule>
+END
+is(ends_with_code([qw(modproxy merge hostB.conf -balancer hostA.conf)], 0, qr/^$/,
+    'options may stand between operands, and - is standard output'), $merged,
+    'Z2: the same fragments in another order give the same bytes');
+is(ends_with_code([qw(modproxy generate -o=- -host=hosta.example)], 0, qr/^$/, '-o=- prints'),
+    fragment(), 'what is printed is the fragment');
+my $inode = (stat 'App.conf')[1];
+zero(qw(modproxy merge -balancer -o=App.conf hostA.conf hostB.conf));
+is((stat 'App.conf')[1], $inode, 'an unchanged file is not written again');
+chmod 0640, 'App.conf';
+zero(qw(modproxy merge -balancer -o=App.conf hostA.conf));
+is((stat 'App.conf')[2] & 07777, 0640, 'a replaced file keeps its mode');
+symlink 'App.conf', 'link.conf';
+zero(qw(modproxy merge -balancer -o=link.conf hostA.conf hostB.conf));
+ok(-l 'link.conf' && slurp('App.conf') eq $merged, 'a symbolic link stays and its file is replaced');
+unlink 'link.conf';
+symlink 'nowhere/x', 'dangling.conf';
+ends_with_code([qw(modproxy merge -balancer -o=dangling.conf hostA.conf hostB.conf)], 3,
+    qr/dangling\.conf: is a symbolic link that leads nowhere/, 'a dangling link is refused');
+
+# --- -diff -----------------------------------------------------------------------------------
+is(ends_with_code([qw(modproxy merge -balancer -diff -o=App.conf hostA.conf hostB.conf)], 0, qr/^$/,
+    '-diff ends with 0 when nothing would change'), '', 'and says nothing');
+is(ends_with_code([qw(modproxy merge -balancer -diff -o=App.conf hostA.conf)], 1, qr/^$/,
+    '-diff ends with 1 when something would change'),
+    "app App: member hostB removed (http://hostb.example:8080)\n", 'and says what');
+is(slurp('App.conf'), $merged, '-diff writes nothing');
+ends_with_code([qw(modproxy merge -diff hostA.conf)], 2, qr/-diff compares with a file, add -o=FILE/,
+    '-diff needs a file');
+spew('other.conf', $old);
+ends_with_code([qw(modproxy merge -diff -o=other.conf hostA.conf)], 1,
+    qr/other\.conf:1: is not a merged file/, '-diff with a file of others is refused');
+
+# --- different applications ------------------------------------------------------------------
+spew('shop.conf', fragment(app => 'Shop', context => '/App/shop', route => 'hostB', sticky => ''));
+like(ends_with_code([qw(modproxy merge hostA.conf shop.conf)], 0, qr/^$/,
+    'Z2: without -balancer different applications are joined'),
+    qr{"/App/shop".*"/App" }s, 'Z2: the longer context comes first');
+
+# --- usage -----------------------------------------------------------------------------------
+my @usage = (
+    [[qw(modproxy merge -lane=on hostA.conf)], qr/unknown option -lane, allowed are -balancer, -o=FILE, -diff/],
+    [[qw(modproxy merge -balancr hostA.conf)], qr/unknown option -balancr/],
+    [['modproxy', 'merge', "-a\nb", 'x'], qr/unknown option -a\\x0ab/],
+    [[qw(modproxy merge -balancer=yes hostA.conf)], qr/-balancer takes no value/],
+    [[qw(modproxy merge -balancer -balancer hostA.conf)], qr/-balancer is given twice/],
+    [[qw(modproxy merge -o hostA.conf)], qr/-o has no value, write -o=FILE/],
+    [[qw(modproxy merge -o= hostA.conf)], qr/-o has no value, write -o=FILE/],
+    [[qw(modproxy merge)], qr/FRAGMENT\.\.\. is missing, see zero help modproxy merge/],
+    [[qw(modproxy merge --)], qr/FRAGMENT\.\.\. is missing/],
+    [[qw(modproxy check)], qr/FILE\.\.\. is missing/],
+    [[qw(modproxy generate hostA.conf)], qr/unexpected "hostA\.conf"/],
+    [[qw(modproxy generate -port=0)], qr/-port: "0" is not a port, use 1 to 65535/],
+    [[qw(modproxy generate -port=65536)], qr/-port: "65536" is not a port/],
+    [[qw(modproxy frobnicate)], qr/unknown command "modproxy frobnicate", there are:/],
+    [[qw(frobnicate)], qr/unknown command "frobnicate", there are:/],
+    [[qw(help frobnicate)], qr/unknown command "frobnicate"/],
+    [[qw(modproxy check -httpd=relative App.conf)], qr/-httpd: "relative" is not an absolute path/],
+);
+for my $case (@usage) {
+    (my $name = "zero @{$case->[0]}: a sentence and exit 2") =~ s/\n/\\n/g;
+    ends_with_code($case->[0], 2, $case->[1], $name);
+}
+ends_with_code([qw(modproxy merge -balancer -- -x.conf)], 3, qr/-x\.conf: cannot be read/,
+    '-- ends the options');
+like(ends_with_code([qw(help modproxy merge)], 0, qr/^$/, 'help of a command'),
+    qr/^zero modproxy merge .*FRAGMENT\.\.\./, 'shows how it is called');
+like(ends_with_code(['modproxy'], 0, qr/^$/, 'a group alone'), qr/generate.*merge.*check/s, 'shows help');
+like(ends_with_code(['-version'], 0, qr/^$/, '-version'), qr/^zero \d/, 'shows the version');
+like(ends_with_code([], 0, qr/^$/, 'zero alone'), qr/Exit status/, 'shows the help');
+
+# --- names that try to leave their quotes ----------------------------------------------------
+my @evil = ("a\nListen 1", 'a\\', 'a"b', 'a>b', '</Proxy>', '${PATH}', 'a%{b}', "a'b", "a\x01b",
+    "a\xffb", 'a b', "a\tb", 'a`b');
+for my $option (qw(app route sticky host context health)) {
+    for my $value (@evil) {
+        my $path = $option =~ /context|health/ ? "/$value" : $value;
+        spew('target.conf', fragment());
+        my ($code, $out, $err) = zero(qw(modproxy generate -o=target.conf), "-$option=$path");
+        (my $shown = $path) =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ge;
+        ok($code == 2 && $err =~ /: -$option: "/ && $err !~ /[^ -~\n]/ && ($err =~ tr/\n//) == 1,
+            "generate -$option=$shown: one clean sentence and exit 2") or diag("$code $err");
+        is(slurp('target.conf'), fragment(), 'the target is untouched');
+    }
+}
+for my $key (qw(app context url route sticky)) {
+    for my $value (@evil) {
+        (my $text = fragment()) =~ s/^(# $key: ).*$/$1/m;
+        $text =~ s/^(# $key: )$/$1$value/m;
+        spew('evil.conf', $text);
+        spew('target.conf', $old);
+        my ($code, $out, $err) = zero(qw(modproxy merge -balancer -o=target.conf evil.conf hostB.conf));
+        (my $shown = $value) =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ge;
+        ok($code == 1 && $err =~ /evil\.conf:\d+: / && $err !~ /[^ -~\n]/,
+            "a fragment with # $key: $shown: refused with its line") or diag("$code $err");
+        is(slurp('target.conf'), $old, 'the target is untouched');
+    }
+}
+
+# --- fragments that are none -----------------------------------------------------------------
+my %bad = (
+    'an empty file' => ['', qr/bad\.conf: is empty/],
+    'a 1 MB line' => ['# ' . 'x' x (1 << 20) . "\n", qr/bad\.conf:1: the line has \d+ bytes, at most 8192/],
+    'a NUL byte' => [fragment(app => "A\0"), qr/bad\.conf:2: has a NUL byte/],
+    'a control byte' => [fragment(app => "A\x1b"), qr/bad\.conf:2: has the control byte \\x1b/],
+    'invalid UTF-8' => [fragment(app => "A\xc3"), qr/bad\.conf:2: has the byte \\xc3, which is not UTF-8/],
+    'CRLF' => [fragment() =~ s/\n/\r\n/gr, qr/bad\.conf:1: ends in CR LF/],
+    'a file of 3 MB' => ['x' x (3 << 20), qr/bad\.conf: has 3145728 bytes, at most 2097152/],
+    'an edited fragment' => [fragment() . "Listen 1\n",
+        qr/bad\.conf:9: edited by hand at "Listen 1": run zero modproxy generate again/],
+    'another version' => [fragment() =~ s/fragment: 1/fragment: 2/r, qr/bad\.conf:1: is a fragment of version "2"/],
+    'a merged file' => [$merged, qr/bad\.conf:1: is a merged file, not a fragment/],
+    'something else' => ["Listen 80\n", qr/bad\.conf:1: is not a fragment/],
+    'a truncated fragment' => [substr(fragment(), 0, -10), qr/bad\.conf:\d: the last line has no newline/],
+);
+for my $what (sort keys %bad) {
+    spew('bad.conf', $bad{$what}[0]);
+    spew('target.conf', $old);
+    ends_with_code([qw(modproxy merge -balancer -o=target.conf bad.conf hostB.conf)], 1, $bad{$what}[1],
+        "$what is refused with a sentence");
+    is(slurp('target.conf'), $old, 'the target is untouched');
+}
+
+# --- conflicts -------------------------------------------------------------------------------
+my @conflicts = (
+    ['the same route twice', {host => 'hostb.example'}, qr/the route hostA is in hostA\.conf and in b\.conf/],
+    ['the same host and port twice', {route => 'z'}, qr/hosta\.example:8080 is in hostA\.conf and in b\.conf/],
+    ['0.0.0.0 beside a host', {route => 'z', host => '0.0.0.0'}, qr/b\.conf names 0\.0\.0\.0/],
+    [':: beside a host', {route => 'z', host => '[::]'}, qr/b\.conf names \[::\]/],
+    ['loopback beside a host', {route => 'z', host => '127.0.0.1'}, qr/b\.conf names 127\.0\.0\.1/],
+    ['localhost beside a host', {route => 'z', host => 'localhost'}, qr/b\.conf names localhost/],
+    ['another context', {route => 'z', host => 'b', context => '/B'}, qr/context is \/App in hostA\.conf but \/B in b\.conf/],
+    ['another cookie', {route => 'z', host => 'b', sticky => 'x'}, qr/sticky is zsessionid in hostA\.conf but x/],
+    ['no cookie', {route => 'z', host => 'b', sticky => ''}, qr/sticky is zsessionid in hostA\.conf but none/],
+    ['another health path', {route => 'z', host => 'b', health => '/h'}, qr/health is none in hostA\.conf but \/h/],
+);
+for my $case (@conflicts) {
+    my ($what, $with, $says) = @$case;
+    spew('b.conf', fragment(%$with));
+    spew('target.conf', $old);
+    ends_with_code([qw(modproxy merge -balancer -o=target.conf b.conf hostA.conf)], 1, $says,
+        "Z2: $what is refused");
+    is(slurp('target.conf'), $old, 'the target is untouched');
+}
+ends_with_code([qw(modproxy merge hostA.conf hostB.conf)], 1, qr/use -balancer/,
+    'two fragments of one application need -balancer');
+ends_with_code([qw(modproxy merge -balancer hostA.conf hostA.conf)], 1, qr/the route hostA is in/,
+    'Z2: the same file twice is refused');
+ends_with_code([qw(modproxy merge -balancer -o=hostA.conf hostA.conf hostB.conf)], 1,
+    qr/hostA\.conf: is a fragment and would be lost/, 'a fragment is never the target');
+
+# --- files -----------------------------------------------------------------------------------
+ends_with_code([qw(modproxy merge nothere.conf)], 3, qr/nothere\.conf: cannot be read: No such file/,
+    'a missing fragment is named');
+mkdir 'folder';
+ends_with_code([qw(modproxy merge folder)], 3, qr/folder: is a folder, not a file/,
+    'a folder for a fragment');
+ends_with_code([qw(modproxy merge -o=folder hostA.conf)], 3, qr/folder: is a folder/, 'a folder for the target');
+ends_with_code([qw(modproxy generate -o=folder)], 3, qr/folder: is a folder/, 'and for generate');
+ends_with_code([qw(modproxy merge -o=no/where hostA.conf)], 3, qr/no\/where: cannot be written/,
+    'a target in a folder that is not there');
+ends_with_code([qw(modproxy merge /dev/zero)], 3, qr/\/dev\/zero: is not a regular file/, 'a device');
+spew('mine.conf', $old);
+ends_with_code([qw(modproxy generate -o=mine.conf)], 1, qr/mine\.conf: is there and is not a fragment/,
+    'generate does not replace a file of others');
+is(slurp('mine.conf'), $old, 'the file is untouched');
+ends_with_code([qw(modproxy generate -o=mine.conf -host=hosta.example -force)], 0, qr/^$/,
+    'but does with -force');
+is(slurp('mine.conf'), fragment(), 'and then it is the fragment');
+ends_with_code([qw(modproxy generate -host=127.0.0.1)], 0, qr/note: 127\.0\.0\.1 means another machine/,
+    'a loopback host is taken with a note');
+spew('config/zero.config', "\n/config/http/port = 99999\n");
+ends_with_code([qw(modproxy generate)], 1,
+    qr/config\/zero\.config:2: \/config\/http\/port: "99999" is not a port/,
+    'a bad value in config/zero.config is named with line and key');
+unlink 'config/zero.config';
+
+chmod 0755, $dir;
+chmod 0777, '.';
+chmod 0000, 'hostB.conf';
+my ($code, $out, $err) = as_user($dir, qw(modproxy merge -balancer hostA.conf hostB.conf));
+ok($code == 3 && $err =~ /hostB\.conf: cannot be read: Permission denied/, 'an unreadable fragment')
+    or diag("$code $err");
+chmod 0644, 'hostB.conf';
+mkdir 'shut';
+spew('shut/App.conf', $old);
+chmod 0555, 'shut';
+($code, $out, $err) = as_user($dir, qw(modproxy merge -balancer -o=shut/App.conf hostA.conf hostB.conf));
+ok($code == 3 && $err =~ /shut\/App\.conf: cannot be written: Permission denied/, 'an unwritable folder')
+    or diag("$code $err");
+is(slurp('shut/App.conf'), $old, 'the target is untouched');
+
+SKIP: {
+    skip 'mounting a small disk needs root', 3 if $> != 0;
+    mkdir 'full';
+    my $script = 'mount -t tmpfs -o size=16k tmpfs full && printf "%s" "$1" > full/App.conf'
+        . ' && { dd if=/dev/zero of=full/fill bs=1k count=64 2>/dev/null; true; }'
+        . ' && shift && { "$@"; echo "code $?"; cat full/App.conf; ls -A full; } 2>&1';
+    my @command = ('unshare', '-m', 'sh', '-c', $script, 'sh', $old, zero_bin(),
+        qw(modproxy merge -balancer -o=full/App.conf hostA.conf hostB.conf));
+    open my $said, '-|', @command or die;
+    my $text = do { local $/; <$said> } // '';
+    close $said;
+    skip 'this machine has no mount namespaces', 3 if $text !~ /code/;
+    like($text, qr/App\.conf: cannot be written: No space left on device\ncode 3\n/,
+        'a full disk is said, exit 3');
+    like($text, qr/\Q$old\E/, 'the target is untouched');
+    unlike($text, qr/\.zero-/, 'no temporary file is left');
+}
+my $full = system("@{[zero_bin()]} modproxy merge -balancer hostA.conf hostB.conf >/dev/full 2>err.txt");
+ok($full >> 8 == 3 && slurp('err.txt') =~ /standard output cannot be written/, 'a full standard output');
+my $closed = system("@{[zero_bin()]} modproxy merge -balancer hostA.conf hostB.conf >&- 2>err.txt");
+ok($closed >> 8 == 3, 'a closed standard output') or diag($closed);
+
+# --- many ------------------------------------------------------------------------------------
+mkdir 'many';
+for my $i (0 .. 10000) {
+    spew("many/$i.conf", fragment(host => "h$i.example", route => "r$i"));
+}
+my @all = map { "many/$_.conf" } 0 .. 10000;
+ends_with_code(['modproxy', 'merge', '-balancer', '-o=many.conf', @all[0 .. 9999]], 0,
+    qr/note: 10000 members: mod_haproxy has room for 1024, set HAMaxMembers 10000/,
+    '10,000 fragments are taken, with a note on HAMaxMembers');
+is(scalar(() = slurp('many.conf') =~ /BalancerMember/g), 10000, 'all of them are members');
+ends_with_code(['modproxy', 'merge', '-balancer', '-o=many.conf', @all], 1,
+    qr/10001 fragments are too many, at most 10000/, '10,001 are refused');
+
+is(join(' ', leftovers('.')), '', 'no temporary file is left');
+chdir $home;
+done_testing();
