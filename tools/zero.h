@@ -23,7 +23,10 @@ enum {
     ZERO_IO = 3,      /* a file could not be read or written */
 };
 
-enum { ZERO_MAX_OPTIONS = 16 };
+enum {
+    ZERO_MAX_OPTIONS = 16,
+    ZERO_FILE_MODE = 0666 /* of a new file, less the umask: what is in it is no secret */
+};
 
 /** An option of a command; the table ends with a NULL name. */
 typedef struct zero_option_t {

@@ -15,7 +15,8 @@
 
 /**
  * Reads a regular file of at most `max_bytes`. The system's status with a sentence in `diag`:
- * APR_ENOENT when there is none, APR_EINVAL for a folder, a device or a file that is too big.
+ * APR_ENOENT when there is none, APR_EINVAL for a folder or a device, EFBIG for a file that is
+ * too big.
  * Allocates from `pool`.
  */
 apr_status_t hapio_file_read(hap_str_t *text, const char *path, size_t max_bytes, hap_diag_t *diag,

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+# The harness itself, on two instances behind the stock balancer of the distribution's httpd.
+use v5.36;
+
+use Digest::SHA qw(sha256_hex);
+use Time::HiRes qw(time);
+
+use HA::Test;
+
+my $t = HA::Test->new;
+my $a = $t->app('hostA');
+my $b = $t->app('hostB');
+my $proxy = $t->httpd(
+    modules => [qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests)],
+    config => <<~"END",
+        <Proxy "balancer://App">
+            BalancerMember "${\$a->url}" route=hostA retry=1
+            BalancerMember "${\$b->url}" route=hostB retry=1
+            ProxySet stickysession=zsessionid
+        </Proxy>
+        ProxyPass        "/App" "balancer://App/App"
+        ProxyPassReverse "/App" "balancer://App/App"
+        END
+);
+
+# The stock policy makes up for what an instance missed, so after a fault the halves are not even.
+my $both = qr/^hostA:\d+ hostB:\d+$/;
+
+sub visits($response)
+{
+    return $response->body =~ /^(\w+) visits=(\d+) / ? "$1:$2" : $response->status;
+}
+
+subtest 'requests without a session are spread evenly' => sub {
+    is(spread($t, '/App/', 30), 'hostA:15 hostB:15', 'half and half');
+};
+
+subtest 'a session sticks to its instance until that is killed' => sub {
+    my $client = $t->client;
+    $client->set_cookie('zsessionid', 'session1.hostA', '/App');
+    my $seen = join ' ', map {visits($client->get('/App/'))} 1 .. 3;
+    is($seen, 'hostA:1 hostA:2 hostA:3', 'one instance counts');
+
+    my $new = $t->client;
+    my $first = $new->get('/App/');
+    my $route = $first->instance;
+    like($new->cookie('zsessionid'), qr/^[0-9a-f]{32}\.$route$/, 'a cookie names the instance');
+    is(visits($new->get('/App/')), "$route:2", 'and leads back to it');
+
+    $t->kill('hostA');
+    $t->expect_log(qr/AH(?:00957|00959|01114|01102|00898|01110|01106|01109|10\d+)/);
+    is(spread($t, '/App/', 10), 'hostB:10', 'a dead instance gets nothing');
+    my $address = $a->address;
+    ok($t->wait_for(qr/AH00957: .*attempt to connect to $address/), 'the log says so');
+    my $moved = $client->get('/App/');
+    is(visits($moved), 'hostB:1', 'the other instance adopts the session');
+    is($moved->header('Set-Cookie'), undef, 'and leaves its route to the proxy');
+    my ($id) = $client->cookie('zsessionid') =~ /^(\w+)\.hostA$/;
+    is($b->sessions->{$id}, 1, 'under the same id');
+
+    $t->start('hostA');
+    ok($t->wait_for(sub { spread($t, '/App/', 10) =~ $both }), 'it is back and gets its share');
+};
+
+subtest 'bodies pass unharmed in both directions' => sub {
+    my $client = $t->client;
+    my $body = HA::Client::content(3_000_000);
+    my $expected = 3_000_000 . ' ' . sha256_hex($body) . "\n";
+    is($client->post('/App/upload', $body)->body, $expected, 'up with a length');
+    my @chunks = unpack '(a70000)*', $body;
+    is($client->request(PUT => '/App/upload', chunks => \@chunks)->body, $expected, 'up in chunks');
+    ok($client->get('/App/bytes?n=3000000')->body eq $body, 'down with a length');
+    my $chunked = $client->get('/App/chunked?n=300000&chunk=777');
+    ok($chunked->body eq HA::Client::content(300_000), 'down in chunks');
+
+    my $head = $client->head('/App/bytes?n=12345');
+    is($head->header('Content-Length') . $head->body, '12345', 'HEAD has a length and no body');
+    is($client->get('/App/plain')->status, 200, 'and the connection goes on');
+    is($client->retried, 0, 'all on one connection');
+};
+
+subtest 'the ledger proves that a request came once' => sub {
+    $_->ledger_clear for $a, $b;
+    my $client = $t->client;
+    $client->post('/App/upload?x=1', 'abc', headers => {'X-Request-Tag' => 'order 1'});
+    my @seen = grep {$_->{tag} eq 'order?1'} $a->ledger, $b->ledger;
+    is(scalar @seen, 1, 'in one ledger only');
+    my $line = join ' ', @{$seen[0]}{qw(method path length phase)};
+    is($line, 'POST /App/upload?x=1 3 answered', 'with all of it');
+};
+
+subtest 'faults of an instance are seen through the proxy' => sub {
+    my $client = $t->client(cookies => 0);
+    my @to_a = (headers => {Cookie => 'zsessionid=session2.hostA'});
+
+    $a->slow(200);
+    my $begin = time;
+    is($client->get('/App/plain', @to_a)->instance, 'hostA', 'slow: still answered');
+    cmp_ok(time - $begin, '>=', 0.2, 'slow: but later');
+    $a->slow(0);
+
+    $a->hang;
+    ok($client->send($client->format_request(GET => '/App/plain', @to_a)), 'hang: sent');
+    $t->wait_for(sub { $a->count->{hanging} == 1 });
+    is($client->read_raw(timeout => 0.05), '', 'hang: no answer');
+    is($a->client->get('/App/health')->status, 200, 'hang: its health is good');
+    $a->release;
+    is($client->read_response->status, 200, 'hang: answered when released');
+
+    $a->reset('head', 1);
+    is($client->get('/App/plain', @to_a)->status, 502, 'reset in the head: a bad gateway');
+    $a->reset('body', 1);
+    my $cut = $client->get('/App/bytes?n=1000000', @to_a);
+    like($cut->error, qr/closed within the body|Connection reset/, 'reset in the body: cut short');
+    is($client->get('/App/plain', @to_a)->status, 200, 'both wear off');
+
+    $a->status(503, 2);
+    my $seen = join ' ', map {$client->get('/App/plain', @to_a)->status} 1 .. 3;
+    is($seen, '503 503 200', 'status: for two answers');
+
+    $a->refuse;
+    $a->close_idle;
+    is(spread($t, '/App/', 6), 'hostB:6', 'refuse: the other one serves');
+    $a->accept;
+    ok($t->wait_for(sub { spread($t, '/App/', 6) =~ $both }), 'accept: both');
+
+    $a->health('fail');
+    is($a->client->get('/App/health')->status, 503, 'health: fails on command');
+    is($client->get('/App/plain', @to_a)->status, 200, 'health: requests do not');
+    $a->health('ok');
+    is($_->count->{malformed}, 0, 'nothing malformed reached ' . $_->name) for $a, $b;
+};
+
+subtest 'a barrier holds requests until all of them are there' => sub {
+    $a->barrier_hold;
+    my @to_a = (headers => {Cookie => 'zsessionid=session3.hostA'});
+    my $load = $t->load(path => '/App/plain', rate => 500, count => 20, @to_a);
+    $a->barrier_wait(20);
+    is($load->progress, 0, 'nobody is answered');
+    $a->barrier_open;
+    is($load->wait->{ok}, 20, 'then all are');
+};
+
+subtest 'a load keeps its pace' => sub {
+    $_->ledger_clear for $a, $b;
+    my $result = $t->load(path => '/App/plain', rate => 500, count => 500, tag => 'n')->wait;
+    is("$result->{ok} ok, $result->{failed} failed", '500 ok, 0 failed', 'all answered')
+        or diag explain $result;
+    cmp_ok($result->{seconds}, '<', 1.5, '500 in about a second');
+    my %tags = map {$_->{tag} => 1} $a->ledger, $b->ledger;
+    is(scalar keys %tags, 500, 'each seen under its own tag');
+    note("late $result->{late_ms} ms, p50 $result->{p50_ms} ms, p99 $result->{p99_ms} ms");
+};
+
+subtest 'an instance that stands still does not hold up a paced load' => sub {
+    my $load = $t->load(path => '/App/plain', rate => 200, count => 100, port => $b->port);
+    $load->wait_progress(20);
+    $b->pause;
+    $t->wait_for(sub { $load->progress < 100 });
+    $b->resume;
+    is($load->wait->{ok}, 100, 'all are answered once it goes on');
+};
+
+subtest 'the server can be restarted in all ways' => sub {
+    my @before = $proxy->children;
+    $proxy->graceful;
+    like(spread($t, '/App/plain', 6), $both, 'graceful');
+    $proxy->restart;
+    like(spread($t, '/App/plain', 6), $both, 'restart');
+    my @killed = $proxy->kill_children;
+    cmp_ok(scalar @killed, '>', 0, 'children were killed');
+    like(spread($t, '/App/plain', 6), $both, 'and replaced');
+    $proxy->stop;
+    is($t->client->get('/App/plain')->status, 0, 'stop');
+    $proxy->start;
+    like(spread($t, '/App/plain', 6), $both, 'start');
+    ok(($proxy->check)[0], 'the configuration is good');
+};
+
+for my $mpm (qw(worker prefork)) {
+    subtest "$mpm serves as well" => sub {
+        my $other = $t->httpd(
+            mpm => $mpm,
+            ports => 2,
+            modules => [qw(proxy proxy_http)],
+            config => qq(ProxyPass "/App" "${\$a->url}/App"\nDefine SECOND \@PORT2\@\n),
+        );
+        for my $n (1, 2) {
+            my $client = $t->client(port => $other->port($n));
+            is($client->get('/App/plain')->instance, 'hostA', "port $n");
+        }
+        $other->graceful_stop;
+        ok(!$other->running, 'and ends gracefully');
+    };
+}
+
+subtest 'an instance can speak TLS' => sub {
+    my ($cert, $key) = map {$t->dir("tls.$_")} qw(cert key);
+    my $said = qx(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \\
+        -subj /CN=localhost -keyout $key -out $cert 2>&1);
+    is($?, 0, 'a certificate') or diag $said;
+    my $c = $t->app('hostC', tls => [$cert, $key]);
+    my $other = $t->httpd(
+        modules => [qw(proxy proxy_http ssl socache_shmcb)],
+        config => <<~"END",
+            SSLSessionCache "shmcb:\@ROOT\@/run/tls(512000)"
+            SSLProxyEngine On
+            SSLProxyCheckPeerName Off
+            ProxyPass "/App" "${\$c->url}/App"
+            END
+    );
+    my $client = $t->client(port => $other->port);
+    is($client->get('/App/plain')->instance, 'hostC', 'a page');
+    ok($client->get('/App/bytes?n=500000')->body eq HA::Client::content(500_000), 'a large body');
+    $other->stop;
+};
+
+subtest 'an end that is not clean is noticed' => sub {
+    my $bad = HA::Test->new;
+    my $httpd = $bad->httpd(config => 'ProxyPass /x', start => 0);
+    ok(!($httpd->check)[0], 'a bad configuration does not pass the check');
+    ok(!eval { $httpd->start }, 'nor does it start');
+    like($@, qr/ProxyPass/, 'and the reason is told');
+
+    $httpd->write_config('');
+    $httpd->start;
+    my ($child) = $httpd->children;
+    CORE::kill('SEGV', $child);
+    $bad->wait_for(qr/child pid $child exit signal Segmentation fault/);
+    $bad->app('hostX');
+    CORE::kill('KILL', $bad->app('hostX')->pid);
+    my $parent = $bad->spawn('forker', cmd => ['/bin/sh', '-c', 'sleep 60 & echo started']);
+    $bad->wait_end($parent);
+    $bad->stop_all;
+    my @problems = $bad->problems;
+    is(scalar(grep {/child pid $child exit signal/} @problems), 1, 'a child that crashed');
+    is(scalar(grep {/hostX .* died by SIGKILL/} @problems), 1, 'an instance killed by others');
+    is(scalar(grep {/forker left process \d+ over/} @problems), 1, 'a process that was left over');
+    is(scalar(grep {/ended with exit code/} @problems), 1, 'a server that did not start');
+
+    my $log = $httpd->error_log;
+    open(my $out, '>>', $log);
+    print $out "[Sat Jan 01 00:00:00 2000] [core:error] [pid 1] broken\ndouble free\n";
+    close $out;
+    is(scalar(grep {/broken|double free/} $bad->problems), 2, 'lines that nobody expects');
+    $bad->expect_log(qr/broken/);
+    is(scalar(grep {/broken|double free/} $bad->problems), 1, 'but those that the test does');
+    $bad->write_file('san/report.1', "==1==ERROR: AddressSanitizer: heap-use-after-free\n");
+    is(scalar(grep {/AddressSanitizer/} $bad->problems), 1, 'a report of a sanitizer');
+    my $dir = $bad->dir;
+    $bad->_clean;
+    ok(!-e $dir, 'its folder is gone');
+};
+
+subtest 'a log line satisfies a pattern once' => sub {
+    my $log = HA::Log->new($t->write_file('some.log', "one\ntwo\none\nthr"));
+    my $taken = join ',', map {$log->take(qr/one/) // '-'} 1 .. 3;
+    is($taken, 'one,one,-', 'each of two lines');
+    is($log->take(qr/thr/), undef, 'a line counts when it is whole');
+    is($log->take(qr/two/), 'two', 'other patterns have their own place');
+};
+
+$t->done;

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+# The demo and test application by itself: what the other tests rely on.
+use v5.36;
+
+use Digest::SHA qw(sha256_hex);
+
+use HA::Test;
+
+my $t = HA::Test->new;
+my $app = $t->app('hostA', unix => 1);
+
+# The status of a request given byte by byte, and whether the connection stays.
+sub judge($bytes)
+{
+    my $client = $app->client;
+    $client->send($bytes);
+    my $status = $client->read_response->status;
+    return $status . ($client->socket ? ' stays' : ' closed');
+}
+
+subtest 'sessions' => sub {
+    my $client = $app->client;
+    my $first = $client->get('/App/');
+    my $new = qr/^zsessionid=[0-9a-f]{32}\.hostA; Path=\/App; HttpOnly$/;
+    like($first->header('Set-Cookie'), $new, 'new');
+    like($client->get('/App/')->body, qr/^hostA visits=2 session=[0-9a-f]{32}$/, 'known');
+    my $foreign = $client->get('/App/', headers => {Cookie => 'a=1; zsessionid=abc-DEF_1.x.hostB'});
+    is($foreign->body, "hostA visits=1 session=abc-DEF_1.x\n", 'of another instance: adopted');
+    is($foreign->header('Set-Cookie'), undef, 'without a cookie');
+    my $own = $client->get('/App/', headers => {Cookie => 'zsessionid=abcdef.hostA'});
+    like($own->header('Set-Cookie'), $new, 'unknown with its own route: new');
+    my $bad = $client->get('/App/', headers => {Cookie => 'zsessionid=<script>.hostB'});
+    like($bad->body, qr/^hostA visits=1 session=[0-9a-f]{32}$/, 'an id with bad characters: new');
+    my $plain = $client->get('/App/plain', headers => {Cookie => 'xzsessionid=1'});
+    is($plain->header('Set-Cookie'), undef, 'a plain page has none');
+    my $page = $client->get('/App/', headers => {Accept => 'text/html'});
+    like($page->body, qr/<b>hostA<\/b>/, 'a page for people');
+
+    my $reissuing = $t->app('hostR', reissue => 1, route => 'r9');
+    my @foreign = (headers => {Cookie => 'zsessionid=abcdef.hostB'});
+    my $adopted = $reissuing->client->get('/App/', @foreign)->header('Set-Cookie');
+    is($adopted, 'zsessionid=abcdef.r9; Path=/App; HttpOnly', 'reissued on demand');
+};
+
+subtest 'requests are read as RFC 9112 says' => sub {
+    my $h = "Host: x\r\n";
+    my $get = 'GET /App/plain HTTP/1.1';
+    is(judge("$get\r\n$h\r\n"), '200 stays', 'a good one');
+    is(judge("\r\n$get\r\n$h\r\n"), '200 stays', 'an empty line before it');
+    is(judge("GET http://x/App/plain HTTP/1.1\r\n$h\r\n"), '200 stays', 'absolute form');
+    is(judge("GET /App/plain HTTP/1.0\r\n\r\n"), '200 closed', 'HTTP/1.0');
+    my $kept = "GET /App/plain HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    is(judge($kept), '200 stays', 'HTTP/1.0 that stays');
+    is(judge("$get\r\n${h}Connection: x, close\r\n\r\n"), '200 closed', 'close');
+    is(judge("$get\r\n\r\n"), '400 closed', 'no Host');
+    is(judge("$get\n$h\r\n"), '400 closed', 'a bare LF');
+    is(judge("$get\r\n$h folded\r\n\r\n"), '400 closed', 'a folded line');
+    is(judge("$get\r\n${h}A : b\r\n\r\n"), '400 closed', 'a blank before the colon');
+    is(judge("$get\r\n${h}A: \x01\r\n\r\n"), '400 closed', 'a control character');
+    is(judge("GET  /App/plain HTTP/1.1\r\n$h\r\n"), '400 closed', 'two blanks');
+    is(judge("GET /App/plain HTTP/2.0\r\n$h\r\n"), '505 closed', 'another version');
+    is(judge("$get\r\n${h}Content-Length: 1x\r\n\r\n"), '400 closed', 'a length that is none');
+    my $sized = "$get\r\n${h}Content-Length: 1";
+    is(judge("$sized\r\nContent-Length: 2\r\n\r\n"), '400 closed', 'two lengths');
+    is(judge("$sized\r\nTransfer-Encoding: chunked\r\n\r\n"), '400 closed', 'both framings');
+    is(judge("$get\r\n${h}Transfer-Encoding: gzip\r\n\r\n"), '501 closed', 'another coding');
+    my $chunked = "POST /App/upload HTTP/1.1\r\n${h}Transfer-Encoding: chunked\r\n\r\n";
+    is(judge("${chunked}3;a=b\r\nabc\r\n0\r\nT: 1\r\n\r\n"), '200 stays', 'chunks with a trailer');
+    is(judge("${chunked}3\r\nabcd\r\n0\r\n\r\n"), '400 closed', 'a chunk that is too long');
+    is(judge("${chunked}g\r\n"), '400 closed', 'a size that is none');
+    is(judge("$get\r\n${h}X: @{['y' x 70000]}\r\n\r\n"), '431 closed', 'a head that is too long');
+    is($app->count->{malformed}, 14, 'those are counted');
+};
+
+subtest 'answers' => sub {
+    my $client = $app->client;
+    my $content = HA::Client::content(2_000_000);
+    ok($client->get('/App/bytes?n=2000000')->body eq $content, 'sized');
+    my $chunked = $client->get('/App/chunked?n=1000&chunk=300&trailer=1');
+    is("@{$chunked->{chunk_sizes}}", '300 300 300 100', 'chunks of the size asked for');
+    is($chunked->trailer('X-Trailer'), 'done', 'with a trailer');
+    is($client->get('/App/status?code=204')->status, 204, 'a status');
+    is($client->get('/App/status?code=99')->status, 400, 'a bad one');
+    is($client->get('/App/upload')->header('Allow'), 'POST, PUT', 'a method that is not allowed');
+    is($client->get('/Apple')->status, 404, 'a path of somebody else');
+    my $echo = $client->get('/App/echo?q=1', headers => {'X-Y' => 'z'})->body;
+    my $sent = "GET /App/echo?q=1 HTTP/1.1\r\nHost: localhost\r\nX-Y: z\r\n\r\n";
+    is($echo, $sent, 'the head as received');
+    is($client->head('/App/chunked?n=10')->body, '', 'HEAD of chunks');
+    is($client->get('/App/health')->body, "ok\n", 'health');
+    is($client->retried, 0, 'all on one connection');
+    ok($client->get('/App/bytes?n=2000000&close=1')->body eq $content, 'ended by the connection');
+    my $local = $app->client(path => $app->socket);
+    is($local->get('/App/plain')->body, "hostA\n", 'over a Unix-domain socket');
+
+    my $old = $app->client;
+    $old->send("GET /App/chunked?n=100 HTTP/1.0\r\n\r\n");
+    is($old->read_response->body, substr($content, 0, 100), 'HTTP/1.0 gets no chunks');
+};
+
+my $polite_post =
+    "POST /App/upload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+
+subtest 'pipelining and 100-continue' => sub {
+    my $client = $app->client;
+    my $post = $client->format_request(POST => '/App/upload', body => 'abc');
+    my $get = $client->format_request(GET => '/App/bytes?n=3');
+    $client->send($get . $post . $client->format_request(HEAD => '/App/plain'));
+    is($client->read_response->body, '000', 'first');
+    is($client->read_response->body, '3 ' . sha256_hex('abc') . "\n", 'second');
+    is($client->read_response('HEAD')->header('Content-Length'), 6, 'third');
+
+    $client->send($polite_post);
+    is($client->read_raw, "HTTP/1.1 100 Continue\r\n\r\n", 'invited');
+    $client->send('abc');
+    is($client->read_response->status, 200, 'and answered');
+};
+
+subtest 'the ledger tells how far a request got' => sub {
+    $app->ledger_clear;
+    my $total = $app->count->{requests};
+    my $client = $app->client;
+    $client->send("POST /App/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
+    $t->wait_for(sub { ($app->ledger)[0] && ($app->ledger)[0]{length} == 3 });
+    is(($app->ledger)[0]{phase}, 'head', 'in its body');
+    $app->hang;
+    $client->send('defghij');
+    $t->wait_for(sub { $app->count->{hanging} == 1 });
+    is(($app->ledger)[0]{phase}, 'body', 'before its answer');
+    $app->release;
+    $client->read_response;
+    $t->wait_for(sub { ($app->ledger)[0]{phase} eq 'answered' });
+    is(($app->ledger)[0]{sequence}, $total + 1, 'answered, with a number that goes on');
+    $client->get('/App/health');
+    is(scalar($app->ledger), 1, 'health requests are not in it');
+};
+
+subtest 'ways to misbehave' => sub {
+    my $client = $app->client(retry => 0);
+    for (['before', 0, 0], ['head', 50, 150], ['body', 600, 900]) {
+        my ($where, $min, $max) = @$_;
+        $app->reset($where, 1);
+        my $r = $client->get('/App/bytes?n=1000');
+        like($r->error, qr/reset by peer/, "reset $where");
+        my $got = length($r->{received} // '');
+        ok($got >= $min && $got <= $max, "after $got bytes");
+    }
+    is($client->get('/App/plain')->status, 200, 'then it behaves');
+    is($app->close_idle, 1, 'an idle connection is closed');
+    ok($client->closed, 'and the client sees it');
+
+    $app->hang('head');
+    $client->send($polite_post);
+    $t->wait_for(sub { $app->count->{hanging} == 1 });
+    is($client->read_raw(timeout => 0.05), '', 'hang head: not even invited');
+    $app->hang('all');
+    my $health = $app->client;
+    $health->send($health->format_request(GET => '/App/health'));
+    $t->wait_for(sub { $app->count->{hanging} >= 1 });
+    is($health->read_raw(timeout => 0.05), '', 'hang all: no health');
+    $app->release;
+    is($health->read_response->status, 200, 'released');
+
+    $app->refuse;
+    like($app->client->get('/App/plain')->error, qr/^connect: Connection refused/, 'refuse');
+    $app->accept;
+    is($app->client->get('/App/plain')->status, 200, 'accept');
+    ok(!eval { $app->control('bogus') }, 'an unknown command');
+    like($@, qr/no such command, use one of: slow MS;/, 'is explained');
+    ok(!eval { $app->barrier_wait(1, 20) }, 'a barrier that nobody reaches');
+    like($@, qr/held only 0/, 'says how many did');
+};
+
+subtest 'many connections at once' => sub {
+    $app->close_idle;
+    $t->wait_for(sub { $app->count->{open} == 0 });
+    my @clients = map {$app->client} 1 .. 300;
+    $_->get('/App/plain') for @clients;
+    is($app->count->{open}, 300, 'all stay open');
+    is($app->close_idle, 300, 'all are idle');
+};
+
+subtest 'its process' => sub {
+    $app->kill;
+    is($app->client->get('/App/plain')->status, 0, 'killed');
+    $app->start;
+    is($app->client->get('/App/plain')->status, 200, 'back on the same port');
+    is_deeply($app->sessions, {}, 'without its sessions');
+};
+
+$t->done;

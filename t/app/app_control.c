@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the control port: a table of commands. Does not own what they change. */
+#include "app_control.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app_conn.h"
+#include "app_net.h"
+#include "app_session.h"
+#include "app_state.h"
+
+enum { MAX_WORDS = 4, MAX_WAIT_MS = 600000, BARRIER_WAIT_MS = 10000 };
+
+/** The words of one line. */
+typedef struct words_t {
+    const char *at[MAX_WORDS]; /* the first n are set */
+    size_t n;                  /* how many */
+} words_t;
+
+/** One command. */
+typedef struct command_t {
+    const char *name;                           /* its first word */
+    const char *usage;                          /* the whole of it, for people */
+    bool (*run)(const words_t *, FILE *answer); /* false: the words are wrong */
+} command_t;
+
+/* A word as number; `other` when it is not there. */
+static bool number(const words_t *words, size_t i, uint64_t *value, uint64_t max, uint64_t other)
+{
+    *value = other;
+    return i >= words->n || app_number(value, app_text(words->at[i]), max);
+}
+
+/* Index of a word among the names, up to the NULL that ends them; -1 for none of them. */
+static int which(const words_t *words, size_t i, const char *const *names)
+{
+    for (int at = 0; i < words->n && names[at]; at++) {
+        if (strcmp(words->at[i], names[at]) == 0) {
+            return at;
+        }
+    }
+    return -1;
+}
+
+static bool run_slow(const words_t *words, FILE *answer)
+{
+    uint64_t ms;
+    if (words->n != 2 || !number(words, 1, &ms, MAX_WAIT_MS, 0)) {
+        return false;
+    }
+    app_fault_slow((unsigned)ms);
+    return true;
+}
+
+static bool run_hang(const words_t *words, FILE *answer)
+{
+    static const char *const names[] = {"head", "all", NULL};
+    static const app_hang_t hangs[] = {APP_HANG_HEAD, APP_HANG_ALL};
+    int at = which(words, 1, names);
+    if (words->n > 1 && at < 0) {
+        return false;
+    }
+    app_fault_hang(at < 0 ? APP_HANG_BODY : hangs[at]);
+    return true;
+}
+
+static bool run_release(const words_t *words, FILE *answer)
+{
+    app_fault_hang(APP_HANG_NONE);
+    return words->n == 1;
+}
+
+static bool run_refuse(const words_t *words, FILE *answer)
+{
+    app_net_refuse();
+    return words->n == 1;
+}
+
+static bool run_accept(const words_t *words, FILE *answer)
+{
+    if (!app_net_accept()) {
+        fprintf(answer, "error: an address is taken\n");
+    }
+    return words->n == 1;
+}
+
+static bool run_reset(const words_t *words, FILE *answer)
+{
+    static const char *const names[] = {"none", "before", "head", "body", NULL};
+    uint64_t count;
+    int at = which(words, 1, names);
+    if (at < 0 || !number(words, 2, &count, UINT32_MAX, 0)) {
+        return false;
+    }
+    app_fault_reset((app_reset_t)at, count);
+    return true;
+}
+
+static bool run_close(const words_t *words, FILE *answer)
+{
+    if (words->n != 2 || strcmp(words->at[1], "idle") != 0) {
+        return false;
+    }
+    fprintf(answer, "closed %zu\n", app_conn_close_idle());
+    return true;
+}
+
+static bool run_status(const words_t *words, FILE *answer)
+{
+    uint64_t status;
+    uint64_t count;
+    if (words->n < 2 || !number(words, 1, &status, 999, 0) || (status > 0 && status < 200) ||
+        !number(words, 2, &count, UINT32_MAX, 0)) {
+        return false;
+    }
+    app_fault_status((int)status, count);
+    return true;
+}
+
+static bool run_health(const words_t *words, FILE *answer)
+{
+    static const char *const names[] = {"ok", "fail", "hang", NULL};
+    int at = which(words, 1, names);
+    if (at < 0) {
+        return false;
+    }
+    app_fault_health((app_health_t)at);
+    return true;
+}
+
+static bool run_barrier(const words_t *words, FILE *answer)
+{
+    static const char *const names[] = {"hold", "open", "wait", NULL};
+    uint64_t count;
+    uint64_t ms;
+    int at = which(words, 1, names);
+    if (at == 0) {
+        app_barrier_hold();
+        return true;
+    }
+    if (at == 1) {
+        app_barrier_open();
+        return true;
+    }
+    if (at < 0 || words->n < 3 || !number(words, 2, &count, UINT32_MAX, 0) ||
+        !number(words, 3, &ms, MAX_WAIT_MS, BARRIER_WAIT_MS)) {
+        return false;
+    }
+    uint64_t held = app_barrier_wait(count, (unsigned)ms);
+    fprintf(answer, "%s %llu\n", held < count ? "error: held only" : "held",
+            (unsigned long long)held);
+    return true;
+}
+
+static bool run_ledger(const words_t *words, FILE *answer)
+{
+    if (words->n == 1) {
+        app_ledger_print(answer);
+        return true;
+    }
+    app_ledger_clear();
+    return strcmp(words->at[1], "clear") == 0;
+}
+
+static bool run_count(const words_t *words, FILE *answer)
+{
+    app_count_print(answer);
+    return words->n == 1;
+}
+
+static bool run_sessions(const words_t *words, FILE *answer)
+{
+    app_session_print(answer);
+    return words->n == 1;
+}
+
+static const command_t commands[] = {
+    {"slow", "slow MS", run_slow},
+    {"hang", "hang [head|all]", run_hang},
+    {"release", "release", run_release},
+    {"refuse", "refuse", run_refuse},
+    {"accept", "accept", run_accept},
+    {"reset", "reset none|before|head|body [COUNT]", run_reset},
+    {"close", "close idle", run_close},
+    {"status", "status N [COUNT]", run_status},
+    {"health", "health ok|fail|hang", run_health},
+    {"barrier", "barrier hold|open|wait N [MS]", run_barrier},
+    {"ledger", "ledger [clear]", run_ledger},
+    {"count", "count", run_count},
+    {"sessions", "sessions", run_sessions},
+};
+
+static void say_unknown(FILE *answer)
+{
+    fprintf(answer, "error: no such command, use one of:");
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        fprintf(answer, " %s;", commands[i].usage);
+    }
+    fprintf(answer, " quit\n");
+}
+
+static void run(const words_t *words, FILE *answer)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(words->at[0], commands[i].name) == 0) {
+            if (!commands[i].run(words, answer)) {
+                fprintf(answer, "error: use %s\n", commands[i].usage);
+            }
+            return;
+        }
+    }
+    say_unknown(answer);
+}
+
+static words_t split(char *line)
+{
+    words_t words = {.n = 0};
+    char *word;
+    while ((word = strsep(&line, " \t\r\n"))) {
+        if (*word && words.n < MAX_WORDS) {
+            words.at[words.n++] = word;
+        }
+    }
+    return words;
+}
+
+/* Answers one line, in one write. False when the connection is to be closed. */
+static bool answer_line(int fd, char *line)
+{
+    char *text = NULL;
+    size_t text_n = 0;
+    words_t words = split(line);
+    if (words.n == 0) {
+        return true;
+    }
+    bool quit = strcmp(words.at[0], "quit") == 0;
+    FILE *answer = open_memstream(&text, &text_n);
+    if (!answer) {
+        abort();
+    }
+    if (!quit) {
+        run(&words, answer);
+    }
+    fprintf(answer, ".\n");
+    fclose(answer);
+    bool ok = true;
+    for (size_t at = 0; ok && at < text_n;) {
+        ssize_t put = write(fd, text + at, text_n - at);
+        ok = put > 0;
+        at += ok ? (size_t)put : 0;
+    }
+    free(text);
+    if (quit) {
+        _exit(EXIT_SUCCESS);
+    }
+    return ok;
+}
+
+static void *control_main(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    char *line = NULL;
+    size_t line_cap = 0;
+    FILE *in = fdopen(fd, "r");
+    while (in && getline(&line, &line_cap, in) > 0 && answer_line(fd, line)) {
+        continue;
+    }
+    free(line);
+    if (in) {
+        fclose(in);
+    }
+    return NULL;
+}
+
+void app_control_start(int fd)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, control_main, (void *)(intptr_t)fd) != 0) {
+        close(fd);
+        return;
+    }
+    pthread_detach(thread);
+}

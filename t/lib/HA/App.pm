@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+# Owns an instance of the demo and test application (t/app/appd) and its control port. Does not
+# speak HTTP with it: that is HA::Client.
+package HA::App;
+use v5.36;
+
+use IO::Socket::INET;
+
+use HA::Client;
+use HA::Log;
+
+use constant START_TRIES => 5;
+
+# Options: route; context; sticky; health; reissue => 1; tls => [CERT, KEY]; unix => 1 listens on a
+# Unix-domain socket as well; args => [...] further arguments.
+sub new($class, $t, $name, %opt)
+{
+    return bless {t => $t, name => $name, %opt}, $class;
+}
+
+sub _arguments($self)
+{
+    my @names = grep {defined $self->{$_}} qw(name route context sticky health);
+    my @args = map {"-$_=$self->{$_}"} @names;
+    push @args, "-listen=127.0.0.1:$self->{port}", "-control=127.0.0.1:$self->{control_port}";
+    push @args, '-listen=unix:' . $self->socket if $self->{unix};
+    push @args, "-tls-cert=$self->{tls}[0]", "-tls-key=$self->{tls}[1]" if $self->{tls};
+    push @args, '-reissue' if $self->{reissue};
+    push @args, '-ports-file=' . $self->_ports_file, @{$self->{args} // []};
+    return @args;
+}
+
+sub _ports_file($self)
+{
+    return $self->{t}->dir("$self->{name}.ports");
+}
+
+# Starts the instance, on the same ports each time, and waits until it listens.
+sub start($self)
+{
+    my $t = $self->{t};
+    my $first = !$self->{port};
+    for (1 .. START_TRIES) {
+        $self->{port} //= $t->port;
+        $self->{control_port} //= $t->port;
+        unlink $self->_ports_file;
+        $self->{pid} = $t->spawn(
+            $self->{name}, cmd => [HA::Test::top_builddir() . '/t/app/appd', $self->_arguments]
+        );
+        $t->wait_for(
+            sub { -e $self->_ports_file || !$self->running },
+            15, "the start of $self->{name}"
+        );
+        return $self if $self->running;
+        $t->{processes}{$self->{pid}}{may_fail} = 1;
+        last if !$first;
+        delete @$self{qw(port control_port)};
+    }
+    die "$self->{name} did not start:\n" . HA::Log->new($t->dir("$self->{name}.out"))->text;
+}
+
+sub name($self)    { return $self->{name} }
+sub port($self)    { return $self->{port} }
+sub address($self) { return "127.0.0.1:$self->{port}" }
+sub socket($self)  { return $self->{t}->dir("$self->{name}.sock") }
+sub pid($self)     { return $self->{pid} }
+
+sub url($self, $path = '')
+{
+    return ($self->{tls} ? 'https' : 'http') . '://' . $self->address . $path;
+}
+
+sub running($self)
+{
+    return $self->{pid} && !defined $self->{t}->ended($self->{pid});
+}
+
+# A client that speaks with the instance itself.
+sub client($self, %opt)
+{
+    return HA::Client->new(port => $self->{port}, %opt);
+}
+
+# --- its process ----------------------------------------------------------------------------------
+
+sub _end($self, $signal)
+{
+    my $t = $self->{t};
+    delete $self->{control};
+    $t->signal($self->{pid}, 'CONT') if $self->{paused};
+    delete $self->{paused};
+    $t->signal($self->{pid}, $signal);
+    $t->wait_end($self->{pid});
+    return;
+}
+
+# Ends it without and with notice; start brings it back on the same ports, without its sessions.
+sub kill($self)
+{
+    return $self->_end('KILL');
+}
+
+sub stop($self)
+{
+    return $self->_end('TERM');
+}
+
+sub restart($self)
+{
+    $self->stop if $self->running;
+    return $self->start;
+}
+
+# Stops its clock and lets it go on: SIGSTOP, SIGCONT.
+sub pause($self)
+{
+    $self->{t}->signal($self->{pid}, 'STOP');
+    $self->{paused} = 1;
+    $self->{t}->wait_for(
+        sub { (HA::Test::process_list()->{$self->{pid}}{state} // '') eq 'T' },
+        15, 'a stopped process'
+    );
+    return;
+}
+
+sub resume($self)
+{
+    $self->{t}->signal($self->{pid}, 'CONT');
+    delete $self->{paused};
+    return;
+}
+
+# --- its control port -----------------------------------------------------------------------------
+
+# Runs a command. The lines of its answer; dies when it is refused.
+sub control($self, $command)
+{
+    my @peer = (PeerAddr => '127.0.0.1', PeerPort => $self->{control_port});
+    my $to = $self->{control} //= IO::Socket::INET->new(@peer)
+        // die "$self->{name}: control port: $!\n";
+    syswrite($to, "$command\n") or die "$self->{name}: control port: $!\n";
+    my @lines;
+    while (defined(my $line = <$to>)) {
+        chomp $line;
+        if ($line eq '.') {
+            my ($error) = grep {/^error:/} @lines;
+            die "$self->{name}: $command: $error\n" if $error;
+            return @lines;
+        }
+        push @lines, $line;
+    }
+    delete $self->{control};
+    die "$self->{name}: $command: the control port was closed\n";
+}
+
+sub slow($self, $ms)                     { $self->control("slow $ms");                return }
+sub hang($self, $which = '')             { $self->control("hang $which");             return }
+sub release($self)                       { $self->control('release');                 return }
+sub refuse($self)                        { $self->control('refuse');                  return }
+sub accept($self)                        { $self->control('accept');                  return }
+sub reset($self, $where, $count = '')    { $self->control("reset $where $count");     return }
+sub status($self, $status, $count = '')  { $self->control("status $status $count");   return }
+sub health($self, $how)                  { $self->control("health $how");             return }
+sub barrier_hold($self)                  { $self->control('barrier hold');            return }
+sub barrier_open($self)                  { $self->control('barrier open');            return }
+sub barrier_wait($self, $n, $ms = 10000) { $self->control("barrier wait $n $ms");     return }
+sub ledger_clear($self)                  { $self->control('ledger clear');            return }
+
+# Closes connections that wait for a next request. How many they were.
+sub close_idle($self)
+{
+    return ($self->control('close idle'))[0] =~ /(\d+)/ ? $1 : 0;
+}
+
+# The requests it saw: a list of {sequence, method, path, tag, length, phase}.
+sub ledger($self)
+{
+    my @names = qw(sequence method path tag length phase);
+    my @entries;
+    for my $line ($self->control('ledger')) {
+        my %entry;
+        @entry{@names} = split / /, $line;
+        push @entries, \%entry;
+    }
+    return @entries;
+}
+
+# Its counters, see t/app/README.md.
+sub count($self)
+{
+    return {map {split / /} $self->control('count')};
+}
+
+# Its sessions: {id => visits}.
+sub sessions($self)
+{
+    return {map {split / /} $self->control('sessions')};
+}
+
+# Ends every wait that a test has left in it, so that a server in front can stop.
+sub let_go($self)
+{
+    return if !$self->running;
+    $self->resume if $self->{paused};
+    $self->release;
+    $self->barrier_open;
+    $self->health('ok');
+    return;
+}
+
+1;
