@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include <apr_general.h>
 #include <apr_pools.h>
 
 #include "hap_check.h"
@@ -39,6 +40,7 @@ static void same_however_it_is_cut(hap_check_method_t method, hap_str_t text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     apr_pool_t *pool;
+    apr_initialize();
     apr_pool_create(&pool, NULL);
     hap_str_t text = hap_strn((const char *)data, size);
     same_however_it_is_cut(HAP_CHECK_GET, text);
@@ -53,5 +55,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         hap_check_request(&check, HAP_STR_LIT("host"), pool);
     }
     apr_pool_destroy(pool);
+    apr_terminate();
     return 0;
 }
