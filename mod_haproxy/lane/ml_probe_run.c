@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns what happens in a probe, from its start to its result. Does not know when the next starts.
- */
+/* Owns what happens in a probe, from start to result. Does not know when the next one starts. */
 #include "ml_probe_run.h"
 
 #include <errno.h>
@@ -87,6 +86,7 @@ static void on_named(void *baton, const ml_addrs_t *addrs)
         }
     }
     if (probe->state == NAMING) {
+        probe->moved = false; /* it has not been anywhere yet */
         begin_clock(probe);
         probe->state = OPENING;
         drive(probe);

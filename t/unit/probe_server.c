@@ -96,6 +96,10 @@ static server_mode_t mode_now(server_t *server)
 {
     static const server_mode_t some[] = {SERVER_ANSWER, SERVER_ANSWER, SERVER_HANG, SERVER_CLOSE,
                                          SERVER_ANSWER_CLOSE};
+    if (server->mode == SERVER_SICK) {
+        unsigned request = __atomic_load_n(&server->requests, __ATOMIC_RELAXED) + 1;
+        return request >= 3 && request <= 5 ? SERVER_HANG : SERVER_ANSWER;
+    }
     if (server->mode != SERVER_RANDOM) {
         return server->mode;
     }

@@ -19,6 +19,7 @@ typedef enum server_mode_t {
     SERVER_REPEAT,       /* sends the answer, then `repeat` for ever */
     SERVER_GREET,        /* sends the answer as soon as it has accepted */
     SERVER_SLOW,         /* sends the answer byte by byte */
+    SERVER_SICK,         /* answers, but hangs at its third to fifth request */
     SERVER_RANDOM        /* answers, hangs or closes */
 } server_mode_t;
 

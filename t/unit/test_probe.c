@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <netinet/in.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,8 +15,7 @@
 
 #define OK_ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-/* A test's own clock has to be generous to results that should come, and short for those that
- * should not. */
+/* Generous to results that should come, short for those that should not. */
 enum { AMPLE_US = 20000000, SHORT_US = 100000 };
 
 /* --- one prober, whose results are written down ------------------------------------------------
@@ -359,6 +359,18 @@ static void a_slow_name_server_neither_blocks_the_loop_nor_fails_the_probe(void)
     server_stop(&server);
 }
 
+static sem_t stuck_go, stuck_done;
+
+static bool stuck_lookup(ml_addrs_t *addrs, const char *host, uint16_t port)
+{
+    (void)addrs;
+    (void)host;
+    (void)port;
+    sem_wait(&stuck_go);
+    sem_post(&stuck_done);
+    return false;
+}
+
 static void destroy_and_stop(ml_timer_t *timer, ml_loop_t *loop)
 {
     (void)timer;
@@ -369,15 +381,55 @@ static void destroy_and_stop(ml_timer_t *timer, ml_loop_t *loop)
 static void a_prober_is_destroyed_while_a_lookup_hangs(void)
 {
     ml_timer_t timer = {.fire = destroy_and_stop};
-    begin(1, fake_lookup);
+    sem_init(&stuck_go, 0, 0);
+    sem_init(&stuck_done, 0, 0);
+    begin(1, stuck_lookup);
     ml_probe_target_t t = target(80, &get_check, AMPLE_US);
     t.host = HAP_STR_LIT("hosta.example");
-    pthread_mutex_lock(&names.go);
     ml_probe_set(run.prober, &t, 1);
     ml_timer_set(run.loop, &timer, SHORT_US / 10);
     CU_ASSERT_EQUAL(ml_loop_run(run.loop), APR_SUCCESS);
-    pthread_mutex_unlock(&names.go);
+    sem_post(&stuck_go);
+    sem_wait(&stuck_done);
     CU_ASSERT_EQUAL(run.seen, 0);
+}
+
+static bool moving_lookup(ml_addrs_t *addrs, const char *host, uint16_t port)
+{
+    bool first = __atomic_add_fetch(&names.calls, 1, __ATOMIC_RELAXED) == 1;
+    (void)host;
+    (void)port;
+    return ml_addrs_literal(addrs, "127.0.0.1", names.ports[first ? 0 : 1]);
+}
+
+static void until_ok(const char *name)
+{
+    (void)name;
+    if (strcmp(run.results, "ok status 200") == 0) {
+        run.wanted = run.seen;
+        return;
+    }
+    UNIT_STR_EQ(run.results, "failed connect refused");
+    run.results[0] = '\0';
+}
+
+static void a_refused_connect_has_the_name_asked_for_again_but_not_all_the_time(void)
+{
+    server_t server = {.answer = OK_ANSWER};
+    CU_ASSERT_EQUAL_FATAL(server_start(&server), 0);
+    names.ports[0] = server_refused_port();
+    names.ports[1] = server.port;
+    names.calls = 0;
+    begin(100000, moving_lookup);
+    run.on_result = until_ok;
+    run.delay = 20000;
+    ml_probe_target_t t = target(80, &get_check, AMPLE_US);
+    t.host = HAP_STR_LIT("hosta.example");
+    ml_probe_set(run.prober, &t, 1);
+    UNIT_STR_EQ(finish(), "ok status 200");
+    server_stop(&server);
+    CU_ASSERT_EQUAL(names.calls, 2);
+    CU_ASSERT_TRUE(run.seen > 2);
 }
 
 static void localhost_is_found_by_the_system(void)
@@ -386,8 +438,9 @@ static void localhost_is_found_by_the_system(void)
     CU_ASSERT_EQUAL_FATAL(server_start(&server), 0);
     ml_probe_target_t t = target(server.port, &get_check, AMPLE_US);
     t.host = HAP_STR_LIT("localhost");
-    UNIT_STR_EQ(probe(1, t), "ok status 200");
+    UNIT_STR_EQ(probe(2, t), "ok status 200; ok status 200");
     server_stop(&server);
+    CU_ASSERT_EQUAL(server.connections, 1);
 }
 
 /* --- the schedule ------------------------------------------------------------------------------
@@ -550,6 +603,7 @@ const unit_test_t suite_probe[] = {
     UNIT_TEST(a_name_without_address_fails_and_is_asked_for_again_only_after_a_while),
     UNIT_TEST(a_slow_name_server_neither_blocks_the_loop_nor_fails_the_probe),
     UNIT_TEST(a_prober_is_destroyed_while_a_lookup_hangs),
+    UNIT_TEST(a_refused_connect_has_the_name_asked_for_again_but_not_all_the_time),
     UNIT_TEST(localhost_is_found_by_the_system),
     UNIT_TEST(a_probe_on_demand_starts_when_asked),
     UNIT_TEST(never_two_probes_of_a_member_are_in_flight),
