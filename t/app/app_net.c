@@ -243,10 +243,12 @@ bool app_net_start(app_net_accepted_t *application, app_net_accepted_t *for_cont
 
 void app_net_print(FILE *out, char end)
 {
+    pthread_mutex_lock(&net_lock);
     for (size_t i = 0; i < app_options.listen_n; i++) {
         fprintf(out, "listen %s%c", listeners[i].address, end);
     }
     if (control.wanted) {
         fprintf(out, "control %s%c", control.address, end);
     }
+    pthread_mutex_unlock(&net_lock);
 }
