@@ -5,6 +5,7 @@
 const char *const hap_pick_whys[HAP_PICK_WHY_COUNT] = {
     [HAP_PICK_SESSION] = "holds the session",
     [HAP_PICK_METHOD] = "chosen by the method",
+    [HAP_PICK_STRAY] = "chosen by the session's id, which names no member",
     [HAP_PICK_FAILOVER] = "takes over, the session's member cannot be used",
     [HAP_PICK_LAST_RESORT] = "is under suspicion, but no other member is left",
     [HAP_PICK_NONE] = "no member can be used",
@@ -124,6 +125,20 @@ static found_t look_through(const hap_selector_t *selector, const hap_pick_reque
     return best;
 }
 
+/*
+ * A session whose route was taken out, or that never had one, must not be sent to another member
+ * with each request: it goes by its id, and stays there as long as the same members are ready.
+ */
+static int pick_stray(const hap_selector_t *selector, const hap_pick_request_t *request)
+{
+    const hap_schedule_t *schedule = selector->schedule;
+    if (!request->stray || schedule->ready_n == 0) {
+        return -1;
+    }
+    uint32_t member = schedule->ready[request->stray % schedule->ready_n];
+    return hap_pick_eligible(selector, request, member) ? (int)member : -1;
+}
+
 static hap_pick_t pick_new(const hap_selector_t *selector, const hap_pick_request_t *request,
                            hap_pick_why_t why)
 {
@@ -159,7 +174,9 @@ static hap_pick_t pick_strict(const hap_selector_t *selector, const hap_pick_req
 hap_pick_t hap_pick(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
     if (request->wanted < 0) {
-        return pick_new(selector, request, HAP_PICK_METHOD);
+        int stray = pick_stray(selector, request);
+        return stray >= 0 ? (hap_pick_t){stray, HAP_PICK_STRAY}
+                          : pick_new(selector, request, HAP_PICK_METHOD);
     }
     uint32_t member = (uint32_t)request->wanted;
     if (is_open(selector, request, member, NOT_FOR_SESSIONS)) {

@@ -24,6 +24,7 @@ typedef struct hap_selector_t {
 /** What a request brings along. */
 typedef struct hap_pick_request_t {
     int wanted;            /* member that holds its session, or -1 */
+    uint64_t stray;        /* hash of a session that names no member; 0 when there is none */
     uint64_t hash;         /* of the hash-key; for method=hash */
     uint64_t draw;         /* fair random bits */
     int64_t now_us;        /* monotonic */
@@ -35,6 +36,7 @@ typedef struct hap_pick_request_t {
 typedef enum hap_pick_why_t {
     HAP_PICK_SESSION,     /* it holds the session */
     HAP_PICK_METHOD,      /* no session: as the method says */
+    HAP_PICK_STRAY,       /* a session without a member of its own: by its id */
     HAP_PICK_FAILOVER,    /* the member that holds the session cannot be used */
     HAP_PICK_LAST_RESORT, /* only members under suspicion are left */
     HAP_PICK_NONE,        /* none can be used */

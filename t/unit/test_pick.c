@@ -94,6 +94,24 @@ static void z4_a_session_stays_on_its_member(void)
     CU_ASSERT_EQUAL(farm_pick(&farm).why, HAP_PICK_SESSION);
 }
 
+static void z4_a_session_that_names_no_member_goes_by_its_id(void)
+{
+    farm_t farm;
+    farm_make(&farm, 3, HAP_METHOD_ROUND, unit_pool);
+    unsigned met[3] = {0};
+    for (uint64_t id = 1; id <= 30; id++) {
+        farm.request.stray = hap_str_hash(hap_str(apr_psprintf(unit_pool, "s%d", (int)id))) | 1;
+        int member = farm_pick(&farm).member;
+        met[member]++;
+        for (int again = 0; again < 5; again++) {
+            CU_ASSERT_EQUAL(farm_pick(&farm).member, member);
+        }
+    }
+    CU_ASSERT_TRUE(met[0] && met[1] && met[2]);
+    farm_flags(&farm, 0, HAP_FLAG_DOWN, 0);
+    CU_ASSERT_NOT_EQUAL(farm_pick(&farm).member, 0);
+}
+
 static void a_draining_member_keeps_its_sessions_and_takes_no_new_ones(void)
 {
     farm_t farm;
@@ -347,6 +365,7 @@ const unit_test_t suite_pick[] = {
     UNIT_TEST(a_dead_member_gets_nothing_even_before_the_schedule_knows),
     UNIT_TEST(the_rest_shares_evenly_when_one_of_three_is_lost),
     UNIT_TEST(z4_a_session_stays_on_its_member),
+    UNIT_TEST(z4_a_session_that_names_no_member_goes_by_its_id),
     UNIT_TEST(a_draining_member_keeps_its_sessions_and_takes_no_new_ones),
     UNIT_TEST(maintenance_takes_nothing_and_its_sessions_move),
     UNIT_TEST(strict_sessions_get_nobody_else),
