@@ -97,10 +97,14 @@ static void make_schedules(apr_pool_t *p)
     }
 }
 
+/*
+ * prefork ends a child from inside a signal handler, so the thread that waits here may hold a lock
+ * that the loop needs: waiting has an end. The process is about to exit either way.
+ */
 static apr_status_t stop_loop(void *unused)
 {
     ml_loop_stop(child.loop);
-    ml_loop_join(child.loop);
+    ml_loop_join(child.loop, APR_USEC_PER_SEC);
     return APR_SUCCESS;
 }
 

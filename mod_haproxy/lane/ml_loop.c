@@ -189,9 +189,14 @@ void ml_loop_stop(ml_loop_t *loop)
     wake_up(loop);
 }
 
-apr_status_t ml_loop_join(ml_loop_t *loop)
+apr_status_t ml_loop_join(ml_loop_t *loop, apr_interval_time_t at_most)
 {
-    int rv = pthread_join(loop->thread, NULL);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    int64_t nsec = until.tv_nsec + at_most % APR_USEC_PER_SEC * 1000;
+    until.tv_sec += at_most / APR_USEC_PER_SEC + nsec / 1000000000;
+    until.tv_nsec = nsec % 1000000000;
+    int rv = pthread_timedjoin_np(loop->thread, NULL, &until);
     return rv ? rv : loop->ended;
 }
 

@@ -59,8 +59,11 @@ apr_status_t ml_loop_run(ml_loop_t *loop);
 /** Asks the loop to end after this turn and after all work posted so far. Any thread. */
 void ml_loop_stop(ml_loop_t *loop);
 
-/** Waits for the end of the thread and returns what ended it. Not the loop thread; once. */
-apr_status_t ml_loop_join(ml_loop_t *loop);
+/**
+ * Waits for the end of the thread, but not longer than `at_most`, and returns what ended it, or
+ * ETIMEDOUT. Not the loop thread; once.
+ */
+apr_status_t ml_loop_join(ml_loop_t *loop, apr_interval_time_t at_most);
 
 /**
  * Has `work` run in the loop thread, in the order of posting; the loop holds it until then. False

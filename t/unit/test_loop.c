@@ -225,7 +225,7 @@ static void work_of_many_threads_runs_once_each_in_the_order_of_its_poster(void)
     for (int i = 0; i < POSTERS; i++) {
         pthread_join(threads[i], NULL);
     }
-    CU_ASSERT_EQUAL(ml_loop_join(shared_loop), APR_SUCCESS);
+    CU_ASSERT_EQUAL(ml_loop_join(shared_loop, 30 * APR_USEC_PER_SEC), APR_SUCCESS);
     CU_ASSERT_EQUAL(fired, POSTERS * POSTS);
     CU_ASSERT_EQUAL(wrong, 0);
 }
@@ -346,7 +346,7 @@ static void the_loop_thread_takes_no_signals(void)
     CU_ASSERT_EQUAL_FATAL(ml_loop_create(&loop, unit_pool), APR_SUCCESS);
     CU_ASSERT_EQUAL_FATAL(ml_loop_start(loop), APR_SUCCESS);
     CU_ASSERT_TRUE(ml_loop_post(loop, &work));
-    CU_ASSERT_EQUAL(ml_loop_join(loop), APR_SUCCESS);
+    CU_ASSERT_EQUAL(ml_loop_join(loop, 30 * APR_USEC_PER_SEC), APR_SUCCESS);
     CU_ASSERT_TRUE(fired);
 }
 
