@@ -50,13 +50,13 @@ apr_status_t hap_policy_check(const hap_policy_t *policy, hap_diag_t *diag)
 {
     if (policy->sign && policy->affinity.mode != HAP_AFFINITY_INSERT) {
         hap_diag_set(diag, 0,
-                     "HABalancer: sign= signs the proxy's own cookie, so it needs "
+                     "sign= signs the proxy's own cookie, so it needs "
                      "affinity=insert");
         return APR_EINVAL;
     }
     if (policy->queue && !policy->max) {
         hap_diag_set(diag, 0,
-                     "HABalancer: queue= waits for members that are at their max=, so it "
+                     "queue= waits for members that are at their max=, so it "
                      "needs max=");
         return APR_EINVAL;
     }

@@ -70,6 +70,14 @@ static apr_status_t refuse(const mh_app_t *app, const mh_named_t *conf, apr_pool
     return APR_EINVAL;
 }
 
+static apr_status_t refuse_key(const mh_app_t *app, apr_status_t rv, apr_pool_t *p)
+{
+    char why[120];
+    return refuse(app, app->conf, p,
+                  apr_psprintf(p, "sign=%s cannot be read: %s", app->policy.sign,
+                               apr_strerror(rv, why, sizeof(why))));
+}
+
 static apr_status_t read_key(mh_app_t *app, apr_pool_t *p)
 {
     const char *path = app->policy.sign;
@@ -79,10 +87,7 @@ static apr_status_t read_key(mh_app_t *app, apr_pool_t *p)
     apr_size_t n = sizeof(text);
     apr_status_t rv = apr_file_open(&file, path, APR_FOPEN_READ, 0, p);
     if (rv != APR_SUCCESS) {
-        char why[120];
-        return refuse(app, app->conf, p,
-                      apr_psprintf(p, "sign=%s cannot be read: %s", path,
-                                   apr_strerror(rv, why, sizeof(why))));
+        return refuse_key(app, rv, p);
     }
     rv = apr_file_info_get(&info, APR_FINFO_PROT | APR_FINFO_SIZE, file);
     if (rv == APR_SUCCESS && (info.protection & OTHERS)) {
@@ -92,17 +97,20 @@ static apr_status_t read_key(mh_app_t *app, apr_pool_t *p)
     }
     rv = apr_file_read_full(file, text, sizeof(text), &n);
     apr_file_close(file);
-    if (rv != APR_EOF) {
+    if (rv == APR_SUCCESS) {
         return refuse(app, app->conf, p,
                       apr_psprintf(p, "sign=%s is longer than a key file can be", path));
+    }
+    if (rv != APR_EOF) {
+        return refuse_key(app, rv, p);
     }
     hap_sign_t *sign;
     hap_diag_t diag;
     rv = hap_sign_parse(&sign, hap_strn(text, n), &diag, p);
     memset(text, 0, sizeof(text));
     if (rv != APR_SUCCESS) {
-        return refuse(app, app->conf, p,
-                      apr_psprintf(p, "sign=%s:%d: %s", path, diag.line, diag.why));
+        const char *line = diag.line ? apr_psprintf(p, ":%d", diag.line) : "";
+        return refuse(app, app->conf, p, apr_psprintf(p, "sign=%s%s: %s", path, line, diag.why));
     }
     app->affinity.sign = sign;
     return APR_SUCCESS;
@@ -254,6 +262,11 @@ static apr_status_t build(server_rec *s, const proxy_server_conf *proxy,
     if (strlen(app->name) > HAP_APP_MAX || mh_app_find(app->name)) {
         return refuse(app, conf, p, "its name cannot be told from another balancer's");
     }
+    hap_diag_t diag;
+    /* Only now: a virtual host may have one key from here and another from the main server. */
+    if (hap_policy_check(&app->policy, &diag) != APR_SUCCESS) {
+        return refuse(app, conf, p, diag.why);
+    }
     apr_status_t rv = set_affinity(app, balancer, p);
     rv = rv == APR_SUCCESS ? set_check(app, check, p) : rv;
     apr_hash_t *seen = apr_hash_make(p);
@@ -298,7 +311,19 @@ static const mh_named_t *method_conf(const char *name, apr_pool_t *p)
     return conf;
 }
 
-static apr_status_t build_server(server_rec *s, apr_hash_t *used, apr_pool_t *p)
+/* Notes that a directive has its balancer, and so has what it inherits keys from. */
+static void mark_used(apr_hash_t *used, const mh_named_t *entry,
+                      const apr_array_header_t *inherited)
+{
+    const mh_named_t *base = mh_config_find(inherited, entry->name);
+    apr_hash_set(used, &entry->directive, sizeof(entry->directive), entry);
+    if (base) {
+        apr_hash_set(used, &base->directive, sizeof(base->directive), base);
+    }
+}
+
+static apr_status_t build_server(server_rec *s, const mh_server_conf_t *base, apr_hash_t *used,
+                                 apr_pool_t *p)
 {
     const mh_server_conf_t *conf = mh_server_conf(s);
     const proxy_server_conf *proxy = ap_get_module_config(s->module_config, &proxy_module);
@@ -314,9 +339,9 @@ static apr_status_t build_server(server_rec *s, apr_hash_t *used, apr_pool_t *p)
         if (!own) {
             continue;
         }
-        apr_hash_set(used, &own->directive, sizeof(own->directive), own);
+        mark_used(used, own, base->balancers);
         if (check) {
-            apr_hash_set(used, &check->directive, sizeof(check->directive), check);
+            mark_used(used, check, base->checks);
         }
         mh_app_t *app = already_built(balancer);
         if (app && app->conf->directive != own->directive) {
@@ -351,13 +376,29 @@ static apr_status_t check_used(server_rec *s, const apr_array_header_t *list, ap
     return APR_SUCCESS;
 }
 
+/* Said here and not when the slots are given out, so that httpd -t says it too. */
+static apr_status_t check_room(server_rec *main_server)
+{
+    unsigned n = 0;
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        n += (unsigned)mh_app_at(i)->members->nelts;
+    }
+    if (n <= mh_main_conf.max_members) {
+        return APR_SUCCESS;
+    }
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server,
+                 "HAMaxMembers %u%s: the balancers have %u members, raise it to %u or more",
+                 mh_main_conf.max_members, mh_main_conf.max_members_where, n, n);
+    return APR_ENOSPC;
+}
+
 apr_status_t mh_apps_build(apr_pool_t *p, server_rec *main_server)
 {
     apr_hash_t *used = apr_hash_make(p);
     mh_apps = apr_array_make(p, 4, sizeof(mh_app_t *));
     by_balancer = apr_hash_make(p);
     for (server_rec *s = main_server; s; s = s->next) {
-        apr_status_t rv = build_server(s, used, p);
+        apr_status_t rv = build_server(s, mh_server_conf(main_server), used, p);
         if (rv != APR_SUCCESS) {
             return rv;
         }
@@ -376,7 +417,7 @@ apr_status_t mh_apps_build(apr_pool_t *p, server_rec *main_server)
             return rv;
         }
     }
-    return APR_SUCCESS;
+    return check_room(main_server);
 }
 
 /* Saved by an operator's hand it stays, unless the configuration has been edited since. */

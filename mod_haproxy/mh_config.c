@@ -11,7 +11,10 @@ enum { MAX_MEMBERS_DEFAULT = 1024, MAX_MEMBERS_MIN = 16, MAX_MEMBERS_MAX = 65536
 
 void mh_config_reset(void)
 {
-    mh_main_conf = (mh_main_conf_t){.max_members = MAX_MEMBERS_DEFAULT};
+    mh_main_conf = (mh_main_conf_t){
+        .max_members = MAX_MEMBERS_DEFAULT,
+        .max_members_where = "",
+    };
 }
 
 void *mh_create_server_conf(apr_pool_t *p, server_rec *s)
@@ -97,11 +100,7 @@ static const char *mh_set_balancer(cmd_parms *cmd, void *dir, int argc, char *co
     if (err) {
         return err;
     }
-    hap_diag_t diag;
     mh_named_t *entry = &APR_ARRAY_IDX(list, list->nelts - 1, mh_named_t);
-    if (hap_policy_check(&entry->policy, &diag) != APR_SUCCESS) {
-        return apr_pstrdup(cmd->pool, diag.why);
-    }
     if (entry->policy.sign) {
         entry->policy.sign = ap_server_root_relative(cmd->pool, entry->policy.sign);
     }
@@ -125,6 +124,8 @@ static const char *mh_set_max_members(cmd_parms *cmd, void *dir, const char *arg
                             MAX_MEMBERS_MIN, MAX_MEMBERS_MAX);
     }
     mh_main_conf.max_members = (unsigned)n;
+    mh_main_conf.max_members_where =
+        apr_psprintf(cmd->pool, " (%s)", mh_config_where(cmd->directive, cmd->pool));
     return NULL;
 }
 

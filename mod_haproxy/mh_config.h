@@ -34,7 +34,8 @@ typedef struct mh_server_conf_t {
 /** What only the main server can say. Reset at the start of each configuration. */
 typedef struct mh_main_conf_t {
     unsigned max_members;
-    const char *state_file; /* absolute, NULL when there is none */
+    const char *max_members_where; /* " (file:line)" of the directive, or empty */
+    const char *state_file;        /* absolute, NULL when there is none */
 } mh_main_conf_t;
 
 extern mh_main_conf_t mh_main_conf;
