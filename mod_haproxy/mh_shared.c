@@ -93,7 +93,8 @@ static void carry_over(const mh_shared_t *from, mh_shared_t *to)
         if (hap_shared_get_health(old, &health)) {
             hap_shared_put_health(&to->view, n, &health);
         }
-        atomic_store(&slot->generation, to->generation);
+        /* Whether the new configuration names it still is to be seen. */
+        atomic_store(&slot->generation, from->generation);
         n++;
     }
 }
@@ -106,7 +107,8 @@ apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
     apr_pool_userdata_get((void **)&old, retained_key, forever);
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
     hap_geometry_t geometry = {
-        .slots = max_members,
+        /* The next configuration may name other members while the last one's are still busy. */
+        .slots = max_members * GENERATIONS,
         .balancers = max_members,
         .rows = (uint32_t)children * GENERATIONS + SPARE_ROWS,
     };
