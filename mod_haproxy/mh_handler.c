@@ -6,7 +6,9 @@
 #include "mh_handler.h"
 
 #include <ap_mpm.h>
+#include <http_core.h>
 #include <http_protocol.h>
+#include <http_request.h>
 
 #include "mh_app.h"
 #include "mh_shared.h"
@@ -46,18 +48,29 @@ static int answer(request_rec *r, int status, const char *text)
     return OK;
 }
 
+/* The last part of the path, but for the location's own; httpd does not tell a handler where its
+ * location begins, only the section that was merged last. */
+static const char *application(const request_rec *r)
+{
+    const core_dir_config *section = ap_get_core_module_config(r->per_dir_config);
+    const char *last = strrchr(r->uri, '/');
+    bool at_location = section->d && strcmp(section->d, r->uri) == 0;
+    if (at_location || !last || !r->path_info || !*r->path_info) {
+        return "";
+    }
+    return last + 1;
+}
+
 int mh_handler_health(request_rec *r)
 {
     if (!r->handler || strcmp(r->handler, "ha-health") != 0) {
         return DECLINED;
     }
-    r->allowed |= AP_METHOD_BIT << M_GET;
     if (r->method_number != M_GET) {
+        ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, -1);
         return HTTP_METHOD_NOT_ALLOWED;
     }
-    const char *path = r->path_info ? r->path_info : "";
-    const char *last = strrchr(path, '/');
-    const char *name = last ? last + 1 : path;
+    const char *name = application(r);
     if (!*name) {
         return stopping() ? answer(r, HTTP_SERVICE_UNAVAILABLE, "stopping\n")
                           : answer(r, HTTP_OK, "serving\n");
