@@ -163,16 +163,36 @@ sub _env($self)
     return @paths ? {LD_PRELOAD => join ':', @paths} : {};
 }
 
+# Runs the server once more, aside, to its end: (true when that was a good one, its output).
+sub _try($self, @arguments)
+{
+    my ($t, $name) = ($self->{t}, "$self->{name}-try");
+    my $pid = $t->spawn($name, cmd => $self->_command(@arguments), env => $self->_env);
+    $t->{processes}{$pid}{may_fail} = 1;
+    my $ended = eval { $t->wait_end($pid); 1 };
+    if (!$ended) {
+        $t->signal($pid, 'TERM');
+        $t->wait_end($pid);
+    }
+    my $output = HA::Log->new($t->dir("$name.out"))->text;
+    unlink $t->dir("$name.out");
+    return ($t->ended($pid) == 0, $output);
+}
+
 # What `httpd -t` says: (true when the configuration is good, its output).
 sub check($self)
 {
-    my ($t, $name) = ($self->{t}, "$self->{name}-check");
-    my $pid = $t->spawn($name, cmd => $self->_command('-t'), env => $self->_env);
-    $t->{processes}{$pid}{may_fail} = 1;
-    my $status = $t->wait_end($pid);
-    my $output = HA::Log->new($t->dir("$name.out"))->text;
-    unlink $t->dir("$name.out");
-    return ($status == 0, $output);
+    return $self->_try('-t');
+}
+
+# Starts a server that is expected to refuse: (true when it did start, all that it said). Its log
+# begins anew.
+sub refusal($self)
+{
+    my ($good, $output) = $self->_try('-DFOREGROUND');
+    $output .= HA::Log->new($self->error_log)->text;
+    unlink $self->error_log;
+    return ($good, $output);
 }
 
 sub _listens($self)
