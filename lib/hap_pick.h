@@ -78,6 +78,12 @@ bool hap_pick_eligible(const hap_selector_t *selector, const hap_pick_request_t 
 bool hap_pick_ramped(const hap_selector_t *selector, const hap_pick_request_t *request,
                      uint32_t member);
 
+/**
+ * The member's average answer time as of now, in microseconds: what is not measured again halves
+ * every second. 0 if it was never measured.
+ */
+uint32_t hap_pick_latency_us(const hap_slot_t *slot, int64_t now_us);
+
 /** The next word of a stream of random bits that begins with `draw`. */
 uint64_t hap_pick_redraw(uint64_t draw);
 

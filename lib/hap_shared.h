@@ -64,6 +64,7 @@ typedef struct hap_slot_t {
     hap_passive_t passive;                           /* failed requests in a row */
     _Atomic int64_t up_since_us;                     /* monotonic; start of the slow start */
     _Atomic uint32_t latency_us;                     /* moving average of answer times; 0 unknown */
+    _Atomic int64_t measured_us;                     /* monotonic; when latency_us was written */
     _Atomic uint32_t suspicion;                      /* hap_suspicion_t of the suspect flag */
     _Atomic uint64_t admin;                          /* packed hap_admin_word_t */
 

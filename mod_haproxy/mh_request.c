@@ -2,6 +2,7 @@
 /* Owns choosing, counting and reporting for one request. */
 #include "mh_request.h"
 
+#include <sched.h>
 #include <time.h>
 
 #include <apr_strings.h>
@@ -14,6 +15,7 @@
 
 enum {
     ERRORS_TO_SUSPECT = 3, /* failed requests in a row that make a member suspect */
+    RACES_MAX = 16,        /* lost races for a last place after which a member counts as full */
     LATENCY_WEIGHT = 8     /* a new answer time counts for an eighth of the average */
 };
 
@@ -154,13 +156,18 @@ bool mh_request_peek(mh_request_t *request)
     return pick.member >= 0;
 }
 
+/* Who lost a race for a last place looks again: there may be room elsewhere, and when all who raced
+ * stepped back there is room even here. */
 static bool pick_once(mh_request_t *request)
 {
-    if (!mh_request_peek(request)) {
-        return false;
-    }
-    if (count_in(request)) {
-        return true;
+    for (int race = 0; race < RACES_MAX; race++) {
+        if (!mh_request_peek(request)) {
+            return false;
+        }
+        if (count_in(request)) {
+            return true;
+        }
+        sched_yield();
     }
     request->why = HAP_PICK_FULL;
     return false;
@@ -196,13 +203,16 @@ static void suspect(const mh_request_t *request, hap_suspicion_t why)
     }
 }
 
-static void learn_latency(hap_slot_t *slot, int64_t passed_us)
+static void learn_latency(hap_slot_t *slot, int64_t started_us)
 {
+    int64_t now_us = mh_now_us();
+    int64_t passed_us = now_us - started_us;
     uint32_t passed = passed_us > UINT32_MAX ? UINT32_MAX : (uint32_t)passed_us;
-    uint32_t average = atomic_load_explicit(&slot->latency_us, memory_order_relaxed);
+    uint32_t average = hap_pick_latency_us(slot, now_us);
     int64_t next =
         average ? (int64_t)average + ((int64_t)passed - average) / LATENCY_WEIGHT : (int64_t)passed;
     atomic_store_explicit(&slot->latency_us, (uint32_t)(next > 0 ? next : 1), memory_order_relaxed);
+    atomic_store_explicit(&slot->measured_us, now_us, memory_order_relaxed);
 }
 
 void mh_request_settle(mh_request_t *request, mh_outcome_t outcome)
@@ -213,7 +223,7 @@ void mh_request_settle(mh_request_t *request, mh_outcome_t outcome)
     case MH_OUTCOME_SERVED:
         hap_passive_ok(&slot->passive);
         if (request->app->policy.method == HAP_METHOD_LATENCY) {
-            learn_latency(slot, mh_now_us() - request->started_us);
+            learn_latency(slot, request->started_us);
         }
         break;
     case MH_OUTCOME_NO_CONNECT:

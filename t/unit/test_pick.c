@@ -213,6 +213,22 @@ static void latency_takes_the_faster_of_two(void)
     UNIT_STR_EQ(spread(&farm, 20), "h1:20");
 }
 
+static void latency_measures_again_who_was_slow_long_ago(void)
+{
+    farm_t farm;
+    farm_make(&farm, 2, HAP_METHOD_LATENCY, unit_pool);
+    atomic_store(&farm.shared.slots[0].latency_us, 8000);
+    atomic_store(&farm.shared.slots[1].latency_us, 1000);
+    farm.request.now_us = 2999999;
+    atomic_store(&farm.shared.slots[1].measured_us, farm.request.now_us);
+    UNIT_STR_EQ(spread(&farm, 20), "h1:20");
+    farm.request.now_us = 4000000;
+    atomic_store(&farm.shared.slots[1].measured_us, farm.request.now_us);
+    UNIT_STR_EQ(spread(&farm, 20), "h0:20");
+    CU_ASSERT_EQUAL(hap_pick_latency_us(&farm.shared.slots[0], 40000000), 0);
+    CU_ASSERT_EQUAL(hap_pick_latency_us(&farm.shared.slots[0], -1), 8000);
+}
+
 /* Member of each of the first n keys. */
 static int *hash_all(farm_t *farm, int n)
 {
@@ -240,8 +256,26 @@ static void hash_moves_only_the_keys_of_the_member_that_is_lost(void)
     }
     CU_ASSERT_TRUE(had > KEYS / 5 / 2 && had < KEYS / 5 * 2);
     farm_flags(&farm, 3, 0, HAP_FLAG_DOWN);
+    farm_schedule(&farm);
     int *again = hash_all(&farm, KEYS);
     CU_ASSERT_EQUAL(memcmp(before, again, KEYS * sizeof(int)), 0);
+}
+
+static void hash_leaves_standbys_and_later_sets_alone(void)
+{
+    farm_t farm;
+    farm_make(&farm, 3, HAP_METHOD_HASH, unit_pool);
+    farm.members[2].lbset = 1;
+    farm_build(&farm);
+    farm_flags(&farm, 1, HAP_FLAG_STANDBY, 0);
+    farm_schedule(&farm);
+    int *members = hash_all(&farm, 100);
+    for (int i = 0; i < 100; i++) {
+        CU_ASSERT_EQUAL(members[i], 0);
+    }
+    farm_flags(&farm, 0, HAP_FLAG_DOWN, 0);
+    farm_schedule(&farm);
+    CU_ASSERT_EQUAL(hash_all(&farm, 1)[0], 1);
 }
 
 static void hash_finds_the_last_member_when_all_its_choices_are_lost(void)
@@ -374,7 +408,9 @@ const unit_test_t suite_pick[] = {
     UNIT_TEST(a_spare_takes_the_place_of_a_lost_member_only),
     UNIT_TEST(least_takes_the_less_busy_of_two),
     UNIT_TEST(latency_takes_the_faster_of_two),
+    UNIT_TEST(latency_measures_again_who_was_slow_long_ago),
     UNIT_TEST(hash_moves_only_the_keys_of_the_member_that_is_lost),
+    UNIT_TEST(hash_leaves_standbys_and_later_sets_alone),
     UNIT_TEST(hash_finds_the_last_member_when_all_its_choices_are_lost),
     UNIT_TEST(tried_members_are_not_tried_again),
     UNIT_TEST(full_members_are_passed_over_and_sessions_wait_for_theirs),
