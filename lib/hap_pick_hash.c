@@ -4,9 +4,16 @@
  *
  * The roster remembers the best few members of each bucket of keys, over all members whatever
  * their state: a member that goes away moves only its own keys, each to its second choice, and
- * they come back with it.
+ * they come back with it. Who is not in the round, as a standby or a member of a later set, is
+ * passed over likewise.
  */
 #include "hap_pick.h"
+
+static bool may_take(const hap_selector_t *selector, const hap_pick_request_t *request,
+                     uint32_t member)
+{
+    return selector->schedule->is_ready[member] && hap_pick_eligible(selector, request, member);
+}
 
 static int choose(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
@@ -17,7 +24,7 @@ static int choose(const hap_selector_t *selector, const hap_pick_request_t *requ
     uint32_t bucket = (uint32_t)(request->hash >> 20) & roster->rank_mask;
     const uint32_t *ranks = &roster->ranks[(size_t)bucket * HAP_HASH_RANKS];
     for (int rank = 0; rank < HAP_HASH_RANKS; rank++) {
-        if (hap_pick_eligible(selector, request, ranks[rank])) {
+        if (may_take(selector, request, ranks[rank])) {
             return (int)ranks[rank];
         }
     }
@@ -25,7 +32,7 @@ static int choose(const hap_selector_t *selector, const hap_pick_request_t *requ
     double best_score = 0;
     for (uint32_t i = 0; i < roster->n; i++) {
         double score = hap_roster_score(&roster->members[i], bucket);
-        if (score > best_score && hap_pick_eligible(selector, request, i)) {
+        if (score > best_score && may_take(selector, request, i)) {
             best = (int)i;
             best_score = score;
         }

@@ -57,6 +57,7 @@ typedef struct hap_schedule_t {
     uint32_t ready_n; /* of ready */
     uint32_t *turns;  /* members, each as often as its weight says, evenly spread */
     uint32_t *ready;  /* the same members, each once */
+    bool *is_ready;   /* by member: is one of them */
 } hap_schedule_t;
 
 /** Lays out the schedule for the states as they are now. Allocates from `pool`. */

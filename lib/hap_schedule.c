@@ -121,6 +121,7 @@ static void collect(const hap_roster_t *roster, const hap_shared_t *shared, int 
                 lost += !spares;
             } else if (!spares || lost > 0) {
                 schedule->ready[schedule->ready_n++] = i;
+                schedule->is_ready[i] = true;
                 lost -= spares;
             }
         }
@@ -150,6 +151,7 @@ const hap_schedule_t *hap_schedule_make(const hap_roster_t *roster, const hap_sh
     /* Before the flags: a change in between makes this schedule old at once, never wrongly new. */
     schedule->version = atomic_load(&shared->head->version);
     schedule->ready = apr_palloc(pool, (roster->n ? roster->n : 1) * sizeof(uint32_t));
+    schedule->is_ready = apr_pcalloc(pool, (roster->n ? roster->n : 1) * sizeof(bool));
     int lbset = INT32_MIN;
     while (schedule->ready_n == 0 && next_set(roster, &lbset)) {
         collect(roster, shared, lbset, false, schedule);
