@@ -250,6 +250,7 @@ static apr_status_t build(server_rec *s, const proxy_server_conf *proxy,
 {
     mh_app_t *app = apr_pcalloc(p, sizeof(*app));
     app->label = conf->name;
+    app->url = apr_pstrdup(p, balancer->s->name);
     app->name = unique_name(conf->name, s, p);
     app->server = s;
     app->conf = conf;

@@ -28,6 +28,7 @@ typedef struct mh_member_t {
 typedef struct mh_app_t {
     const char *name;   /* in logs, files and shared memory; with its host when not unique */
     const char *label;  /* the balancer's name as HABalancer wrote it */
+    const char *url;    /* the balancer's name as mod_proxy has it, balancer://app */
     server_rec *server; /* where it was defined */
     const mh_named_t *conf;
     hap_policy_t policy;

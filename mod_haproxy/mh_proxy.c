@@ -27,8 +27,7 @@ static void say_who(const mh_request_t *request)
 {
     apr_table_t *env = request->r->subprocess_env;
     const mh_member_t *member = mh_request_member(request);
-    apr_table_setn(env, "BALANCER_NAME",
-                   apr_pstrcat(request->r->pool, balancer_scheme, request->app->label, NULL));
+    apr_table_setn(env, "BALANCER_NAME", request->app->url);
     apr_table_setn(env, "BALANCER_WORKER_NAME", member->worker->s->name_ex);
     apr_table_setn(env, "BALANCER_WORKER_ROUTE", member->name);
     if (request->session.route.n) {
