@@ -38,7 +38,8 @@ my %MPM_DEFAULTS = (
 );
 
 # Options: mpm => event|worker|prefork; mpm_config => text in place of the default; modules => [...]
-# without "mod_"; haproxy => 1 loads ours; ports => how many; listen => [...] further Listen
+# without "mod_"; haproxy => 1 loads ours, haproxy => 'first'
+# does so before mod_proxy; ports => how many; listen => [...] further Listen
 # arguments; log_level => 'info'; name => 'httpd'; config => text. In the text @PORT@, @PORT2@ ...
 # and @ROOT@ stand for the ports and the folder.
 sub new($class, $t, %opt)
@@ -80,8 +81,9 @@ sub _module_lines($self)
     my %seen;
     my @names = grep {!$seen{$_}++} "mpm_$self->{mpm}", 'authz_core', @{$self->{modules} // []};
     my @lines = map {qq(LoadModule ${_}_module "$folder/mod_$_.so")} @names;
-    push @lines, 'LoadModule haproxy_module "' . HA::Test::module_path() . '"' if $self->{haproxy};
-    return @lines;
+    return @lines if !$self->{haproxy};
+    my $ours = 'LoadModule haproxy_module "' . HA::Test::module_path() . '"';
+    return $self->{haproxy} eq 'first' ? ($ours, @lines) : (@lines, $ours);
 }
 
 # Writes the configuration; with a text, that takes the place of the test's part (before a restart).

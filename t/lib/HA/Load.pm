@@ -71,6 +71,13 @@ sub wait_progress($self, $count)
     return;
 }
 
+# Sends nothing more; what is in flight is still answered.
+sub finish($self)
+{
+    $self->{t}->signal($_->{pid}, 'USR1') for @{$self->{workers}};
+    return;
+}
+
 # Waits for the end. The result: {sent, ok, failed, retried, status => {code => n}, instances =>
 # {name => n}, reasons => {why => n}, failures => [first ones as text], seconds, late_ms (the worst
 # delay of a request behind its time), p50_ms, p99_ms, max_ms}; the latter from the time a request
@@ -138,6 +145,7 @@ sub new($class, $opt, $index, $begin, $report)
 sub run($self)
 {
     local $SIG{PIPE} = 'IGNORE';
+    local $SIG{USR1} = sub ($name) { $self->{mine} = $self->{result}{sent} };
     my $due = $self->_due(0);
     while ($self->{result}{sent} < $self->{mine} || $self->{busy}) {
         my $now = time;
