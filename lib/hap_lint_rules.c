@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns the lint rules, each a function and a section of doc/check.md. Does not read the
- * configuration: hap_lint has collected it.
+ * configuration: hap_site has collected it.
  */
 #include "hap_lint_model.h"
 
@@ -9,16 +9,16 @@
 
 #include "hap_grammar.h"
 
-#define PASS(lint, i)     (&APR_ARRAY_IDX((lint)->passes, i, lint_mount_t))
-#define REVERSE(lint, i)  (&APR_ARRAY_IDX((lint)->reverses, i, lint_mount_t))
-#define BALANCER(lint, i) (APR_ARRAY_IDX((lint)->balancers, i, lint_balancer_t *))
-#define MEMBER(bal, i)    (&APR_ARRAY_IDX((bal)->members, i, lint_member_t))
+#define PASS(lint, i)     (&APR_ARRAY_IDX((lint)->site->passes, i, hap_site_mount_t))
+#define REVERSE(lint, i)  (&APR_ARRAY_IDX((lint)->site->reverses, i, hap_site_mount_t))
+#define BALANCER(lint, i) (APR_ARRAY_IDX((lint)->site->balancers, i, hap_site_balancer_t *))
+#define MEMBER(bal, i)    (&APR_ARRAY_IDX((bal)->members, i, hap_site_member_t))
 
 enum {
     DEFAULT_THREADS_PER_CHILD = 25, /* of the event and worker MPMs */
 };
 
-static bool is_excluded(const lint_mount_t *mount)
+static bool is_excluded(const hap_site_mount_t *mount)
 {
     return strcmp(mount->target, "!") == 0;
 }
@@ -37,8 +37,8 @@ static const char *show(const lint_t *lint, const char *text)
 /* mod_proxy puts what follows the context behind the target, without looking at either. */
 static void slash(lint_t *lint)
 {
-    for (int i = 0; i < lint->passes->nelts; i++) {
-        const lint_mount_t *mount = PASS(lint, i);
+    for (int i = 0; i < lint->site->passes->nelts; i++) {
+        const hap_site_mount_t *mount = PASS(lint, i);
         bool context = ends_in_slash(mount->context);
         bool target = ends_in_slash(mount->target);
         if (is_excluded(mount) || context == target) {
@@ -60,11 +60,11 @@ static void slash(lint_t *lint)
     }
 }
 
-static void check_route(lint_t *lint, const lint_balancer_t *balancer, const lint_member_t *member,
-                        apr_hash_t *seen)
+static void check_route(lint_t *lint, const hap_site_balancer_t *balancer,
+                        const hap_site_member_t *member, apr_hash_t *seen)
 {
     int line = member->directive->line;
-    const lint_member_t *other = apr_hash_get(seen, member->route, APR_HASH_KEY_STRING);
+    const hap_site_member_t *other = apr_hash_get(seen, member->route, APR_HASH_KEY_STRING);
     if (strlen(member->route) > HAP_ROUTE_MAX_BYTES) {
         lint_found(lint, HAP_LINT_ERROR, line, "route",
                    "the route \"%s\" has %" APR_SIZE_T_FMT " bytes, httpd takes at most %d",
@@ -87,17 +87,17 @@ static void check_route(lint_t *lint, const lint_balancer_t *balancer, const lin
 
 static void routes(lint_t *lint)
 {
-    for (int i = 0; i < lint->balancers->nelts; i++) {
-        const lint_balancer_t *balancer = BALANCER(lint, i);
+    for (int i = 0; i < lint->site->balancers->nelts; i++) {
+        const hap_site_balancer_t *balancer = BALANCER(lint, i);
         apr_hash_t *seen = apr_hash_make(lint->pool);
         for (int k = 0; k < balancer->members->nelts; k++) {
-            const lint_member_t *member = MEMBER(balancer, k);
+            const hap_site_member_t *member = MEMBER(balancer, k);
             if (member->route) {
                 check_route(lint, balancer, member, seen);
             }
         }
         for (int k = 0; k < balancer->members->nelts; k++) {
-            const lint_member_t *member = MEMBER(balancer, k);
+            const hap_site_member_t *member = MEMBER(balancer, k);
             if (!member->route && (balancer->sticky || apr_hash_count(seen) > 0)) {
                 lint_found(lint, HAP_LINT_WARNING, member->directive->line, "route",
                            "the member \"%s\" of balancer://%s has no route, so no session sticks "
@@ -144,14 +144,14 @@ static void check_url(lint_t *lint, const char *url, int line)
 
 static void long_urls(lint_t *lint)
 {
-    for (int i = 0; i < lint->balancers->nelts; i++) {
+    for (int i = 0; i < lint->site->balancers->nelts; i++) {
         for (int k = 0; k < BALANCER(lint, i)->members->nelts; k++) {
-            const lint_member_t *member = MEMBER(BALANCER(lint, i), k);
+            const hap_site_member_t *member = MEMBER(BALANCER(lint, i), k);
             check_url(lint, member->url, member->directive->line);
         }
     }
-    for (int i = 0; i < lint->passes->nelts; i++) {
-        if (!lint_balancer_name(lint, PASS(lint, i)->target)) {
+    for (int i = 0; i < lint->site->passes->nelts; i++) {
+        if (!hap_site_balancer_name(PASS(lint, i)->target, lint->pool)) {
             check_url(lint, PASS(lint, i)->target, PASS(lint, i)->directive->line);
         }
     }
@@ -162,8 +162,8 @@ static void long_urls(lint_t *lint)
  * target of the ProxyPass byte by byte: in a section that is spelt otherwise, members count and
  * Require does not.
  */
-static void check_case(lint_t *lint, const lint_mount_t *mount, const lint_balancer_t *balancer,
-                       const char *name)
+static void check_case(lint_t *lint, const hap_site_mount_t *mount,
+                       const hap_site_balancer_t *balancer, const char *name)
 {
     if (strcmp(balancer->name, name) == 0) {
         return;
@@ -184,18 +184,19 @@ static void check_case(lint_t *lint, const lint_mount_t *mount, const lint_balan
 
 static void references(lint_t *lint)
 {
-    for (int i = 0; i < lint->passes->nelts; i++) {
-        const lint_mount_t *mount = PASS(lint, i);
-        const char *name = lint_balancer_name(lint, mount->target);
-        const lint_balancer_t *balancer = name ? lint_balancer(lint, mount->vhost, name) : NULL;
+    for (int i = 0; i < lint->site->passes->nelts; i++) {
+        const hap_site_mount_t *mount = PASS(lint, i);
+        const char *name = hap_site_balancer_name(mount->target, lint->pool);
+        const hap_site_balancer_t *balancer =
+            name ? hap_site_balancer(lint->site, mount->vhost, name) : NULL;
         if (balancer && balancer->members->nelts > 0) {
             check_case(lint, mount, balancer, name);
         } else if (name) {
-            lint_found(lint, lint->has_includes ? HAP_LINT_WARNING : HAP_LINT_ERROR,
+            lint_found(lint, lint->site->has_includes ? HAP_LINT_WARNING : HAP_LINT_ERROR,
                        mount->directive->line, "undefined",
                        "balancer://%s has no member%s: every request for %s is answered with 503, "
                        "add <Proxy \"balancer://%s\"> with BalancerMember lines",
-                       show(lint, name), lint->has_includes ? " in this file" : "",
+                       show(lint, name), lint->site->has_includes ? " in this file" : "",
                        show(lint, mount->context), show(lint, name));
         }
     }
@@ -211,31 +212,31 @@ static hap_str_t bare(const char *context)
     return text;
 }
 
-static const char *mount_key(const lint_t *lint, const lint_mount_t *mount, hap_str_t context)
+static const char *mount_key(const lint_t *lint, const hap_site_mount_t *mount, hap_str_t context)
 {
     return apr_psprintf(lint->pool, "%d %.*s", mount->vhost ? mount->vhost->line : 0,
                         HAP_STR_ARG(context));
 }
 
 /* Redirects of other schemes (ajp, fcgi, ws) do not name the instance. */
-static bool needs_reverse(const lint_t *lint, const lint_mount_t *mount)
+static bool needs_reverse(const lint_t *lint, const hap_site_mount_t *mount)
 {
     hap_str_t target = hap_str(mount->target);
     return hap_str_starts(target, HAP_STR_LIT("http://")) ||
            hap_str_starts(target, HAP_STR_LIT("https://")) ||
-           lint_balancer_name(lint, mount->target) != NULL;
+           hap_site_balancer_name(mount->target, lint->pool) != NULL;
 }
 
 static void reverses(lint_t *lint)
 {
     apr_hash_t *known = apr_hash_make(lint->pool);
-    for (int i = 0; i < lint->reverses->nelts; i++) {
-        const lint_mount_t *mount = REVERSE(lint, i);
+    for (int i = 0; i < lint->site->reverses->nelts; i++) {
+        const hap_site_mount_t *mount = REVERSE(lint, i);
         apr_hash_set(known, mount_key(lint, mount, bare(mount->context)), APR_HASH_KEY_STRING,
                      mount);
     }
-    for (int i = 0; i < lint->passes->nelts; i++) {
-        const lint_mount_t *mount = PASS(lint, i);
+    for (int i = 0; i < lint->site->passes->nelts; i++) {
+        const hap_site_mount_t *mount = PASS(lint, i);
         if (needs_reverse(lint, mount) &&
             !apr_hash_get(known, mount_key(lint, mount, bare(mount->context)),
                           APR_HASH_KEY_STRING)) {
@@ -249,13 +250,13 @@ static void reverses(lint_t *lint)
 }
 
 /* The earlier mount that takes every request of this one, or NULL. */
-static const lint_mount_t *shadow_of(const lint_t *lint, const lint_mount_t *mount,
-                                     apr_hash_t *seen)
+static const hap_site_mount_t *shadow_of(const lint_t *lint, const hap_site_mount_t *mount,
+                                         apr_hash_t *seen)
 {
     hap_str_t context = bare(mount->context);
     for (size_t end = 0; end <= context.n; end = hap_str_find(context, '/', end + 1)) {
         const char *key = mount_key(lint, mount, hap_str_sub(context, 0, end));
-        const lint_mount_t *other = apr_hash_get(seen, key, APR_HASH_KEY_STRING);
+        const hap_site_mount_t *other = apr_hash_get(seen, key, APR_HASH_KEY_STRING);
         bool exact = end == context.n;
         if (other && !(exact && ends_in_slash(other->context) && !ends_in_slash(mount->context))) {
             return other;
@@ -271,9 +272,9 @@ static const lint_mount_t *shadow_of(const lint_t *lint, const lint_mount_t *mou
 static void shadows(lint_t *lint)
 {
     apr_hash_t *seen = apr_hash_make(lint->pool);
-    for (int i = 0; i < lint->passes->nelts; i++) {
-        const lint_mount_t *mount = PASS(lint, i);
-        const lint_mount_t *other = mount->in_location ? NULL : shadow_of(lint, mount, seen);
+    for (int i = 0; i < lint->site->passes->nelts; i++) {
+        const hap_site_mount_t *mount = PASS(lint, i);
+        const hap_site_mount_t *other = mount->in_location ? NULL : shadow_of(lint, mount, seen);
         if (other) {
             lint_found(lint, HAP_LINT_ERROR, mount->directive->line, "shadowed",
                        "no request reaches %s: line %d takes %s first, put the longer context "
@@ -359,12 +360,13 @@ static void module_names(lint_t *lint)
             continue;
         }
         const hap_conf_section_t *vhost = hap_conf_within(directive, "VirtualHost");
-        if (!lint_balancer(lint, vhost, directive->argv[0])) {
-            lint_found(lint, lint->has_includes ? HAP_LINT_WARNING : HAP_LINT_ERROR,
+        if (!hap_site_balancer(lint->site, vhost, directive->argv[0])) {
+            lint_found(lint, lint->site->has_includes ? HAP_LINT_WARNING : HAP_LINT_ERROR,
                        directive->line, "unknown",
                        "%s names %s, but there is no <Proxy \"balancer://%s\">%s: correct the name",
                        show(lint, directive->name), show(lint, directive->argv[0]),
-                       show(lint, directive->argv[0]), lint->has_includes ? " in this file" : "");
+                       show(lint, directive->argv[0]),
+                       lint->site->has_includes ? " in this file" : "");
         }
     }
 }
@@ -389,15 +391,15 @@ static const char *host_of(const lint_t *lint, const char *url)
 /* Loopback is fine while all members are on this machine, as in a trial. */
 static void loopback(lint_t *lint)
 {
-    for (int i = 0; i < lint->balancers->nelts; i++) {
-        const lint_balancer_t *balancer = BALANCER(lint, i);
+    for (int i = 0; i < lint->site->balancers->nelts; i++) {
+        const hap_site_balancer_t *balancer = BALANCER(lint, i);
         bool elsewhere = false;
         for (int k = 0; k < balancer->members->nelts; k++) {
             const char *host = host_of(lint, MEMBER(balancer, k)->url);
             elsewhere = elsewhere || (host && hap_grammar_host_kind(host) == HAP_HOST_REMOTE);
         }
         for (int k = 0; k < balancer->members->nelts; k++) {
-            const lint_member_t *member = MEMBER(balancer, k);
+            const hap_site_member_t *member = MEMBER(balancer, k);
             const char *host = host_of(lint, member->url);
             hap_host_kind_t kind = host ? hap_grammar_host_kind(host) : HAP_HOST_REMOTE;
             if (kind == HAP_HOST_UNSPECIFIED || (kind == HAP_HOST_LOOPBACK && elsewhere)) {
@@ -414,12 +416,12 @@ static void loopback(lint_t *lint)
 static void same_key(lint_t *lint)
 {
     apr_hash_t *seen = apr_hash_make(lint->pool);
-    for (int i = 0; i < lint->balancers->nelts; i++) {
-        const lint_balancer_t *balancer = BALANCER(lint, i);
+    for (int i = 0; i < lint->site->balancers->nelts; i++) {
+        const hap_site_balancer_t *balancer = BALANCER(lint, i);
         const char *key =
             apr_psprintf(lint->pool, "%d %s", balancer->vhost ? balancer->vhost->line : 0,
                          hap_grammar_balancer_key(hap_str(balancer->name), lint->pool));
-        const lint_balancer_t *other = apr_hash_get(seen, key, APR_HASH_KEY_STRING);
+        const hap_site_balancer_t *other = apr_hash_get(seen, key, APR_HASH_KEY_STRING);
         if (other) {
             lint_found(lint, HAP_LINT_ERROR, balancer->line, "names",
                        "balancer://%s and balancer://%s of line %d differ only in punctuation: "
