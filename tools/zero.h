@@ -65,6 +65,7 @@ extern const zero_command_t *const zero_commands[];
 extern const zero_command_t zero_generate_command;
 extern const zero_command_t zero_merge_command;
 extern const zero_command_t zero_check_command;
+extern const zero_command_t zero_explain_command;
 
 /** Says `zero GROUP NAME: ` and a sentence on stderr; gives `code` back. */
 int zero_fail(const zero_command_t *command, int code, const char *fmt, ...)

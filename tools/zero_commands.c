@@ -6,5 +6,6 @@ const zero_command_t *const zero_commands[] = {
     &zero_generate_command,
     &zero_merge_command,
     &zero_check_command,
+    &zero_explain_command,
     NULL,
 };

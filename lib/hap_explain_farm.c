@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns rebuilding a balancer from its configuration and saved states, and asking it twice: once
+ * for the request, and once more as if the member could not be reached.
+ */
+#include "hap_explain_farm.h"
+
+#include <apr_strings.h>
+#include <apr_uri.h>
+
+#include "hap_cookie.h"
+
+/* Any fixed bits: what depends on them is told as such. */
+static const uint64_t draw = 0x2545f4914f6cdd1dULL;
+
+static apr_status_t refuse(hap_diag_t *diag, int line, const char *why)
+{
+    hap_diag_set(diag, line, "the module does not start with this: %s", why);
+    return APR_EINVAL;
+}
+
+/* stickysession=COOKIE|PARAMETER; one name is for both. */
+static apr_status_t set_rule(hap_explain_t *result, const hap_explain_request_t *request,
+                             hap_diag_t *diag)
+{
+    const hap_policy_t *policy = &result->policy.policy;
+    const hap_site_balancer_t *balancer = result->balancer;
+    hap_str_t sticky = hap_str(balancer->sticky);
+    size_t bar = hap_str_find(sticky, '|', 0);
+    hap_affinity_rule_t *rule = &result->rule;
+    rule->mode = policy->affinity.mode;
+    rule->app = hap_str(result->policy.directive->argv[0]);
+    if (rule->mode == HAP_AFFINITY_INSERT) {
+        rule->cookie = hap_str(policy->affinity.cookie);
+        rule->sign = policy->sign ? request->sign : NULL;
+        return APR_SUCCESS;
+    }
+    if (rule->mode == HAP_AFFINITY_APP && sticky.n == 0) {
+        rule->mode = HAP_AFFINITY_NONE;
+    }
+    if (rule->mode == HAP_AFFINITY_APP && balancer->separator &&
+        strcmp(balancer->separator, ".") != 0) {
+        return refuse(diag, balancer->line, "stickysessionsep= other than a dot is not supported");
+    }
+    rule->cookie = hap_str_sub(sticky, 0, bar);
+    rule->path_param = bar < sticky.n ? hap_str_sub(sticky, bar + 1, sticky.n) : sticky;
+    return APR_SUCCESS;
+}
+
+/* A member without a route is named after its host and port. */
+static const char *made_route(const char *url, apr_pool_t *pool)
+{
+    apr_uri_t uri;
+    bool is_unix = hap_str_eq_nocase(hap_str_sub(hap_str(url), 0, 5), HAP_STR_LIT("unix:"));
+    if (!is_unix && apr_uri_parse(pool, url, &uri) == APR_SUCCESS && uri.hostname) {
+        int port = uri.port ? uri.port : apr_uri_port_of_scheme(uri.scheme);
+        char *route = apr_psprintf(pool, "%s-%d", uri.hostname, port);
+        for (char *c = route; *c; c++) {
+            char lower = (char)(*c | 0x20);
+            bool alnum = (*c >= '0' && *c <= '9') || (lower >= 'a' && lower <= 'z');
+            *c = (char)(alnum ? *c : '-');
+        }
+        if (strlen(route) <= HAP_ROUTE_MAX) {
+            return route;
+        }
+    }
+    return apr_psprintf(pool, "m-%016llx", hap_str_hash(hap_str(url)));
+}
+
+static bool is_app(const hap_explain_t *result, hap_str_t app)
+{
+    hap_str_t label = result->rule.app;
+    /* The second balancer of a name has its virtual host behind it. */
+    bool same = hap_str_eq_nocase(hap_str_sub(app, 0, label.n), label);
+    return same && (app.n == label.n || (result->balancer->vhost && app.p[label.n] == '@'));
+}
+
+static const hap_state_member_t *find_state(const hap_explain_t *result, const hap_state_t *state,
+                                            const char *route)
+{
+    for (size_t i = 0; state && i < state->n; i++) {
+        const hap_state_member_t *saved = &state->members[i];
+        if (is_app(result, saved->app) && hap_str_eq(saved->route, hap_str(route))) {
+            return saved;
+        }
+    }
+    return NULL;
+}
+
+static apr_status_t describe(hap_explain_member_t *out, const hap_explain_t *result,
+                             const hap_site_member_t *member, const hap_state_t *state,
+                             hap_diag_t *diag, apr_pool_t *pool)
+{
+    if (!member->route && result->rule.mode != HAP_AFFINITY_NONE) {
+        return refuse(diag, member->directive->line,
+                      "a BalancerMember without route= can keep no sessions");
+    }
+    const char *url = hap_site_worker_url(member->url, pool);
+    *out = (hap_explain_member_t){
+        .route = member->route ? member->route : made_route(url, pool),
+        .url = url,
+        .duty = hap_site_duty(member),
+        .line = member->directive->line,
+    };
+    out->admin = out->duty.admin;
+    const hap_state_member_t *saved = find_state(result, state, out->route);
+    if (saved) {
+        /* As if the server had been started again the moment it was saved. */
+        hap_statefile_restore(&out->state, saved, out->duty.admin, state->saved);
+        out->saved = true;
+        out->admin = out->state.member.admin;
+        out->verdict = out->state.member.health;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t describe_all(hap_explain_t *result, const hap_state_t *state, hap_diag_t *diag,
+                                 apr_pool_t *pool)
+{
+    const apr_array_header_t *from = result->balancer->members;
+    hap_explain_member_t *members = apr_pcalloc(pool, (size_t)from->nelts * sizeof(*members));
+    apr_hash_t *seen = apr_hash_make(pool);
+    for (int i = 0; i < from->nelts; i++) {
+        const hap_site_member_t *member = &APR_ARRAY_IDX(from, i, hap_site_member_t);
+        apr_status_t rv = describe(&members[i], result, member, state, diag, pool);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        if (apr_hash_get(seen, members[i].route, APR_HASH_KEY_STRING)) {
+            return refuse(diag, members[i].line, "a route is used by two members");
+        }
+        apr_hash_set(seen, members[i].route, APR_HASH_KEY_STRING, &members[i]);
+    }
+    result->members = members;
+    return APR_SUCCESS;
+}
+
+static void put_states(const hap_shared_t *shared, const hap_explain_member_t *members, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const hap_admin_word_t admin = {.state = members[i].admin};
+        hap_health_t health;
+        hap_health_init(&health, 0);
+        health.verdict = members[i].verdict;
+        hap_shared_admin(shared, i, &admin);
+        hap_shared_put_health(shared, i, &health);
+    }
+}
+
+static hap_shared_t *make_shared(const hap_explain_member_t *members, uint32_t n, apr_pool_t *pool)
+{
+    const hap_geometry_t geometry = {.slots = n, .balancers = 1, .rows = 1};
+    hap_shared_t *shared = apr_pcalloc(pool, sizeof(*shared));
+    char *memory = apr_pcalloc(pool, hap_shared_size(&geometry) + HAP_CACHE_LINE);
+    uintptr_t base = ((uintptr_t)memory + HAP_CACHE_LINE - 1) & ~(uintptr_t)(HAP_CACHE_LINE - 1);
+    hap_shared_view(shared, &geometry, (void *)base);
+    put_states(shared, members, n);
+    return shared;
+}
+
+static hap_selector_t make_selector(hap_explain_t *result, apr_pool_t *pool)
+{
+    uint32_t n = (uint32_t)result->balancer->members->nelts;
+    const hap_policy_t *policy = &result->policy.policy;
+    hap_member_t *members = apr_pcalloc(pool, n * sizeof(*members));
+    const hap_shared_t *shared = make_shared(result->members, n, pool);
+    for (uint32_t i = 0; i < n; i++) {
+        const hap_site_duty_t *duty = &result->members[i].duty;
+        members[i] = (hap_member_t){
+            .route = hap_str(result->members[i].route),
+            .slot = i,
+            .weight = duty->weight,
+            .lbset = duty->lbset,
+            .spare = duty->spare,
+        };
+    }
+    result->roster = hap_roster_make(members, n, policy->method == HAP_METHOD_HASH, pool);
+    result->schedule = hap_schedule_make(result->roster, shared, pool);
+    return (hap_selector_t){policy, result->roster, result->schedule, shared, 0};
+}
+
+static int find_route(const void *roster, hap_str_t route)
+{
+    return hap_roster_find(roster, route);
+}
+
+static hap_pick_request_t ask(hap_explain_t *result, const hap_explain_request_t *request)
+{
+    const hap_route_lookup_t routes = {find_route, result->roster};
+    const hap_affinity_request_t in = {request->cookies, request->target, request->now_s};
+    const hap_policy_t *policy = &result->policy.policy;
+    hap_affinity_find(&result->session, &result->rule, &in, &routes);
+    hap_str_t key = policy->hash_key == HAP_HASH_PATH ? hap_str(result->path) : request->client;
+    return (hap_pick_request_t){
+        .wanted = result->session.member,
+        .hash = hap_str_hash(key),
+        .draw = draw,
+    };
+}
+
+static void add_candidate(hap_explain_choice_t *choice, int member)
+{
+    for (uint32_t i = 0; i < choice->among_n; i++) {
+        if (choice->among[i] == (uint32_t)member) {
+            return;
+        }
+    }
+    choice->among[choice->among_n++] = (uint32_t)member;
+}
+
+/*
+ * The round and the draws take any member that is ready. When none is, all are looked through from
+ * a place that a draw says, and there are as many places as members.
+ */
+static void list_candidates(hap_explain_choice_t *choice, const hap_selector_t *selector,
+                            const hap_pick_request_t *request)
+{
+    const hap_schedule_t *schedule = selector->schedule;
+    bool ready = false;
+    for (uint32_t i = 0; i < schedule->ready_n; i++) {
+        if (hap_pick_eligible(selector, request, schedule->ready[i])) {
+            add_candidate(choice, (int)schedule->ready[i]);
+            ready = true;
+        }
+    }
+    hap_pick_request_t again = *request;
+    for (uint32_t i = 0; !ready && i < selector->roster->n; i++) {
+        again.draw = i;
+        add_candidate(choice, hap_pick(selector, &again).member);
+    }
+}
+
+static void choose(hap_explain_choice_t *choice, const hap_selector_t *selector,
+                   const hap_pick_request_t *request, apr_pool_t *pool)
+{
+    choice->among = apr_palloc(pool, (selector->roster->n + 1) * sizeof(uint32_t));
+    /* From the beginning of the round: which turn it is on the server is not known. */
+    atomic_store(&selector->shared->balancers[selector->balancer].turn, 0);
+    choice->pick = hap_pick(selector, request);
+    if (choice->pick.member < 0) {
+        return;
+    }
+    add_candidate(choice, choice->pick.member);
+    bool certain =
+        choice->pick.why == HAP_PICK_SESSION ||
+        (selector->policy->method == HAP_METHOD_HASH && choice->pick.why != HAP_PICK_LAST_RESORT);
+    if (!certain) {
+        list_candidates(choice, selector, request);
+    }
+}
+
+static hap_explain_retry_t may_retry(const hap_explain_t *result)
+{
+    const hap_policy_t *policy = &result->policy.policy;
+    if (result->session.member >= 0 && policy->failover == HAP_FAILOVER_STRICT) {
+        return HAP_EXPLAIN_STRICT;
+    }
+    if (policy->retries == 0) {
+        return HAP_EXPLAIN_NO_RETRIES;
+    }
+    return policy->retry_budget == 0 ? HAP_EXPLAIN_NO_BUDGET : HAP_EXPLAIN_RETRY;
+}
+
+apr_status_t hap_explain_choose(hap_explain_t *result, const hap_explain_request_t *request,
+                                hap_diag_t *diag, apr_pool_t *pool)
+{
+    apr_status_t rv = set_rule(result, request, diag);
+    rv = rv == APR_SUCCESS ? describe_all(result, request->state, diag, pool) : rv;
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    hap_selector_t selector = make_selector(result, pool);
+    hap_pick_request_t in = ask(result, request);
+    choose(&result->first, &selector, &in, pool);
+    if (result->first.pick.member < 0) {
+        return APR_SUCCESS;
+    }
+    result->retry = may_retry(result);
+    if (result->retry != HAP_EXPLAIN_RETRY) {
+        return APR_SUCCESS;
+    }
+    /* What a connect that fails does to the member, before the next one is chosen. */
+    const uint32_t tried[] = {(uint32_t)result->first.pick.member};
+    hap_shared_flags(selector.shared, tried[0], HAP_FLAG_SUSPECT, 0);
+    in.tried = tried;
+    in.tried_n = 1;
+    choose(&result->next, &selector, &in, pool);
+    return APR_SUCCESS;
+}
+
+static bool renewal_due(const hap_explain_t *result, const hap_explain_request_t *request)
+{
+    int64_t left = result->session.expiry_s - request->now_s;
+    return result->rule.sign && left < apr_time_sec(result->policy.policy.sign_lifetime) / 2;
+}
+
+/* The value that the cookie gets; NULL when there is none to be set. */
+static const char *cookie_value(const hap_explain_t *result, const hap_explain_request_t *request,
+                                hap_pick_t pick, apr_pool_t *pool)
+{
+    bool moved = pick.why != HAP_PICK_SESSION;
+    const char *route = result->members[pick.member].route;
+    const hap_affinity_t *session = &result->session;
+    switch (result->rule.mode) {
+    case HAP_AFFINITY_INSERT:
+        if (!moved && !renewal_due(result, request)) {
+            return NULL;
+        }
+        return apr_pstrcat(pool,
+                           result->policy.policy.sign ? "<random>~<expiry>~<mac>." : "<random>.",
+                           route, NULL);
+    case HAP_AFFINITY_APP:
+        return moved && session->source == HAP_AFFINITY_FROM_COOKIE
+                   ? hap_affinity_rewrite(session, hap_str(route), pool)
+                   : NULL;
+    case HAP_AFFINITY_NONE:
+        break;
+    }
+    return NULL;
+}
+
+const char *hap_explain_cookie(const hap_explain_t *result, const hap_explain_request_t *request,
+                               hap_pick_t pick, apr_pool_t *pool)
+{
+    const char *value = cookie_value(result, request, pick, pool);
+    bool lax = result->rule.mode == HAP_AFFINITY_INSERT;
+    if (!value) {
+        return NULL;
+    }
+    return apr_pstrcat(pool, hap_str_dup(result->rule.cookie, pool), "=", value,
+                       "; Path=", hap_site_cookie_path(request->site, result->balancer, pool),
+                       "; HttpOnly", lax ? "; SameSite=Lax" : "", request->tls ? "; Secure" : "",
+                       NULL);
+}
