@@ -142,6 +142,9 @@ static const char *mh_set_state_file(cmd_parms *cmd, void *dir, const char *arg)
     return NULL;
 }
 
+/* To httpd it is the same; the setter refuses what stands elsewhere. */
+#define MAIN_CONF RSRC_CONF
+
 #define TAKE_ARGV(name, setter, context, doc) AP_INIT_TAKE_ARGV(name, setter, NULL, context, doc),
 #define TAKE1(name, setter, context, doc)     AP_INIT_TAKE1(name, setter, NULL, context, doc),
 #define DIRECTIVE(name, takes, setter, context, syntax, fallback, doc)                             \
