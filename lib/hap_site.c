@@ -264,9 +264,6 @@ static apr_status_t read_line(hap_site_policy_t *result, const hap_conf_directiv
     for (int i = 1; directive && rv == APR_SUCCESS && i < directive->argc; i++) {
         rv = hap_option_set(&result->set, options, hap_str(directive->argv[i]), diag, pool);
     }
-    if (directive && rv == APR_SUCCESS && options == &hap_policy_options) {
-        rv = hap_policy_check(&result->policy, diag);
-    }
     if (rv != APR_SUCCESS) {
         diag->line = directive->line;
     }
@@ -290,7 +287,13 @@ apr_status_t hap_site_policy(hap_site_policy_t *result, const hap_site_t *site,
     hap_option_merge(&own.set, &base.set, &own.set, options);
     *result = own;
     result->directive = nearest ? nearest : inherited;
-    return APR_SUCCESS;
+    if (options == &hap_policy_options) {
+        rv = hap_policy_check(&result->policy, diag);
+    }
+    if (rv != APR_SUCCESS) {
+        diag->line = result->directive->line;
+    }
+    return rv;
 }
 
 static uint32_t weight_of(const char *loadfactor)
