@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+# zero modproxy explain and the module: whatever does not depend on turns, both decide the same.
+use v5.36;
+
+use HA::Test;
+use HA::Zero;
+
+my $t = HA::Test->new;
+my $a = $t->app('hostA');
+my $b = $t->app('hostB');
+$t->app('eu.west');
+
+sub balancer($name, $sticky, @members)
+{
+    my @lines = map {
+        my ($app, @params) = ref ? @$_ : $_;
+        '    BalancerMember "' . $t->app($app)->url . qq(" route=$app @params);
+    } @members;
+    push @lines, "    ProxySet stickysession=$sticky" if $sticky;
+    return join "\n", qq(<Proxy "balancer://$name">), @lines, "</Proxy>\n";
+}
+
+my $config = balancer('App', 'zsessionid', 'hostA', 'hostB')
+    . balancer('Dots', 'zsessionid|sid', 'hostA', 'eu.west')
+    . balancer('Own', '', 'hostA', 'hostB')
+    . balancer('Hash', '', 'hostA', 'hostB', 'eu.west')
+    . balancer('Path', '', 'hostA', 'hostB', 'eu.west')
+    . balancer('Drain', 'zsessionid', ['hostA', 'status=N'], 'hostB')
+    . balancer('Maint', 'zsessionid', ['hostA', 'status=D'], 'hostB')
+    . balancer('Standby', 'zsessionid', ['hostA', 'status=H'], 'hostB')
+    . balancer('Sets', 'zsessionid', ['hostA', 'lbset=1'], 'hostB')
+    . balancer('Strict', 'zsessionid', 'hostA', 'hostB')
+    . <<~"END";
+    ProxyPass "/App/local" "!"
+    ProxyPass "/App/direct" "${\$b->url}/App"
+    ProxyPass "/App/" "balancer://App/App/"
+    ProxyPass "/App" "balancer://App/App"
+    ProxyPass "/dots" "balancer://Dots/App"
+    ProxyPass "/own" "balancer://Own/App"
+    ProxyPass "/hash" "balancer://Hash/App"
+    ProxyPass "/path" "balancer://Path/App"
+    ProxyPass "/drain" "balancer://drain/App"
+    ProxyPass "/maint" "balancer://Maint/App"
+    ProxyPass "/standby" "balancer://Standby/App"
+    ProxyPass "/sets" "balancer://Sets/App"
+    ProxyPass "/strict" "balancer://Strict/App"
+    <Location "/own/place">
+        ProxyPass "${\$a->url}/App"
+    </Location>
+    HABalancer App
+    HACheck    App uri=/App/health interval=200ms
+    HABalancer Dots
+    HABalancer Own affinity=insert:MINE
+    HABalancer Hash method=hash affinity=none
+    HABalancer Path method=hash hash-key=path affinity=none
+    HABalancer Drain
+    HABalancer Maint
+    HABalancer Standby
+    HABalancer Sets
+    HABalancer Strict failover=strict
+    HAStateFile "\@ROOT\@/run/members.state"
+    END
+my $proxy = $t->httpd(
+    haproxy => 1,
+    modules => [qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests)],
+    config => $config,
+);
+
+# What explain says: {code, text, choice, cookie, next, next_cookie}; a choice among several is
+# `any`, none is `nobody`.
+sub replay($url, $cookie = '', @more)
+{
+    my @args = ('-conf=' . $proxy->conf, "-url=$url", '-client=127.0.0.1', @more);
+    push @args, "-cookie=$cookie" if $cookie ne '';
+    my ($code, $text, $err) = zero(qw(modproxy explain), @args);
+    my ($first, $next) = split /^otherwise.*\n/m, $text;
+    my %said = (code => $code, text => $text . $err);
+    $said{choice} = $1 if ($first // '') =~ /^choice +(.*?): /m;
+    $said{next} = $1 if ($next // '') =~ /\A +(.*?): /;
+    for my $key (qw(choice next)) {
+        $said{$key} = 'any' if ($said{$key} // '') =~ / or /;
+    }
+    ($said{cookie}) = ($first // '') =~ /Set-Cookie: (.*)$/m;
+    ($said{next_cookie}) = ($next // '') =~ /Set-Cookie: (.*)$/m;
+    return \%said;
+}
+
+# Who really answers: an instance, or `nobody`.
+sub ask($url, $cookie = '')
+{
+    my @headers = $cookie eq '' ? () : (headers => {Cookie => $cookie});
+    return $t->client(cookies => 0)->get($url, @headers);
+}
+
+my $jwt = 'zsessionid=eyJh.eyJz.c2ln.hostB';
+my @table = (
+    ['/App/plain', 'zsessionid=1.hostA', 'hostA'],
+    ['/App/plain', 'zsessionid=1.hostB', 'hostB'],
+    ['/App/', 'zsessionid=1.hostB', 'hostB'],
+    ['/App', 'zsessionid=1.hostB', 'hostB'],
+    ['/App//plain', 'zsessionid=1.hostB', 'hostB'],
+    ['/App/%70lain', 'zsessionid=1.hostB', 'hostB'],
+    ['/App/plain', 'zsessionid="1.hostA"', 'hostA'],
+    ['/App/plain', $jwt, 'hostB'],
+    ['/App/plain', 'a=b; zsessionid=1.hostC; zsessionid=2.hostB', 'hostB'],
+    ['/App/plain', 'xzsessionid=1.hostA; zsessionid=1.hostB', 'hostB'],
+    ['/App/plain', 'xzsessionid=1.hostA', 'any'],
+    ['/App/plain', 'zsessionid=1.hosta', 'any'],
+    ['/App/plain', 'zsessionid=1', 'any'],
+    ['/App/plain', '', 'any'],
+    ['/App/plain?zsessionid=1.hostA', '', 'any'],
+    ['/App/x;zsessionid=1.hostB', '', 'hostB'],
+    ['/App/x;zsessionid=1.hostB/y', '', 'hostB'],
+    ['/App/x;zsessionid=1.hostB', 'zsessionid=1.hostA', 'hostA'],
+    ['/dots/plain', 'zsessionid=1.eu.west', 'eu.west'],
+    ['/dots/x;sid=1.eu.west', '', 'eu.west'],
+    ['/dots/x;zsessionid=1.eu.west', '', 'any'],
+    ['/own/plain', 'MINE=abc.hostB', 'hostB'],
+    ['/own/plain', 'HAROUTE=abc.hostB', 'any'],
+    ['/hash/plain', '', 'certain'],
+    (map {["/path/p$_", '', 'certain']} 1 .. 12),
+    ['/path/p1?q=other', '', 'certain'],
+    ['/drain/plain', 'zsessionid=1.hostA', 'hostA'],
+    ['/drain/plain', '', 'hostB'],
+    ['/maint/plain', 'zsessionid=1.hostA', 'hostB'],
+    ['/maint/plain', '', 'hostB'],
+    ['/standby/plain', 'zsessionid=1.hostA', 'hostA'],
+    ['/standby/plain', '', 'hostB'],
+    ['/sets/plain', '', 'hostB'],
+    ['/sets/plain', 'zsessionid=1.hostA', 'hostA'],
+    ['/strict/plain', 'zsessionid=1.hostA', 'hostA'],
+);
+
+for my $case (@table) {
+    my ($url, $cookie, $want) = @$case;
+    my $said = replay($url, $cookie);
+    my $name = "$url" . ($cookie ne '' ? " with $cookie" : '');
+    my $choice = $said->{choice} // 'no choice';
+    if ($want eq 'certain') {
+        like($choice, qr/^(?:hostA|hostB|eu\.west)$/, "$name: explain is certain");
+    } else {
+        is($choice, $want, "$name: explain says $want") or diag($said->{text});
+    }
+    is($said->{code}, 0, "$name: exit 0");
+    next if $want eq 'any';
+    my $answer = ask($url, $cookie);
+    is($answer->instance, $choice, "$name: and so does the module") or diag($said->{text});
+    my @ours = grep {!/^zsessionid=[0-9a-f]{32}\./} $answer->headers('Set-Cookie');
+    is(scalar @ours, $said->{cookie} ? 1 : 0, "$name: a cookie of the proxy's, or none, as explain says")
+        or diag($said->{text}, @ours);
+}
+
+for my $url ('/App/local/x', '/Apple', '/nowhere') {
+    my $said = replay($url);
+    is($said->{code}, 1, "$url: explain ends with 1");
+    like($said->{text}, qr/^mount +(?:.*leaves it to the server|no ProxyPass takes it)/m, "$url: and says why");
+    is(ask($url)->status, 404, "$url: the server answers by itself");
+}
+for my $case (['/App/direct/plain', $b], ['/own/place/plain', $a]) {
+    my ($url, $app) = @$case;
+    my $to = $app->url('/App/plain');
+    like(replay($url)->{text}, qr/^choice .*the request goes to \Q$to\E$/m, "$url goes to one server");
+    is(ask($url)->instance, $app->name, "$url: that is so");
+}
+
+subtest 'a member that cannot be reached' => sub {
+    my $cookie = 'zsessionid=7.hostA';
+    my %before = map {$_ => replay("/$_/plain", $cookie)} qw(App strict drain);
+    my $own = replay('/own/plain', 'MINE=abc.hostA');
+    $t->expect_log(qr/AH(?:00957|00959|01114|01102|00898|01110)/, qr/no member for/);
+    $t->mark;
+    $t->kill('hostA');
+    my $moved = ask('/App/plain', $cookie);
+    is($moved->instance, $before{App}{next}, 'App: the request goes where explain said');
+    is($moved->header('Set-Cookie'), $before{App}{next_cookie}, 'and the answer has its cookie');
+    is(ask('/drain/plain', $cookie)->instance, $before{drain}{next}, 'drain: the same');
+    is(ask('/strict/plain', $cookie)->status, 503, 'strict: nobody');
+    like($before{strict}{text}, qr/the client gets 503: failover=strict/, 'as explain said');
+    my $set = ask('/own/plain', 'MINE=abc.hostA')->header('Set-Cookie');
+    my $pattern = quotemeta($own->{next_cookie}) =~ s/\\<random\\>/[\\w-]{22}/r;
+    like($set, qr/^$pattern$/, "own: $own->{next_cookie}");
+};
+
+subtest 'the state file tells explain what the server knew' => sub {
+    $t->wait_for(qr/member hostA: up -> down/);
+    $proxy->stop;
+    my $state = '-state=' . $proxy->root . '/run/members.state';
+    my $said = replay('/App/plain', 'zsessionid=7.hostA', $state);
+    is($said->{choice}, 'hostB', 'the session of a member that is down goes elsewhere')
+        or diag($said->{text});
+    like($said->{text}, qr/hostA http:\S+: down: connect refused/, 'with the reason')
+        or diag($said->{text});
+    is(replay('/App/plain', '', $state)->{choice}, 'hostB', 'a new one as well');
+};
+
+# --- how it is called ------------------------------------------------------------------------
+my $conf = '-conf=' . $proxy->conf;
+my @calls = (
+    [[$conf], 2, qr/-url= is missing/],
+    [['-url=/x'], 2, qr/-conf= is missing/],
+    [[$conf, '-url=x'], 2, qr/-url: "x" is neither a path/],
+    [[$conf, '-url=/a%2Fb'], 2, qr/-url: "\/a%2Fb" has an escape/],
+    [[$conf, '-url=/a/../b'], 2, qr/-url: .* segment/],
+    [[$conf, '-url=/App', '-client=me'], 2, qr/-client: "me" is not an IP address/],
+    [[$conf, '-url=/App', '-map=x'], 2, qr/unknown option -map/],
+    [[$conf, '-url=/App', 'more'], 2, qr/unexpected "more"/],
+    [['-conf=' . $t->dir('none'), '-url=/App'], 3, qr/none: cannot be read/],
+    [['-conf=' . $t->dir, '-url=/App'], 3, qr/is a folder/],
+    [[$conf, '-url=/App', '-state=' . $t->dir('none')], 3, qr/none: cannot be read/],
+    [[$conf, '-url=/App', '-state=' . $proxy->conf], 1, qr/httpd\.conf:1: /],
+    [['-conf=' . $t->write_file('nul.conf', "A\0\n"), '-url=/'], 1, qr/nul\.conf:1: has a NUL byte/],
+    [['-conf=' . $t->write_file('bad.conf', "BalancerMember balancer://a http://a route=a\n"
+        . "ProxyPass / balancer://a/\nHABalancer a retries=99\n"), '-url=/'],
+        1, qr/bad\.conf:3: HABalancer: retries=99 is not allowed, use 0 to 10/],
+);
+for my $call (@calls) {
+    my ($argv, $code, $says) = @$call;
+    ends_with_code([qw(modproxy explain), @$argv], $code, $says, "$says");
+}
+my @twice = map {replay('/App/plain')->{text}} 1, 2;
+is($twice[0], $twice[1], 'the same question has the same answer');
+
+$t->done;

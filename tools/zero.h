@@ -18,7 +18,7 @@
 /** How zero ends. */
 enum {
     ZERO_DONE = 0,    /* done, or nothing to change */
-    ZERO_REFUSED = 1, /* a conflict, a failed check, a difference with -diff */
+    ZERO_REFUSED = 1, /* a conflict, a failed check, a difference with -diff, no choice */
     ZERO_USAGE = 2,   /* an unknown option or a malformed value */
     ZERO_IO = 3,      /* a file could not be read or written */
 };
