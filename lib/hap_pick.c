@@ -126,16 +126,18 @@ static found_t look_through(const hap_selector_t *selector, const hap_pick_reque
 }
 
 /*
- * A session whose route was taken out, or that never had one, must not be sent to another member
- * with each request: it goes by its id, and stays there as long as the same members are ready.
+ * A session that has no member it could go to (its own cannot be used, was taken out, or never was
+ * named) must not meet another one with each request: it goes by its id, so that all its requests,
+ * parallel ones too, meet the same member as long as the same are ready.
  */
-static int pick_stray(const hap_selector_t *selector, const hap_pick_request_t *request)
+static int pick_by_session(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
     const hap_schedule_t *schedule = selector->schedule;
-    if (!request->stray || schedule->ready_n == 0) {
+    if (request->session.n == 0 || schedule->ready_n == 0) {
         return -1;
     }
-    uint32_t member = schedule->ready[request->stray % schedule->ready_n];
+    uint64_t hash = hap_str_hash(request->session);
+    uint32_t member = schedule->ready[hash % schedule->ready_n];
     return hap_pick_eligible(selector, request, member) ? (int)member : -1;
 }
 
@@ -174,8 +176,8 @@ static hap_pick_t pick_strict(const hap_selector_t *selector, const hap_pick_req
 hap_pick_t hap_pick(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
     if (request->wanted < 0) {
-        int stray = pick_stray(selector, request);
-        return stray >= 0 ? (hap_pick_t){stray, HAP_PICK_STRAY}
+        int other = pick_by_session(selector, request);
+        return other >= 0 ? (hap_pick_t){other, HAP_PICK_STRAY}
                           : pick_new(selector, request, HAP_PICK_METHOD);
     }
     uint32_t member = (uint32_t)request->wanted;
@@ -187,5 +189,7 @@ hap_pick_t hap_pick(const hap_selector_t *selector, const hap_pick_request_t *re
     if (selector->policy->failover == HAP_FAILOVER_STRICT) {
         return pick_strict(selector, request);
     }
-    return pick_new(selector, request, HAP_PICK_FAILOVER);
+    int other = pick_by_session(selector, request);
+    return other >= 0 ? (hap_pick_t){other, HAP_PICK_FAILOVER}
+                      : pick_new(selector, request, HAP_PICK_FAILOVER);
 }

@@ -24,7 +24,7 @@ typedef struct hap_selector_t {
 /** What a request brings along. */
 typedef struct hap_pick_request_t {
     int wanted;            /* member that holds its session, or -1 */
-    uint64_t stray;        /* hash of a session that names no member; 0 when there is none */
+    hap_str_t session;     /* id of its session, empty when it has none: see HAP_PICK_STRAY */
     uint64_t hash;         /* of the hash-key; for method=hash */
     uint64_t draw;         /* fair random bits */
     int64_t now_us;        /* monotonic */

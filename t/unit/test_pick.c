@@ -100,7 +100,7 @@ static void z4_a_session_that_names_no_member_goes_by_its_id(void)
     farm_make(&farm, 3, HAP_METHOD_ROUND, unit_pool);
     unsigned met[3] = {0};
     for (uint64_t id = 1; id <= 30; id++) {
-        farm.request.stray = hap_str_hash(hap_str(apr_psprintf(unit_pool, "s%d", (int)id))) | 1;
+        farm.request.session = hap_str(apr_psprintf(unit_pool, "s%d", (int)id));
         int member = farm_pick(&farm).member;
         met[member]++;
         for (int again = 0; again < 5; again++) {
@@ -110,6 +110,22 @@ static void z4_a_session_that_names_no_member_goes_by_its_id(void)
     CU_ASSERT_TRUE(met[0] && met[1] && met[2]);
     farm_flags(&farm, 0, HAP_FLAG_DOWN, 0);
     CU_ASSERT_NOT_EQUAL(farm_pick(&farm).member, 0);
+}
+
+static void z5_parallel_requests_of_a_session_fail_over_to_the_same_member(void)
+{
+    farm_t farm;
+    farm_make(&farm, 4, HAP_METHOD_ROUND, unit_pool);
+    farm_flags(&farm, 0, HAP_FLAG_DOWN, 0);
+    farm_schedule(&farm);
+    farm.request.wanted = 0;
+    farm.request.session = hap_str("abc");
+    int member = farm_pick(&farm).member;
+    for (int again = 0; again < 20; again++) {
+        hap_pick_t pick = farm_pick(&farm);
+        CU_ASSERT_EQUAL(pick.member, member);
+        CU_ASSERT_EQUAL(pick.why, HAP_PICK_FAILOVER);
+    }
 }
 
 static void a_draining_member_keeps_its_sessions_and_takes_no_new_ones(void)
@@ -399,6 +415,7 @@ const unit_test_t suite_pick[] = {
     UNIT_TEST(a_dead_member_gets_nothing_even_before_the_schedule_knows),
     UNIT_TEST(the_rest_shares_evenly_when_one_of_three_is_lost),
     UNIT_TEST(z4_a_session_stays_on_its_member),
+    UNIT_TEST(z5_parallel_requests_of_a_session_fail_over_to_the_same_member),
     UNIT_TEST(z4_a_session_that_names_no_member_goes_by_its_id),
     UNIT_TEST(a_draining_member_keeps_its_sessions_and_takes_no_new_ones),
     UNIT_TEST(maintenance_takes_nothing_and_its_sessions_move),
