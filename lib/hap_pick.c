@@ -163,6 +163,24 @@ static hap_pick_t pick_new(const hap_selector_t *selector, const hap_pick_reques
     return (hap_pick_t){-1, suspect.full ? HAP_PICK_FULL : HAP_PICK_NONE};
 }
 
+/*
+ * Where only suspicion keeps a session from its member and there is nobody better, it stays: it
+ * gains nothing with another suspect.
+ */
+static hap_pick_t pick_failover(const hap_selector_t *selector, const hap_pick_request_t *request)
+{
+    uint32_t member = (uint32_t)request->wanted;
+    uint32_t verdicts = NOT_FOR_SESSIONS & ~(uint32_t)HAP_FLAG_SUSPECT;
+    int other = pick_by_session(selector, request);
+    hap_pick_t pick = other >= 0 ? (hap_pick_t){other, HAP_PICK_FAILOVER}
+                                 : pick_new(selector, request, HAP_PICK_FAILOVER);
+    bool better = pick.why == HAP_PICK_FAILOVER || pick.why == HAP_PICK_FULL;
+    if (better || !is_open(selector, request, member, verdicts) || is_full(selector, member)) {
+        return pick;
+    }
+    return (hap_pick_t){request->wanted, HAP_PICK_SESSION};
+}
+
 static hap_pick_t pick_strict(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
     uint32_t member = (uint32_t)request->wanted;
@@ -189,7 +207,5 @@ hap_pick_t hap_pick(const hap_selector_t *selector, const hap_pick_request_t *re
     if (selector->policy->failover == HAP_FAILOVER_STRICT) {
         return pick_strict(selector, request);
     }
-    int other = pick_by_session(selector, request);
-    return other >= 0 ? (hap_pick_t){other, HAP_PICK_FAILOVER}
-                      : pick_new(selector, request, HAP_PICK_FAILOVER);
+    return pick_failover(selector, request);
 }

@@ -177,6 +177,24 @@ static void a_suspect_is_left_alone_unless_it_is_the_last(void)
     CU_ASSERT_EQUAL(farm_pick(&farm).why, HAP_PICK_NONE);
 }
 
+/* It went to any suspect, and got a new cookie each time. */
+static void a_session_stays_on_its_suspect_when_only_suspects_are_left(void)
+{
+    farm_t farm;
+    farm_make(&farm, 2, HAP_METHOD_ROUND, unit_pool);
+    farm.request.wanted = 0;
+    farm_flags(&farm, 0, HAP_FLAG_SUSPECT, 0);
+    CU_ASSERT_EQUAL(farm_pick(&farm).member, 1);
+    farm_flags(&farm, 1, HAP_FLAG_SUSPECT, 0);
+    UNIT_STR_EQ(spread(&farm, 20), "h0:20");
+    CU_ASSERT_EQUAL(farm_pick(&farm).why, HAP_PICK_SESSION);
+    farm_flags(&farm, 1, HAP_FLAG_DOWN, 0);
+    farm_flags(&farm, 0, HAP_FLAG_DRAIN, 0);
+    UNIT_STR_EQ(spread(&farm, 20), "h0:20");
+    farm_flags(&farm, 0, HAP_FLAG_MAINT, 0);
+    CU_ASSERT_EQUAL(farm_pick(&farm).why, HAP_PICK_NONE);
+}
+
 static void standbys_and_higher_sets_wait_until_they_are_needed(void)
 {
     farm_t farm;
@@ -402,7 +420,8 @@ static void property_random_states_never_give_an_unusable_member(void)
             CU_ASSERT_FALSE_FATAL(flags & (HAP_FLAG_DOWN | HAP_FLAG_MAINT));
             bool own = pick.why == HAP_PICK_SESSION;
             CU_ASSERT_FALSE_FATAL((flags & HAP_FLAG_DRAIN) && !own);
-            CU_ASSERT_FALSE_FATAL((flags & HAP_FLAG_SUSPECT) && pick.why != HAP_PICK_LAST_RESORT);
+            bool last = pick.why == HAP_PICK_LAST_RESORT || own;
+            CU_ASSERT_FALSE_FATAL((flags & HAP_FLAG_SUSPECT) && (usable || !last));
         }
         apr_pool_destroy(pool);
     }
@@ -421,6 +440,7 @@ const unit_test_t suite_pick[] = {
     UNIT_TEST(maintenance_takes_nothing_and_its_sessions_move),
     UNIT_TEST(strict_sessions_get_nobody_else),
     UNIT_TEST(a_suspect_is_left_alone_unless_it_is_the_last),
+    UNIT_TEST(a_session_stays_on_its_suspect_when_only_suspects_are_left),
     UNIT_TEST(standbys_and_higher_sets_wait_until_they_are_needed),
     UNIT_TEST(a_spare_takes_the_place_of_a_lost_member_only),
     UNIT_TEST(least_takes_the_less_busy_of_two),
