@@ -149,6 +149,19 @@ void hap_affinity_find(hap_affinity_t *result, const hap_affinity_rule_t *rule,
     }
 }
 
+hap_str_t hap_affinity_id(const hap_affinity_t *session)
+{
+    switch (session->verdict) {
+    case HAP_AFFINITY_FOUND:
+        return session->id;
+    case HAP_AFFINITY_NO_ROUTE:
+    case HAP_AFFINITY_UNKNOWN_ROUTE:
+        return session->value;
+    default:
+        return hap_str(NULL);
+    }
+}
+
 const char *hap_affinity_why(hap_affinity_verdict_t verdict)
 {
     static const char *const sentences[] = {

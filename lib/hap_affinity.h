@@ -93,6 +93,13 @@ enum { HAP_AFFINITY_VALUES_MAX = 8 };
 void hap_affinity_find(hap_affinity_t *result, const hap_affinity_rule_t *rule,
                        const hap_affinity_request_t *request, const hap_route_lookup_t *members);
 
+/**
+ * What the session is known by when it has no member that it could go to: its id, or the whole
+ * value when that names no member. Empty without a session, and for a cookie of ours that is forged
+ * or too old, which is none. Borrows from the session.
+ */
+hap_str_t hap_affinity_id(const hap_affinity_t *session);
+
 /** The verdict as a sentence, for explain and logs. Static. */
 const char *hap_affinity_why(hap_affinity_verdict_t verdict);
 

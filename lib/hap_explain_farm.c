@@ -193,6 +193,7 @@ static hap_pick_request_t ask(hap_explain_t *result, const hap_explain_request_t
     hap_str_t key = policy->hash_key == HAP_HASH_PATH ? hap_str(result->path) : request->client;
     return (hap_pick_request_t){
         .wanted = result->session.member,
+        .session = hap_affinity_id(&result->session),
         .hash = hap_str_hash(key),
         .draw = draw,
     };
@@ -241,9 +242,10 @@ static void choose(hap_explain_choice_t *choice, const hap_selector_t *selector,
         return;
     }
     add_candidate(choice, choice->pick.member);
-    bool certain =
-        choice->pick.why == HAP_PICK_SESSION ||
-        (selector->policy->method == HAP_METHOD_HASH && choice->pick.why != HAP_PICK_LAST_RESORT);
+    bool by_session = choice->pick.member == hap_pick_by_session(selector, request);
+    bool by_hash =
+        selector->policy->method == HAP_METHOD_HASH && choice->pick.why != HAP_PICK_LAST_RESORT;
+    bool certain = choice->pick.why == HAP_PICK_SESSION || by_session || by_hash;
     if (!certain) {
         list_candidates(choice, selector, request);
     }

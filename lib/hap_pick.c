@@ -130,7 +130,7 @@ static found_t look_through(const hap_selector_t *selector, const hap_pick_reque
  * named) must not meet another one with each request: it goes by its id, so that all its requests,
  * parallel ones too, meet the same member as long as the same are ready.
  */
-static int pick_by_session(const hap_selector_t *selector, const hap_pick_request_t *request)
+int hap_pick_by_session(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
     const hap_schedule_t *schedule = selector->schedule;
     if (request->session.n == 0 || schedule->ready_n == 0) {
@@ -171,7 +171,7 @@ static hap_pick_t pick_failover(const hap_selector_t *selector, const hap_pick_r
 {
     uint32_t member = (uint32_t)request->wanted;
     uint32_t verdicts = NOT_FOR_SESSIONS & ~(uint32_t)HAP_FLAG_SUSPECT;
-    int other = pick_by_session(selector, request);
+    int other = hap_pick_by_session(selector, request);
     hap_pick_t pick = other >= 0 ? (hap_pick_t){other, HAP_PICK_FAILOVER}
                                  : pick_new(selector, request, HAP_PICK_FAILOVER);
     bool better = pick.why == HAP_PICK_FAILOVER || pick.why == HAP_PICK_FULL;
@@ -194,7 +194,7 @@ static hap_pick_t pick_strict(const hap_selector_t *selector, const hap_pick_req
 hap_pick_t hap_pick(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
     if (request->wanted < 0) {
-        int other = pick_by_session(selector, request);
+        int other = hap_pick_by_session(selector, request);
         return other >= 0 ? (hap_pick_t){other, HAP_PICK_STRAY}
                           : pick_new(selector, request, HAP_PICK_METHOD);
     }

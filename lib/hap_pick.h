@@ -67,6 +67,12 @@ hap_pick_t hap_pick(const hap_selector_t *selector, const hap_pick_request_t *re
 /** One phrase for each reason, for logs and explain. */
 extern const char *const hap_pick_whys[HAP_PICK_WHY_COUNT];
 
+/**
+ * The member that a session without a usable member of its own goes to, by its id; -1 when that one
+ * cannot take it, or the request has no session.
+ */
+int hap_pick_by_session(const hap_selector_t *selector, const hap_pick_request_t *request);
+
 /** The member may take a new session now: for the methods. */
 bool hap_pick_eligible(const hap_selector_t *selector, const hap_pick_request_t *request,
                        uint32_t member);

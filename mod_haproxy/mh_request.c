@@ -74,21 +74,6 @@ static uint64_t hash_of(const mh_request_t *request)
     return hap_str_hash(hap_str(path ? r->uri : r->useragent_ip));
 }
 
-/* A cookie of ours that is forged or too old is no session at all. */
-static hap_str_t session_id(const mh_request_t *request)
-{
-    const hap_affinity_t *session = &request->session;
-    switch (session->verdict) {
-    case HAP_AFFINITY_FOUND:
-        return session->id;
-    case HAP_AFFINITY_NO_ROUTE:
-    case HAP_AFFINITY_UNKNOWN_ROUTE:
-        return session->value;
-    default:
-        return hap_str(NULL);
-    }
-}
-
 static _Atomic uint32_t *in_flight(const mh_request_t *request)
 {
     return &mh_child_row()->count[mh_request_member(request)->slot];
@@ -135,7 +120,7 @@ bool mh_request_peek(mh_request_t *request)
     mh_app_t *app = request->app;
     const hap_pick_request_t in = {
         .wanted = request->session.member,
-        .session = session_id(request),
+        .session = hap_affinity_id(&request->session),
         .hash = app->policy.method == HAP_METHOD_HASH ? hash_of(request) : 0,
         .draw = draw(),
         .now_us = mh_now_us(),

@@ -27,6 +27,7 @@ my $config = balancer('App', 'zsessionid', 'hostA', 'hostB')
     . balancer('Path', '', 'hostA', 'hostB', 'eu.west')
     . balancer('Drain', 'zsessionid', ['hostA', 'status=N'], 'hostB')
     . balancer('Maint', 'zsessionid', ['hostA', 'status=D'], 'hostB')
+    . balancer('Lost', 'zsessionid', ['hostA', 'status=D'], 'hostB', 'eu.west')
     . balancer('Standby', 'zsessionid', ['hostA', 'status=H'], 'hostB')
     . balancer('Sets', 'zsessionid', ['hostA', 'lbset=1'], 'hostB')
     . balancer('Strict', 'zsessionid', 'hostA', 'hostB')
@@ -41,6 +42,7 @@ my $config = balancer('App', 'zsessionid', 'hostA', 'hostB')
     ProxyPass "/path" "balancer://Path/App"
     ProxyPass "/drain" "balancer://drain/App"
     ProxyPass "/maint" "balancer://Maint/App"
+    ProxyPass "/lost" "balancer://Lost/App"
     ProxyPass "/standby" "balancer://Standby/App"
     ProxyPass "/sets" "balancer://Sets/App"
     ProxyPass "/strict" "balancer://Strict/App"
@@ -55,6 +57,7 @@ my $config = balancer('App', 'zsessionid', 'hostA', 'hostB')
     HABalancer Path method=hash hash-key=path affinity=none
     HABalancer Drain
     HABalancer Maint
+    HABalancer Lost
     HABalancer Standby
     HABalancer Sets
     HABalancer Strict failover=strict
@@ -105,8 +108,8 @@ my @table = (
     ['/App/plain', 'a=b; zsessionid=1.hostC; zsessionid=2.hostB', 'hostB'],
     ['/App/plain', 'xzsessionid=1.hostA; zsessionid=1.hostB', 'hostB'],
     ['/App/plain', 'xzsessionid=1.hostA', 'any'],
-    ['/App/plain', 'zsessionid=1.hosta', 'any'],
-    ['/App/plain', 'zsessionid=1', 'any'],
+    ['/App/plain', 'zsessionid=1.hosta', 'certain'],
+    ['/App/plain', 'zsessionid=1', 'certain'],
     ['/App/plain', '', 'any'],
     ['/App/plain?zsessionid=1.hostA', '', 'any'],
     ['/App/x;zsessionid=1.hostB', '', 'hostB'],
@@ -129,6 +132,8 @@ my @table = (
     ['/sets/plain', '', 'hostB'],
     ['/sets/plain', 'zsessionid=1.hostA', 'hostA'],
     ['/strict/plain', 'zsessionid=1.hostA', 'hostA'],
+    (map {['/lost/plain', "zsessionid=$_.hostA", 'certain']} 1 .. 6),
+    (map {['/lost/plain', "zsessionid=$_.gone", 'certain']} 1 .. 6),
 );
 
 for my $case (@table) {
