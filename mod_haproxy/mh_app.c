@@ -254,6 +254,7 @@ static apr_status_t build(server_rec *s, const proxy_server_conf *proxy,
     app->name = unique_name(conf->name, s, p);
     app->server = s;
     app->conf = conf;
+    app->check_conf = check;
     app->policy = conf->policy;
     app->workers = balancer->workers;
     app->errstatuses = balancer->errstatuses;
@@ -349,6 +350,10 @@ static apr_status_t build_server(server_rec *s, const mh_server_conf_t *base, ap
             return refuse(app, own, p,
                           "this balancer is inherited from the main server, so give "
                           "its keys there");
+        }
+        if (app && check && (!app->check_conf || app->check_conf->directive != check->directive)) {
+            return refuse(app, check, p,
+                          "this balancer is inherited from the main server, so check it there");
         }
         if (app) {
             apr_hash_set(by_balancer, apr_pmemdup(p, &balancer, sizeof(balancer)), sizeof(balancer),

@@ -31,6 +31,7 @@ typedef struct mh_app_t {
     const char *url;    /* the balancer's name as mod_proxy has it, balancer://app */
     server_rec *server; /* where it was defined */
     const mh_named_t *conf;
+    const mh_named_t *check_conf; /* NULL: no HACheck */
     hap_policy_t policy;
     hap_health_rule_t rule;
     hap_check_t check;

@@ -293,6 +293,10 @@ subtest 'virtual hosts inherit a balancer, key by key' => sub {
         qr/HABalancer App \(.*\): this balancer is inherited from the main server, so give its keys/,
         'keys for a balancer of the main server', %main,
         before => "$main{before}<VirtualHost *>\n", after => "</VirtualHost>\n");
+    refused('HACheck App uri=/x',
+        qr/HACheck App \(.*\): this balancer is inherited from the main server, so check it there/,
+        'a check of its own for such a balancer', before => "$main{before}<VirtualHost *>\n",
+        after => "</VirtualHost>\n");
     accepted($host->("${own}HABalancer App max=5\n"), 'a balancer of its own', before => '');
     accepted('HABalancer App queue=5', 'queue= there, max= in the main server',
         before => "HABalancer App max=1\n<VirtualHost *>\n$own", after => "</VirtualHost>\n");
