@@ -181,6 +181,19 @@ subtest 'max= bounds what a member has in flight' => sub {
     is(spread($t, '/max/plain', 4), 'hostA:2 hostB:2', 'and there is room again');
 };
 
+subtest 'nobody is refused while there is room, however many come at once' => sub {
+    my %by;
+    for (1 .. 20) {
+        $_->barrier_hold for $a, $b;
+        my $load = $t->load(path => '/max/plain', rate => 50_000, count => 10, ok => qr/./);
+        $t->wait_for(sub { $load->progress + $a->count->{held} + $b->count->{held} >= 10 });
+        $_->barrier_open for $a, $b;
+        my $status = $load->wait->{status};
+        $by{$_} += $status->{$_} for keys %$status;
+    }
+    is_deeply(\%by, {200 => 200}, 'ten at a time find the ten places');
+};
+
 subtest 'queue= lets requests wait for room' => sub {
     $t->expect_log(qr/queue: no member for \S+: every member that could be used is at its max/);
     $_->barrier_hold for $a, $b;
