@@ -7,7 +7,7 @@
 
 mh_main_conf_t mh_main_conf;
 
-enum { MAX_MEMBERS_DEFAULT = 1024, MAX_MEMBERS_MIN = 16, MAX_MEMBERS_MAX = 65536 };
+enum { MAX_MEMBERS_DEFAULT = 1024, MAX_MEMBERS_MIN = 16 };
 
 void mh_config_reset(void)
 {
@@ -119,9 +119,9 @@ static const char *mh_set_max_members(cmd_parms *cmd, void *dir, const char *arg
     if (err) {
         return err;
     }
-    if (!hap_str_uint(&n, hap_str(arg), MAX_MEMBERS_MAX) || n < MAX_MEMBERS_MIN) {
+    if (!hap_str_uint(&n, hap_str(arg), MH_MAX_MEMBERS_MAX) || n < MAX_MEMBERS_MIN) {
         return apr_psprintf(cmd->pool, "HAMaxMembers: %s is not allowed, use %d to %d", arg,
-                            MAX_MEMBERS_MIN, MAX_MEMBERS_MAX);
+                            MAX_MEMBERS_MIN, MH_MAX_MEMBERS_MAX);
     }
     mh_main_conf.max_members = (unsigned)n;
     mh_main_conf.max_members_where =

@@ -31,6 +31,9 @@ typedef struct mh_server_conf_t {
     apr_array_header_t *checks;    /* of mh_named_t, .check */
 } mh_server_conf_t;
 
+/** The most that HAMaxMembers may ask for. */
+enum { MH_MAX_MEMBERS_MAX = 65536 };
+
 /** What only the main server can say. Reset at the start of each configuration. */
 typedef struct mh_main_conf_t {
     unsigned max_members;

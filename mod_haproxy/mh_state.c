@@ -2,6 +2,8 @@
 /* Owns reading and writing HAStateFile, in the parent. Does not know the format. */
 #include "mh_state.h"
 
+#include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,8 +24,17 @@ static const char why_operator[] = "operator";
 static uint64_t saved_version;
 static pid_t parent;
 
+/* The last try failed, and that was said. */
+static bool failing;
+
+static apr_time_t in_range(apr_time_t t, apr_time_t now)
+{
+    return t < 0 ? 0 : t > now ? now : t;
+}
+
 /* What a child may have written there is put into range before it goes anywhere. */
-static void describe(hap_state_member_t *out, const mh_member_t *member, apr_pool_t *p)
+static void describe(hap_state_member_t *out, const mh_member_t *member, apr_time_t now,
+                     apr_pool_t *p)
 {
     const hap_slot_t *slot = &mh_shared->view.slots[member->slot];
     hap_admin_word_t admin = hap_shared_admin_word(slot);
@@ -37,11 +48,11 @@ static void describe(hap_state_member_t *out, const mh_member_t *member, apr_poo
         .admin = admin.state,
         .origin = admin.source,
         .configured = admin.configured,
-        .admin_since = apr_time_from_sec(admin.since_s),
+        .admin_since = in_range(apr_time_from_sec(admin.since_s), now),
         .admin_why = hap_str(admin.source == HAP_SOURCE_OPERATOR ? why_operator : why_config),
         .health = (hap_verdict_t)health.verdict,
-        .health_since = health.since > 0 ? health.since : 0,
-        .checked = health.checked > 0 ? health.checked : 0,
+        .health_since = in_range(health.since, now),
+        .checked = in_range(health.checked, now),
         .window_ms = apr_time_as_msec(hap_health_window(&member->app->rule)),
         .health_why = hap_str(apr_pstrdup(p, health.why)),
     };
@@ -59,7 +70,7 @@ static apr_status_t write_file(apr_pool_t *p, hap_diag_t *diag)
     for (int i = 0; i < mh_apps->nelts; i++) {
         mh_app_t *app = mh_app_at(i);
         for (int k = 0; k < app->members->nelts; k++) {
-            describe(&state.members[n++], mh_app_member(app, k), p);
+            describe(&state.members[n++], mh_app_member(app, k), state.saved, p);
         }
     }
     hap_str_t text;
@@ -67,7 +78,26 @@ static apr_status_t write_file(apr_pool_t *p, hap_diag_t *diag)
     if (rv != APR_SUCCESS) {
         return rv;
     }
+    /* A file that is there keeps its mode, and somebody may have opened this one to others. */
+    if (chmod(mh_main_conf.state_file, S_IRUSR | S_IWUSR) != 0 && errno != ENOENT) {
+        rv = errno;
+        hap_diag_set(diag, 0, "its mode cannot be set: %s", strerror(rv));
+        return rv;
+    }
     return hapio_file_write(mh_main_conf.state_file, text, S_IRUSR | S_IWUSR, diag, p);
+}
+
+/* Tried again and again while it fails, so only the first failure is worth a line. */
+static void say_how_it_went(server_rec *s, apr_status_t rv, const char *why)
+{
+    if (rv == APR_SUCCESS && failing) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "HAStateFile %s: saved again",
+                     mh_main_conf.state_file);
+    } else if (rv != APR_SUCCESS && !failing) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "HAStateFile %s: not saved: %s",
+                     mh_main_conf.state_file, why);
+    }
+    failing = rv != APR_SUCCESS;
 }
 
 static void save(server_rec *s, apr_pool_t *p, uint64_t version)
@@ -78,10 +108,8 @@ static void save(server_rec *s, apr_pool_t *p, uint64_t version)
     apr_status_t rv = write_file(tmp, &diag);
     if (rv == APR_SUCCESS) {
         saved_version = version;
-    } else {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "HAStateFile %s: not saved: %s",
-                     mh_main_conf.state_file, diag.why);
     }
+    say_how_it_went(s, rv, diag.why);
     apr_pool_destroy(tmp);
 }
 
@@ -170,7 +198,7 @@ void mh_state_load(server_rec *s, apr_pool_t *p)
                      mh_main_conf.state_file, diag.why);
         return;
     }
-    if (hap_statefile_decode(&state, text, mh_main_conf.max_members, &diag, p) != APR_SUCCESS) {
+    if (hap_statefile_decode(&state, text, MH_MAX_MEMBERS_MAX, &diag, p) != APR_SUCCESS) {
         set_aside(s, &diag, p);
         return;
     }
