@@ -8,7 +8,6 @@
  * Who writes what:
  *   hap_slot_t.flags and .admin   anybody, each change one atomic operation
  *   hap_slot_t.health             the one process that probes, under .health_seq
- *   names                         the parent, before the slot is first used
  *   rows                          the child that owns the row; the parent clears it after its death
  */
 #ifndef HAP_SHARED_H
@@ -70,10 +69,6 @@ typedef struct hap_slot_t {
 
     _Alignas(HAP_CACHE_LINE) _Atomic uint32_t health_seq; /* odd while health is being written */
     hap_health_t health;                                  /* under health_seq */
-
-    _Atomic uint32_t generation;   /* last configuration that named this member; 0 never used */
-    char app[HAP_APP_MAX + 1];     /* balancer's name */
-    char route[HAP_ROUTE_MAX + 1]; /* the member's name in it */
 } hap_slot_t;
 
 /** One balancer. */

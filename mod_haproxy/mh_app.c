@@ -434,8 +434,9 @@ static void settle_admin(mh_member_t *member)
     if (word.configured != member->configured) {
         word = (hap_admin_word_t){member->configured, member->configured, HAP_SOURCE_CONFIG,
                                   apr_time_sec(apr_time_now())};
-        hap_shared_admin(&mh_shared->view, member->slot, &word);
     }
+    /* Not only when it changed: the flags beside it are whatever children left there. */
+    hap_shared_admin(&mh_shared->view, member->slot, &word);
     mh_admin_show(member->worker, word.state);
 }
 

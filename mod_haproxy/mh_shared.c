@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns mapping the shared segment and giving out its slots. Does not know what states mean. */
+#include "config.h"
+
 #include "mh_shared.h"
 
 #include <errno.h>
@@ -19,12 +21,13 @@
 
 mh_shared_t *mh_shared;
 
-static const char retained_key[] = "mod_haproxy-shared";
+/* Code of another version, loaded by a graceful restart, begins with memory of its own. */
+static const char retained_key[] = "mod_haproxy-shared-" PACKAGE_VERSION;
 
 /* What a graceful restart can keep alive beside the new children. */
 enum { GENERATIONS = 2, SPARE_ROWS = 8 };
 
-/* "app\0route" -> slot + 1, of this configuration; the segment's own names are not trusted. */
+/* "app\0route" -> slot + 1, of this configuration. */
 static apr_hash_t *slot_index;
 
 static apr_status_t map_segment(mh_shared_t *shared, const hap_geometry_t *geometry)
@@ -50,11 +53,10 @@ static apr_status_t map_segment(mh_shared_t *shared, const hap_geometry_t *geome
     return APR_SUCCESS;
 }
 
-/* Names in the segment are cut to their room: a child could have overwritten the last NUL. */
 static const char *name_key(const char *app, const char *route, apr_ssize_t *len, apr_pool_t *p)
 {
-    size_t app_n = strnlen(app, HAP_APP_MAX);
-    size_t route_n = strnlen(route, HAP_ROUTE_MAX);
+    size_t app_n = strlen(app);
+    size_t route_n = strlen(route);
     char *key = apr_pcalloc(p, app_n + route_n + 2);
     memcpy(key, app, app_n);
     memcpy(key + app_n + 1, route, route_n);
@@ -66,10 +68,10 @@ static void index_slots(const mh_shared_t *shared, apr_pool_t *p)
 {
     slot_index = apr_hash_make(p);
     for (uint32_t i = 0; i < shared->view.geometry.slots; i++) {
-        const hap_slot_t *slot = &shared->view.slots[i];
-        if (atomic_load(&slot->generation)) {
+        const mh_tenant_t *tenant = &shared->tenants[i];
+        if (tenant->generation) {
             apr_ssize_t len;
-            const char *key = name_key(slot->app, slot->route, &len, p);
+            const char *key = name_key(tenant->app, tenant->route, &len, p);
             apr_hash_set(slot_index, key, len, (void *)(uintptr_t)(i + 1));
         }
     }
@@ -80,21 +82,20 @@ static void carry_over(const mh_shared_t *from, mh_shared_t *to)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < from->view.geometry.slots; i++) {
-        hap_slot_t *old = &from->view.slots[i];
-        if (atomic_load(&old->generation) != from->generation || n == to->view.geometry.slots) {
+        const hap_slot_t *old = &from->view.slots[i];
+        bool current = from->tenants[i].generation == from->generation;
+        if (!current || n == to->view.geometry.slots) {
             continue;
         }
-        hap_slot_t *slot = &to->view.slots[n];
         hap_health_t health;
-        memcpy(slot->app, old->app, HAP_APP_MAX);
-        memcpy(slot->route, old->route, HAP_ROUTE_MAX);
         hap_admin_word_t admin = hap_shared_admin_word(old);
         hap_shared_admin(&to->view, n, &admin);
         if (hap_shared_get_health(old, &health)) {
             hap_shared_put_health(&to->view, n, &health);
         }
+        to->tenants[n] = from->tenants[i];
         /* Whether the new configuration names it still is to be seen. */
-        atomic_store(&slot->generation, from->generation);
+        to->tenants[n].generation = from->generation;
         n++;
     }
 }
@@ -116,7 +117,12 @@ apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
         mh_shared = old;
         mh_shared->generation++;
     } else {
-        mh_shared = apr_pcalloc(forever, sizeof(*mh_shared));
+        apr_pool_t *pool;
+        apr_pool_create(&pool, forever);
+        apr_pool_tag(pool, "mod_haproxy_shared");
+        mh_shared = apr_pcalloc(pool, sizeof(*mh_shared));
+        mh_shared->pool = pool;
+        mh_shared->tenants = apr_pcalloc(pool, max_members * sizeof(*mh_shared->tenants));
         mh_shared->generation = old ? old->generation + 1 : 1;
         apr_status_t rv = map_segment(mh_shared, &geometry);
         if (rv != APR_SUCCESS) {
@@ -129,8 +135,10 @@ apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
             munmap(old->base, old->size);
             close(old->lock_fd);
             close(old->wake_fd);
+            apr_pool_destroy(old->pool);
         }
-        apr_pool_userdata_setn(mh_shared, retained_key, NULL, forever);
+        /* Copies the key: this string goes away with the module when it is loaded anew. */
+        apr_pool_userdata_set(mh_shared, retained_key, NULL, forever);
     }
     atomic_store(&mh_shared->view.head->generation, mh_shared->generation);
     index_slots(mh_shared, s->process->pconf);
@@ -152,7 +160,7 @@ static int free_slot(void)
     int best = -1;
     uint32_t best_generation = mh_shared->generation > 1 ? mh_shared->generation - 1 : 0;
     for (uint32_t i = 0; i < mh_shared->view.geometry.slots; i++) {
-        uint32_t generation = atomic_load(&mh_shared->view.slots[i].generation);
+        uint32_t generation = mh_shared->tenants[i].generation;
         if (generation == 0) {
             return (int)i;
         }
@@ -176,21 +184,21 @@ int mh_shared_slot(const char *app, const char *route, hap_admin_t configured, b
         if (i < 0) {
             return -1;
         }
-        hap_slot_t *slot = &mh_shared->view.slots[i];
-        if (atomic_load(&slot->generation)) {
+        mh_tenant_t *tenant = &mh_shared->tenants[i];
+        if (tenant->generation) {
             apr_ssize_t old_len;
-            const char *old_key = name_key(slot->app, slot->route, &old_len, p);
+            const char *old_key = name_key(tenant->app, tenant->route, &old_len, p);
             apr_hash_set(slot_index, old_key, old_len, NULL);
         }
-        memset(slot, 0, sizeof(*slot));
-        memcpy(slot->app, app, strnlen(app, HAP_APP_MAX));
-        memcpy(slot->route, route, strnlen(route, HAP_ROUTE_MAX));
+        memset(&mh_shared->view.slots[i], 0, sizeof(hap_slot_t));
+        apr_cpystrn(tenant->app, app, sizeof(tenant->app));
+        apr_cpystrn(tenant->route, route, sizeof(tenant->route));
         hap_admin_word_t admin = {configured, configured, HAP_SOURCE_CONFIG,
                                   apr_time_sec(apr_time_now())};
         hap_shared_admin(&mh_shared->view, (uint32_t)i, &admin);
         apr_hash_set(slot_index, key, len, (void *)(uintptr_t)(i + 1));
     }
-    atomic_store(&mh_shared->view.slots[i].generation, mh_shared->generation);
+    mh_shared->tenants[i].generation = mh_shared->generation;
     return i;
 }
 

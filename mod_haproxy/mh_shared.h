@@ -11,14 +11,23 @@
 
 #include "hap_shared.h"
 
+/** Who has a slot: the parent's own memory, where no child can write. */
+typedef struct mh_tenant_t {
+    uint32_t generation;           /* last configuration that named this member; 0 never used */
+    char app[HAP_APP_MAX + 1];     /* balancer's name */
+    char route[HAP_ROUTE_MAX + 1]; /* the member's name in it */
+} mh_tenant_t;
+
 /** What the parent keeps from one configuration to the next, and children inherit. */
 typedef struct mh_shared_t {
-    hap_shared_t view;   /* the segment */
-    uint32_t generation; /* of this configuration; counts from 1 */
-    int lock_fd;         /* the segment's own descriptor; a lock on it says who probes */
-    int wake_fd;         /* eventfd: something for whoever probes */
-    size_t size;         /* of the mapping */
-    void *base;          /* of the mapping */
+    hap_shared_t view;    /* the segment */
+    uint32_t generation;  /* of this configuration; counts from 1 */
+    int lock_fd;          /* the segment's own descriptor; a lock on it says who probes */
+    int wake_fd;          /* eventfd: something for whoever probes */
+    size_t size;          /* of the mapping */
+    void *base;           /* of the mapping */
+    mh_tenant_t *tenants; /* one a slot; parent only */
+    apr_pool_t *pool;     /* of this record and the tenants */
 } mh_shared_t;
 
 /** The server's segment; NULL before post_config. */

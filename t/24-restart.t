@@ -36,11 +36,12 @@ sub config($names, @more)
 }
 
 my @all = qw(hostA hostB hostC hostD);
+my @modules = qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests);
 my $proxy = $t->httpd(
     haproxy => 1,
     mpm => 'event',
     log_level => 'info haproxy:debug',
-    modules => [qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests)],
+    modules => \@modules,
     mpm_config => <<~'END',
         StartServers 2
         ServerLimit 16
@@ -129,7 +130,8 @@ sub leftovers($inode, @pids)
     my @left = map {"mapped by $_"} @{mappings()->{$inode} // []};
     push @left, grep {/haproxy/i && !$shm_before{$_}} glob '/dev/shm/*';
     if (open(my $in, '<', '/proc/sysvipc/shm')) {
-        push @left, map {"shared memory $_->[1] of $_->[4]"} grep {$ours{$_->[4]}} map {[split]} <$in>;
+        my @segments = grep {$ours{$_->[4]}} map {[split]} <$in>;
+        push @left, map {"shared memory $_->[1] of $_->[4]"} @segments;
     }
     return join ', ', @left;
 }
@@ -249,6 +251,15 @@ subtest 'a member that is taken out and put back is who it was' => sub {
     $proxy->write_config(config([qw(hostB hostC hostD hostA)]));
     $proxy->graceful;
     is(states(), $as_told, 'back, in whatever order, it drains as before');
+};
+
+subtest 'other modules over a graceful restart put ours elsewhere' => sub {
+    for my $more ([qw(lua dav)], [], [qw(dav lua cgid)]) {
+        $proxy->load_modules(@modules, @$more);
+        $proxy->write_config;
+        $proxy->graceful;
+        is(states(), $as_told, "with (@$more) states are as before");
+    }
 };
 
 subtest 'a hard restart keeps states as well' => sub {

@@ -86,6 +86,13 @@ sub _module_lines($self)
     return $self->{haproxy} eq 'first' ? ($ours, @lines) : (@lines, $ours);
 }
 
+# The modules of the next configuration that is written.
+sub load_modules($self, @names)
+{
+    $self->{modules} = \@names;
+    return;
+}
+
 # Writes the configuration; with a text, that takes the place of the test's part (before a restart).
 sub write_config($self, $config = undef)
 {
