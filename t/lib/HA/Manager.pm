@@ -54,7 +54,8 @@ sub _escape($text)
 # What an operator tells a worker: drain => 1, disable => 1, standby => 1, or 0 to take it back.
 sub tell($self, $balancer, $worker, $what, $on = 1)
 {
-    my $flag = {drain => 'N', disable => 'D', standby => 'H'}->{$what} // die "no such order: $what\n";
+    my %flags = (drain => 'N', disable => 'D', standby => 'H');
+    my $flag = $flags{$what} // die "no such order: $what\n";
     my $response = $self->post($balancer, $worker, "w_status_$flag" => $on);
     die "balancer-manager answered @{[$response->status]}\n" if $response->status != 200;
     return;
