@@ -50,8 +50,7 @@ static bool was_tried(const hap_pick_request_t *request, uint32_t member)
 static bool is_full(const hap_selector_t *selector, uint32_t member)
 {
     uint32_t slot = selector->roster->members[member].slot;
-    return selector->policy->max &&
-           hap_shared_in_flight(selector->shared, slot) >= selector->policy->max;
+    return selector->policy->max && hap_shared_sum(selector->shared, slot) >= selector->policy->max;
 }
 
 /* Whether a member could be used, its max= aside. */
@@ -133,11 +132,11 @@ static found_t look_through(const hap_selector_t *selector, const hap_pick_reque
 int hap_pick_by_session(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
     const hap_schedule_t *schedule = selector->schedule;
-    if (request->session.n == 0 || schedule->ready_n == 0) {
+    if (request->session.n == 0 || schedule->length == 0) {
         return -1;
     }
     uint64_t hash = hap_str_hash(request->session);
-    uint32_t member = schedule->ready[hash % schedule->ready_n];
+    uint32_t member = schedule->turns[hash % schedule->length];
     return hap_pick_eligible(selector, request, member) ? (int)member : -1;
 }
 
@@ -191,6 +190,18 @@ static hap_pick_t pick_strict(const hap_selector_t *selector, const hap_pick_req
     return (hap_pick_t){request->wanted, HAP_PICK_SESSION};
 }
 
+/*
+ * Failed requests may be one client's doing, so they do not cost others their sessions; a member
+ * that nobody can connect to has no sessions to keep.
+ */
+static uint32_t not_for_session(const hap_selector_t *selector, uint32_t member)
+{
+    uint32_t suspicion =
+        atomic_load_explicit(&slot_of(selector, member)->suspicion, memory_order_relaxed);
+    return suspicion == HAP_SUSPICION_ERRORS ? NOT_FOR_SESSIONS & ~(uint32_t)HAP_FLAG_SUSPECT
+                                             : NOT_FOR_SESSIONS;
+}
+
 hap_pick_t hap_pick(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
     if (request->wanted < 0) {
@@ -199,7 +210,7 @@ hap_pick_t hap_pick(const hap_selector_t *selector, const hap_pick_request_t *re
                           : pick_new(selector, request, HAP_PICK_METHOD);
     }
     uint32_t member = (uint32_t)request->wanted;
-    if (is_open(selector, request, member, NOT_FOR_SESSIONS)) {
+    if (is_open(selector, request, member, not_for_session(selector, member))) {
         /* A session waits for its own member; elsewhere there is nothing for it. */
         return is_full(selector, member) ? (hap_pick_t){-1, HAP_PICK_FULL}
                                          : (hap_pick_t){request->wanted, HAP_PICK_SESSION};

@@ -21,7 +21,7 @@ static double load_of(const hap_selector_t *selector, const hap_pick_request_t *
                       const hap_member_t *member)
 {
     (void)request;
-    uint32_t in_flight = hap_shared_in_flight(selector->shared, member->slot);
+    uint32_t in_flight = hap_shared_sum(selector->shared, member->slot);
     return ((double)in_flight + 1.0) / (double)member->weight;
 }
 

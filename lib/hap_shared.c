@@ -14,7 +14,8 @@ static size_t round_up(size_t n)
 
 static size_t row_size(const hap_geometry_t *geometry)
 {
-    return round_up(sizeof(hap_row_t) + sizeof(uint32_t) * geometry->slots);
+    uint32_t counts = geometry->slots + geometry->balancers;
+    return round_up(sizeof(hap_row_t) + sizeof(uint32_t) * counts);
 }
 
 size_t hap_shared_size(const hap_geometry_t *geometry)
@@ -44,13 +45,13 @@ static uint32_t rows_used(const hap_shared_t *view)
     return used < view->geometry.rows ? used : view->geometry.rows;
 }
 
-uint32_t hap_shared_in_flight(const hap_shared_t *view, uint32_t slot)
+uint32_t hap_shared_sum(const hap_shared_t *view, uint32_t count)
 {
     uint32_t sum = 0;
     uint32_t used = rows_used(view);
     for (uint32_t i = 0; i < used; i++) {
         const hap_row_t *row = hap_shared_row(view, i);
-        sum += atomic_load_explicit(&row->count[slot], memory_order_relaxed);
+        sum += atomic_load_explicit(&row->count[count], memory_order_relaxed);
     }
     return sum;
 }
@@ -79,8 +80,9 @@ void hap_shared_release_row(const hap_shared_t *view, int32_t pid)
         if (atomic_load(&row->pid) != pid) {
             continue;
         }
-        for (uint32_t slot = 0; slot < view->geometry.slots; slot++) {
-            atomic_store_explicit(&row->count[slot], 0, memory_order_relaxed);
+        uint32_t counts = view->geometry.slots + view->geometry.balancers;
+        for (uint32_t count = 0; count < counts; count++) {
+            atomic_store_explicit(&row->count[count], 0, memory_order_relaxed);
         }
         atomic_store(&row->pid, 0);
     }

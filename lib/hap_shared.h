@@ -76,7 +76,6 @@ typedef struct hap_balancer_t {
     _Alignas(HAP_CACHE_LINE) _Atomic uint64_t turn;        /* position in the round */
     _Alignas(HAP_CACHE_LINE) _Atomic int64_t retry_tokens; /* thousandths of a retry left */
     _Atomic int64_t retry_refilled_us;                     /* when time last added some */
-    _Atomic uint32_t waiting;                              /* requests in the queue */
     _Atomic uint32_t released; /* rises when a member got room; a futex */
 } hap_balancer_t;
 
@@ -94,7 +93,10 @@ typedef struct hap_shared_head_t {
     _Atomic uint32_t rows_used;  /* rows beyond this were never used */
 } hap_shared_head_t;
 
-/** One child's in-flight counts; `count` has one entry a slot. */
+/**
+ * One child's counts: requests in flight by slot, and behind them, by balancer, requests that wait
+ * in the queue. They go with the child, so they need no repair.
+ */
 typedef struct hap_row_t {
     _Alignas(HAP_CACHE_LINE) _Atomic int32_t pid; /* owner, 0 free */
     _Alignas(HAP_CACHE_LINE) _Atomic uint32_t count[];
@@ -121,8 +123,14 @@ static inline hap_row_t *hap_shared_row(const hap_shared_t *view, uint32_t i)
     return (hap_row_t *)(void *)(view->rows + (size_t)i * view->row_size);
 }
 
-/** Requests in flight to a slot, over all children. */
-uint32_t hap_shared_in_flight(const hap_shared_t *view, uint32_t slot);
+/** Index in a row of the number of requests that wait for a balancer. */
+static inline uint32_t hap_shared_waiting(const hap_shared_t *view, uint32_t balancer)
+{
+    return view->geometry.slots + balancer;
+}
+
+/** The sum of one count over all children: of a slot, requests in flight. */
+uint32_t hap_shared_sum(const hap_shared_t *view, uint32_t count);
 
 /** Claims a free row for a process; NULL when none is free. Any process, once. */
 hap_row_t *hap_shared_claim_row(const hap_shared_t *view, int32_t pid);

@@ -179,6 +179,12 @@ static const char *made_route(const proxy_worker *worker, apr_pool_t *p)
     return route;
 }
 
+static bool speaks_http(const proxy_worker *worker)
+{
+    return ap_cstr_casecmp(worker->s->scheme, "http") == 0 ||
+           ap_cstr_casecmp(worker->s->scheme, "https") == 0;
+}
+
 static apr_status_t add_member(mh_app_t *app, proxy_worker *worker, apr_hash_t *seen, apr_pool_t *p)
 {
     const char *route = apr_pstrdup(p, worker->s->route);
@@ -191,12 +197,24 @@ static apr_status_t add_member(mh_app_t *app, proxy_worker *worker, apr_hash_t *
     }
     route = *route ? route : made_route(worker, p);
     const proxy_worker *twin = apr_hash_get(seen, route, APR_HASH_KEY_STRING);
+    if (twin && !*worker->s->route) {
+        /* The same host and port, another path. */
+        route = apr_psprintf(p, "m-%016llx", hap_str_hash(hap_str(worker->s->name_ex)));
+        twin = apr_hash_get(seen, route, APR_HASH_KEY_STRING);
+    }
     if (twin) {
         return refuse(app, app->conf, p,
                       apr_psprintf(p,
                                    "route=%s is used by BalancerMember %s and by %s, routes "
                                    "must differ",
                                    route, twin->s->name_ex, worker->s->name_ex));
+    }
+    if (app->check.uri.n && !speaks_http(worker)) {
+        return refuse(app, app->conf, p,
+                      apr_psprintf(p,
+                                   "BalancerMember %s cannot be asked for the uri= of HACheck: "
+                                   "it speaks %s, so leave uri= out to check by connecting",
+                                   worker->s->name_ex, worker->s->scheme));
     }
     apr_hash_set(seen, route, APR_HASH_KEY_STRING, worker);
     mh_member_t *member = &APR_ARRAY_PUSH(app->members, mh_member_t);

@@ -27,7 +27,7 @@ static health_count_t count(const mh_app_t *app)
         uint32_t slot = mh_app_member(app, i)->slot;
         uint32_t flags = atomic_load(&mh_shared->view.slots[slot].flags);
         sum.usable += !(flags & (HAP_FLAG_DOWN | HAP_FLAG_MAINT));
-        sum.in_flight += hap_shared_in_flight(&mh_shared->view, slot);
+        sum.in_flight += hap_shared_sum(&mh_shared->view, slot);
     }
     return sum;
 }

@@ -125,7 +125,9 @@ static void take_admin(const mh_member_t *member)
 {
     hap_admin_word_t was = hap_shared_admin_word(slot_of(member));
     hap_admin_t is = mh_admin_of(member->worker->s->status);
-    if (is == was.state) {
+    /* A new configuration may just be writing both. */
+    bool current = atomic_load(&mh_shared->view.head->generation) == mh_shared->generation;
+    if (is == was.state || !current) {
         return;
     }
     const hap_admin_word_t word = {is, member->configured, HAP_SOURCE_OPERATOR,

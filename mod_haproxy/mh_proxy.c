@@ -82,6 +82,10 @@ static int choose(mh_request_t *request, proxy_worker **worker, char **url)
 static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
                        proxy_server_conf *conf, char **url)
 {
+    if (*balancer && mh_request_of(r)) {
+        /* mod_proxy's own loop: what could be tried has been tried, and nobody else shall try. */
+        return HTTP_SERVICE_UNAVAILABLE;
+    }
     if (*balancer || ap_cstr_casecmpn(*url, balancer_scheme, sizeof(balancer_scheme) - 1) != 0) {
         return DECLINED;
     }
@@ -110,38 +114,62 @@ static bool fails_by_status(const mh_app_t *app, int status)
     return false;
 }
 
+static bool is_idempotent(const request_rec *r)
+{
+    static const int methods[] = {M_GET, M_OPTIONS, M_TRACE, M_PUT, M_DELETE};
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (r->method_number == methods[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_http(const proxy_worker *worker)
+{
+    static const char *const schemes[] = {"http", "https", "ws", "wss"};
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        if (ap_cstr_casecmp(worker->s->scheme, schemes[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /*
- * 503 from a scheme handler means that there was no connection to send on (an application's own
- * 503 is an answer, and OK here). With acquire= it may also be that the child's own connections
- * were all in use, which says nothing about the member.
+ * An application's own 503 is an answer, and OK here. The 503 of a handler means that there was no
+ * connection, with exceptions: mod_proxy_http says it too when nothing came back for a head that
+ * was sent with Expect: 100-continue, and leaves a note then; the handlers of FastCGI, SCGI and
+ * uwsgi say it whenever the talk broke down, so there it means nothing.
  */
+static bool was_not_sent(const request_rec *r, const proxy_worker *worker)
+{
+    if (is_http(worker)) {
+        return !apr_table_get(r->notes, "proxy_timedout");
+    }
+    return ap_cstr_casecmp(worker->s->scheme, "ajp") == 0;
+}
+
+/* Without a connection any request may go to another member, else only what is harmless twice. */
+static bool may_be_repeated(request_rec *r, const proxy_worker *worker)
+{
+    return was_not_sent(r, worker) || (is_idempotent(r) && !ap_request_has_body(r));
+}
+
 static mh_outcome_t judge(const mh_request_t *request, const proxy_worker *worker, int status)
 {
     const request_rec *r = request->r;
     int answer = status == OK || status == DONE ? r->status : status;
     if (status == HTTP_SERVICE_UNAVAILABLE) {
-        return worker->s->acquire_set ? MH_OUTCOME_FAILED : MH_OUTCOME_NO_CONNECT;
+        /* The child's own connections may be used up, or an operator has just said no. */
+        bool unsure = worker->s->acquire_set || !PROXY_WORKER_IS_USABLE(worker);
+        return unsure                    ? MH_OUTCOME_UNKNOWN
+               : was_not_sent(r, worker) ? MH_OUTCOME_NO_CONNECT
+                                         : MH_OUTCOME_FAILED;
     }
     bool failed = status == HTTP_BAD_GATEWAY || status == HTTP_GATEWAY_TIME_OUT ||
                   status == HTTP_INTERNAL_SERVER_ERROR || fails_by_status(request->app, answer);
     return failed ? MH_OUTCOME_FAILED : MH_OUTCOME_SERVED;
-}
-
-/*
- * With ping= the head has gone out when 503 comes back; what must not be done twice stays undone.
- */
-static bool nothing_was_sent(const request_rec *r, const proxy_worker *worker)
-{
-    static const int idempotent[] = {M_GET, M_OPTIONS, M_TRACE, M_PUT, M_DELETE};
-    if (!worker->s->ping_timeout_set) {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof(idempotent) / sizeof(idempotent[0]); i++) {
-        if (r->method_number == idempotent[i]) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static int scheme_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf, char *url,
@@ -159,7 +187,7 @@ static int scheme_handler(request_rec *r, proxy_worker *worker, proxy_server_con
             break;
         }
         mh_request_settle(request, judge(request, worker, status));
-        if (status != HTTP_SERVICE_UNAVAILABLE || !nothing_was_sent(r, worker) ||
+        if (status != HTTP_SERVICE_UNAVAILABLE || !may_be_repeated(r, worker) ||
             !mh_request_may_retry(request)) {
             break;
         }
@@ -180,6 +208,16 @@ static int post_request(proxy_worker *worker, proxy_balancer *balancer, request_
     return mh_request_of(r) ? OK : DECLINED;
 }
 
+/* As mod_proxy's own methods: a worker in error is given another try when its retry= has passed. */
+static bool is_usable(proxy_worker *worker, APR_OPTIONAL_FN_TYPE(ap_proxy_retry_worker) * retry,
+                      server_rec *s)
+{
+    if (!PROXY_WORKER_IS_USABLE(worker) && retry) {
+        retry("BALANCER", worker, s);
+    }
+    return PROXY_WORKER_IS_USABLE(worker);
+}
+
 /*
  * ProxySet lbmethod=ha: mod_proxy_balancer keeps sessions and errors to itself and only asks for
  * the next member, so what it holds unusable is passed over. It holds a lock while it asks.
@@ -187,20 +225,22 @@ static int post_request(proxy_worker *worker, proxy_balancer *balancer, request_
 static proxy_worker *find_member(proxy_balancer *balancer, request_rec *r)
 {
     mh_app_t *app = mh_app_of(balancer);
+    APR_OPTIONAL_FN_TYPE(ap_proxy_retry_worker) *retry =
+        APR_RETRIEVE_OPTIONAL_FN(ap_proxy_retry_worker);
     if (!app) {
         return NULL;
     }
     mh_request_t request = {.app = app, .r = r, .session = {.member = -1}, .member = -1};
     while (request.tried_n < MH_TRIED_MAX && mh_request_peek(&request)) {
         proxy_worker *worker = mh_request_member(&request)->worker;
-        if (PROXY_WORKER_IS_USABLE(worker)) {
+        if (is_usable(worker, retry, r->server)) {
             return worker;
         }
         request.tried[request.tried_n++] = (uint32_t)request.member;
     }
     for (int i = 0; i < app->members->nelts; i++) {
         proxy_worker *worker = mh_app_member(app, i)->worker;
-        if (PROXY_WORKER_IS_USABLE(worker) && !PROXY_WORKER_IS_DRAINING(worker)) {
+        if (!PROXY_WORKER_IS_DRAINING(worker) && is_usable(worker, retry, r->server)) {
             return worker;
         }
     }

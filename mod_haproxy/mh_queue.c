@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the queue: a counter of those who wait and a futex on the number of releases. */
+/* Owns the queue: counts of those who wait and a futex on the number of releases. */
 #include "mh_queue.h"
 
+#include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "mh_child.h"
 #include "mh_request.h"
 #include "mh_shared.h"
 
@@ -18,16 +20,24 @@ static hap_balancer_t *balancer_of(const mh_app_t *app)
     return &mh_shared->view.balancers[app->balancer];
 }
 
+/* In this child's own row, which is cleared when it dies. */
+static _Atomic uint32_t *waiting_here(const mh_app_t *app)
+{
+    return &mh_child_row()->count[hap_shared_waiting(&mh_shared->view, app->balancer)];
+}
+
+static uint32_t waiting(const mh_app_t *app)
+{
+    return hap_shared_sum(&mh_shared->view, hap_shared_waiting(&mh_shared->view, app->balancer));
+}
+
 static bool join(const mh_app_t *app, mh_queue_ticket_t *ticket)
 {
-    hap_balancer_t *balancer = balancer_of(app);
-    if (atomic_fetch_add(&balancer->waiting, 1) >= app->policy.queue) {
-        atomic_fetch_sub(&balancer->waiting, 1);
-        return false;
-    }
+    atomic_fetch_add(waiting_here(app), 1);
     ticket->waiting = true;
+    ticket->seen = atomic_load(&balancer_of(app)->released);
     ticket->deadline_us = mh_now_us() + app->policy.queue_timeout;
-    return true;
+    return waiting(app) <= app->policy.queue;
 }
 
 bool mh_queue_wait(const mh_app_t *app, mh_queue_ticket_t *ticket)
@@ -42,7 +52,9 @@ bool mh_queue_wait(const mh_app_t *app, mh_queue_ticket_t *ticket)
     left = left < NAP_MAX_US ? left : NAP_MAX_US;
     const struct timespec nap = {.tv_nsec = left * 1000};
     _Atomic uint32_t *released = &balancer_of(app)->released;
-    syscall(SYS_futex, released, FUTEX_WAIT, atomic_load(released), &nap, NULL, 0);
+    /* Returns at once when something was released since the last look. */
+    syscall(SYS_futex, released, FUTEX_WAIT, ticket->seen, &nap, NULL, 0);
+    ticket->seen = atomic_load(released);
     return true;
 }
 
@@ -50,15 +62,16 @@ void mh_queue_leave(const mh_app_t *app, mh_queue_ticket_t *ticket)
 {
     if (ticket->waiting) {
         ticket->waiting = false;
-        atomic_fetch_sub(&balancer_of(app)->waiting, 1);
+        atomic_fetch_sub(waiting_here(app), 1);
     }
 }
 
 void mh_queue_release(const mh_app_t *app)
 {
-    hap_balancer_t *balancer = balancer_of(app);
-    if (atomic_load(&balancer->waiting) > 0) {
+    if (waiting(app) > 0) {
+        /* All of them: the first may be a session that waits for another member. */
+        hap_balancer_t *balancer = balancer_of(app);
         atomic_fetch_add(&balancer->released, 1);
-        syscall(SYS_futex, &balancer->released, FUTEX_WAKE, 1, NULL, NULL, 0);
+        syscall(SYS_futex, &balancer->released, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     }
 }

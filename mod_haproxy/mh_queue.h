@@ -11,6 +11,7 @@
 /** A request's place in the queue. Zeroed at first. */
 typedef struct mh_queue_ticket_t {
     bool waiting;        /* counted in */
+    uint32_t seen;       /* releases before the last look */
     int64_t deadline_us; /* monotonic */
 } mh_queue_ticket_t;
 

@@ -105,10 +105,13 @@ static bool count_in(mh_request_t *request)
 {
     uint32_t max = request->app->policy.max;
     uint32_t slot = mh_request_member(request)->slot;
-    atomic_fetch_add_explicit(in_flight(request), 1,
-                              max ? memory_order_seq_cst : memory_order_relaxed);
+    atomic_fetch_add_explicit(in_flight(request), 1, memory_order_relaxed);
     request->counted = true;
-    if (max && hap_shared_in_flight(&mh_shared->view, slot) > max) {
+    if (!max) {
+        return true;
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    if (hap_shared_sum(&mh_shared->view, slot) > max) {
         count_out(request);
         return false;
     }
@@ -213,7 +216,9 @@ void mh_request_settle(mh_request_t *request, mh_outcome_t outcome)
     switch (outcome) {
     case MH_OUTCOME_SERVED:
         hap_passive_ok(&slot->passive);
-        if (request->app->policy.method == HAP_METHOD_LATENCY) {
+        /* An error is quickly said: it would make a broken member look fast. */
+        if (request->app->policy.method == HAP_METHOD_LATENCY &&
+            request->r->status < HTTP_INTERNAL_SERVER_ERROR) {
             learn_latency(slot, request->started_us);
         }
         break;
@@ -224,6 +229,8 @@ void mh_request_settle(mh_request_t *request, mh_outcome_t outcome)
         if (hap_passive_error(&slot->passive, ERRORS_TO_SUSPECT)) {
             suspect(request, HAP_SUSPICION_ERRORS);
         }
+        break;
+    case MH_OUTCOME_UNKNOWN:
         break;
     }
 }

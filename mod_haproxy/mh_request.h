@@ -47,7 +47,8 @@ bool mh_request_peek(mh_request_t *request);
 typedef enum mh_outcome_t {
     MH_OUTCOME_SERVED,     /* the member answered, whatever */
     MH_OUTCOME_NO_CONNECT, /* no connection could be made, nothing was sent */
-    MH_OUTCOME_FAILED      /* the member failed on it */
+    MH_OUTCOME_FAILED,     /* the member failed on it */
+    MH_OUTCOME_UNKNOWN     /* nothing can be said about the member */
 } mh_outcome_t;
 
 /** Counts the request out and reports how the member did. */

@@ -84,7 +84,7 @@ static apr_status_t write_file(apr_pool_t *p, hap_diag_t *diag)
         hap_diag_set(diag, 0, "its mode cannot be set: %s", strerror(rv));
         return rv;
     }
-    return hapio_file_write(mh_main_conf.state_file, text, S_IRUSR | S_IWUSR, diag, p);
+    return hapio_file_write_own(mh_main_conf.state_file, text, diag, p);
 }
 
 /* Tried again and again while it fails, so only the first failure is worth a line. */

@@ -204,3 +204,9 @@ apr_status_t hapio_file_write(const char *path, hap_str_t text, mode_t mode, hap
     sigprocmask(SIG_SETMASK, &before, NULL);
     return rv;
 }
+
+apr_status_t hapio_file_write_own(const char *path, hap_str_t text, hap_diag_t *diag,
+                                  apr_pool_t *pool)
+{
+    return replace(path, NULL, text, S_IRUSR | S_IWUSR, diag, pool);
+}

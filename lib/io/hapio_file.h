@@ -32,4 +32,12 @@ apr_status_t hapio_file_read(hap_str_t *text, const char *path, size_t max_bytes
 apr_status_t hapio_file_write(const char *path, hap_str_t text, mode_t mode, hap_diag_t *diag,
                               apr_pool_t *pool);
 
+/**
+ * The same for a file of the program's own: mode 0600 whatever was there, and a symbolic link in
+ * its place is replaced, not followed, so that who may write the folder cannot lead the writer
+ * astray.
+ */
+apr_status_t hapio_file_write_own(const char *path, hap_str_t text, hap_diag_t *diag,
+                                  apr_pool_t *pool);
+
 #endif

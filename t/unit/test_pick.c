@@ -195,6 +195,19 @@ static void a_session_stays_on_its_suspect_when_only_suspects_are_left(void)
     CU_ASSERT_EQUAL(farm_pick(&farm).why, HAP_PICK_NONE);
 }
 
+static void failed_requests_do_not_cost_others_their_sessions(void)
+{
+    farm_t farm;
+    farm_make(&farm, 2, HAP_METHOD_ROUND, unit_pool);
+    farm_flags(&farm, 0, HAP_FLAG_SUSPECT, 0);
+    farm_schedule(&farm);
+    farm.request.wanted = 0;
+    atomic_store(&farm.shared.slots[0].suspicion, HAP_SUSPICION_ERRORS);
+    UNIT_STR_EQ(spread(&farm, 10), "h0:10");
+    atomic_store(&farm.shared.slots[0].suspicion, HAP_SUSPICION_CONNECT);
+    UNIT_STR_EQ(spread(&farm, 10), "h1:10");
+}
+
 static void standbys_and_higher_sets_wait_until_they_are_needed(void)
 {
     farm_t farm;
@@ -441,6 +454,7 @@ const unit_test_t suite_pick[] = {
     UNIT_TEST(strict_sessions_get_nobody_else),
     UNIT_TEST(a_suspect_is_left_alone_unless_it_is_the_last),
     UNIT_TEST(a_session_stays_on_its_suspect_when_only_suspects_are_left),
+    UNIT_TEST(failed_requests_do_not_cost_others_their_sessions),
     UNIT_TEST(standbys_and_higher_sets_wait_until_they_are_needed),
     UNIT_TEST(a_spare_takes_the_place_of_a_lost_member_only),
     UNIT_TEST(least_takes_the_less_busy_of_two),
