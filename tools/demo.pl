@@ -1,0 +1,309 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+# Owns the story of the demo: what it starts, shows and expects. Does not build anything: that is
+# tools/demo, which starts this with the test harness in t/lib.
+use v5.36;
+
+use Time::HiRes qw(sleep time);
+
+use HA::Test ();
+
+use constant {RATE => 50, MOST_REQUESTS => 6000, SHARE => 100, RESTART_SECONDS => 5};
+
+my $once = "@ARGV" eq '--once';
+my $zero = HA::Test::top_builddir() . '/zero';
+my ($t, $proxy, $load, %app, @failed, $signal);
+
+# --- telling --------------------------------------------------------------------------------------
+
+sub narrate($text = '')
+{
+    print "$text\n";
+    return;
+}
+
+sub show($text)
+{
+    narrate("    $_") for split /\n/, $text;
+    return;
+}
+
+# A step of the story, and whether it came out.
+sub step($ok, $text)
+{
+    narrate(($ok ? '  ok      ' : '  FAILED  ') . $text);
+    push @failed, $text if !$ok;
+    return;
+}
+
+# Waits for a log line of a member and shows it.
+sub step_log($pattern)
+{
+    my $from = time;
+    my $line = eval { $t->wait_for($pattern) };
+    die $@ if $signal;
+    return step(0, "the log never said $pattern") if !$line;
+    my $transition = $line =~ s/^.*?(?=member )//r;
+    return step(1, sprintf 'after %.1f s the log says: %s', time - $from, $transition);
+}
+
+# --- the command line, as an operator uses it -----------------------------------------------------
+
+# Runs zero in a folder and shows it. Dies when it refuses: there is no story without it.
+sub zero($place, $dir, @args)
+{
+    narrate("  $place\$ zero @args");
+    my $script = 'cd "$1" && shift && exec "$@" 2>&1';
+    open(my $out, '-|', 'sh', '-c', $script, 'sh', $dir, $zero, @args) or die "sh: $!\n";
+    show($_) while <$out>;
+    return if close $out;
+    step(0, "zero $args[0] $args[1] ended with " . ($? >> 8));
+    die "the story ends here\n";
+}
+
+# An instance, and its folder with the configuration that generate reads.
+sub set_up_instance($name)
+{
+    $app{$name} = $t->app($name, health => '/App/health');
+    my $dir = $t->dir("$name/App");
+    mkdir $_ or die "$_: $!\n" for $t->dir($name), $dir, "$dir/config";
+    $t->write_file("$dir/config/zero.config", <<~"END");
+        /config/name = "App"
+        /config/http/ipAddress = "127.0.0.1"
+        /config/http/port = ${\$app{$name}->port}
+        /config/contextRoot = "/App"
+        /config/apacheRouteID = "$name"
+        /config/health = "/App/health"
+        END
+    return $dir;
+}
+
+sub generate
+{
+    narrate('Two instances of an application run on this machine. Each describes itself:');
+    for my $name (qw(hostA hostB)) {
+        my $dir = set_up_instance($name);
+        narrate();
+        narrate("  $name\$ cat config/zero.config");
+        show(HA::Log->new("$dir/config/zero.config")->text);
+        zero($name, $dir, 'modproxy', 'generate', "-o=$name.conf");
+        my $text = HA::Log->new("$dir/$name.conf")->text;
+        $t->write_file("$name.conf", $text);
+        step($text =~ /^# route: $name$/m, "$name.conf is there and has the route $name");
+    }
+    return;
+}
+
+sub merge
+{
+    narrate();
+    narrate('The two files are copied to the proxy and joined there:');
+    narrate();
+    zero('proxy', $t->dir, qw(modproxy merge -balancer -o=App.conf hostA.conf hostB.conf));
+    narrate('  proxy$ cat App.conf');
+    my $text = HA::Log->new($t->dir('App.conf'))->text;
+    show($text);
+    step(2 == (() = $text =~ /^ +BalancerMember /mg), 'App.conf has one balancer of two members');
+    my @module = HA::Test::sanitizers() ? () : '-module=' . HA::Test::module_path();
+    zero('proxy', $t->dir, qw(modproxy check), @module, 'App.conf');
+    return;
+}
+
+# --- the story ------------------------------------------------------------------------------------
+
+sub start_proxy
+{
+    narrate();
+    narrate('apache2 starts with `Include App.conf`:');
+    narrate();
+    $proxy = $t->httpd(
+        haproxy => 1,
+        modules => [qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests)],
+        config => <<~"END",
+            Include "${\$t->dir('App.conf')}"
+            <Location "/ha-health">
+                SetHandler ha-health
+            </Location>
+            END
+    );
+    narrate('  its configuration is ' . $proxy->conf);
+    step_log(qr/member $_: unknown -> up/) for qw(hostA hostB);
+    return;
+}
+
+# "hostA 3": who answered, and the how many-th visit of the session it was.
+sub visit($browser)
+{
+    my $response = $browser->get('/App/');
+    return $response->body =~ /^(\w+) visits=(\d+) / ? "$1 $2" : 'status ' . $response->status;
+}
+
+sub visits_in_sessions
+{
+    narrate();
+    narrate('Four browsers visit five times each. An instance counts the visits in its memory:');
+    narrate();
+    my (%browser, %seen);
+    for my $n (1 .. 4) {
+        my $browser = $t->client;
+        my @visits = map {visit($browser)} 1 .. 5;
+        my ($name) = $visits[0] =~ /^(\w+) /;
+        my $same = "@visits" eq join ' ', map {"$name $_"} 1 .. 5;
+        step($same, "browser $n: " . join ', ', @visits);
+        $browser{$name} = $browser;
+        $seen{$name}++;
+    }
+    my $even = ($seen{hostA} // 0) == 2 && ($seen{hostB} // 0) == 2;
+    step($even, 'each instance has two of the four sessions');
+    die "there is no session on hostA to go on with\n" if !$browser{hostA};
+    return $browser{hostA};
+}
+
+# How many of the next requests of the load the instances see.
+sub share
+{
+    my @running = grep {$_->running} values %app;
+    $_->ledger_clear for @running;
+    $load->wait_progress($load->progress + SHARE);
+    return {map {$_->name => scalar(() = $_->ledger)} @running};
+}
+
+# A request that an instance was working on dies with it, here as anywhere. Requests come every
+# 20 ms and take one or two: just after an answer there is none under way.
+sub kill_between_requests($name)
+{
+    my $before = $load->progress;
+    $t->wait_for(sub { $load->progress > $before }, 15, 'an answer');
+    $app{$name}->kill;
+    return;
+}
+
+sub lose_an_instance($browser)
+{
+    my $pid = $app{hostA}->pid;
+    narrate();
+    narrate('From now on there are ' . RATE . ' requests a second besides. hostA is killed:');
+    narrate();
+    $load = $t->load(rate => RATE, count => MOST_REQUESTS);
+    $load->wait_progress(RATE);
+    narrate("  \$ kill -9 $pid");
+    kill_between_requests('hostA');
+    step_log(qr/member hostA: up -> down/);
+    my $count = share();
+    step($count->{hostB} >= SHARE - 5, "hostB alone answers the next $count->{hostB} requests");
+    my $visit = visit($browser);
+    step($visit eq 'hostB 1', "the browser that was on hostA goes on: $visit (a new memory)");
+    $visit = visit($browser);
+    step($visit eq 'hostB 2', "and stays there: $visit");
+    return;
+}
+
+sub get_it_back($browser)
+{
+    narrate();
+    narrate('hostA is started again:');
+    narrate();
+    $app{hostA}->start;
+    step_log(qr/member hostA: down -> up/);
+    my $count = share();
+    my $all = $count->{hostA} + $count->{hostB};
+    my $even = abs($count->{hostA} - $count->{hostB}) <= 0.2 * $all;
+    step($even, "of the next $all requests hostA has $count->{hostA}, hostB $count->{hostB}");
+    my $visit = visit($browser);
+    step($visit eq 'hostB 3', "the session that moved to hostB is not moved again: $visit");
+    return;
+}
+
+sub count_requests
+{
+    $load->stop;
+    my $sum = $load->wait;
+    narrate();
+    step(!$sum->{failed}, "$sum->{sent} requests were sent all the while, $sum->{failed} failed");
+    show($_) for @{$sum->{failures}};
+    return;
+}
+
+sub story
+{
+    generate();
+    merge();
+    start_proxy();
+    my $browser = visits_in_sessions();
+    lose_an_instance($browser);
+    get_it_back($browser);
+    count_requests();
+    return;
+}
+
+# --- after the story ------------------------------------------------------------------------------
+
+# What is new in the log about members.
+sub show_transitions
+{
+    my $line;
+    narrate('  log     ' . $line =~ s/^.*?(?=member )//r)
+        while defined($line = $proxy->log->take(qr/member \w+: /));
+    return;
+}
+
+# Instances that somebody kills are started again after a while.
+sub keep_running
+{
+    narrate();
+    narrate('All this keeps running now:');
+    narrate('  ' . $proxy->url('/App/') . '   the application');
+    narrate('  ' . $proxy->url('/ha-health/App') . '   how many instances are usable');
+    narrate("  $_ has pid " . $app{$_}->pid . ': kill it, and reload the page') for sort keys %app;
+    narrate('Ctrl-C ends it.');
+    narrate();
+    $t->mark;
+    my %back_at;
+    while (1) {
+        show_transitions();
+        for my $name (grep {!$app{$_}->running} sort keys %app) {
+            narrate("  $name has ended, it starts again in @{[RESTART_SECONDS]} seconds")
+                if !$back_at{$name};
+            $back_at{$name} ||= time + RESTART_SECONDS;
+            next if time < $back_at{$name};
+            $app{$name}->start;
+            narrate("  $name has started, with pid " . $app{$name}->pid);
+            delete $back_at{$name};
+        }
+        sleep 0.2;
+    }
+    return;
+}
+
+# Stops what was started, first to last, and takes the folder away.
+sub clean_up
+{
+    $SIG{$_} = 'IGNORE' for qw(INT TERM HUP PIPE);
+    narrate();
+    narrate('Stopping apache2 and the instances ...');
+    $t->expect_log(qr/^/);
+    $t->stop_all;
+    my @left = grep {/left process|did not end/} $t->problems;
+    $t->remove;
+    step(!@left, @left ? "stopped, but: @left" : 'nothing is left running');
+    return;
+}
+
+STDOUT->autoflush;
+$t = HA::Test->new(keep => 0);
+for my $name (qw(INT TERM HUP PIPE)) {
+    $SIG{$name} = sub ($got) { $signal = $got; die "stopped by SIG$got\n" };
+}
+my $came_to_end = eval { story(); 1 };
+print "  FAILED  $@" if !$came_to_end && !$signal;
+push @failed, 'the story did not reach its end' if !$came_to_end;
+eval { keep_running() } if $came_to_end && !$once && !@failed;
+clean_up();
+narrate();
+if (@failed) {
+    narrate('These steps did not come out:');
+    show($_) for @failed;
+} else {
+    narrate('Every step came out.');
+}
+exit(!@failed ? 0 : $signal ? 128 + {HUP => 1, INT => 2, PIPE => 13, TERM => 15}->{$signal} : 1);
