@@ -81,6 +81,8 @@ sub story($server)
 
     $t->start($home);
     $t->wait_for(qr/member $home: down -> up/);
+    # The first request after a change has the schedule laid out anew.
+    $t->wait_for(sub { $client->get('/App/plain')->instance eq $home });
     is(spread($client, '/App/plain', 20), 'hostA:10 hostB:10', "$home is back: even shares");
     is(spread($user, '/App/', 3), "$other:3", 'the session stays where it is now');
     my %now = map {$_ => 1} $server->children;

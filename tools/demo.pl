@@ -216,7 +216,7 @@ sub get_it_back($browser)
 
 sub count_requests
 {
-    $load->stop;
+    $load->finish;
     my $sum = $load->wait;
     narrate();
     step(!$sum->{failed}, "$sum->{sent} requests were sent all the while, $sum->{failed} failed");

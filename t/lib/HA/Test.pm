@@ -461,6 +461,13 @@ sub _show_logs($self)
 
 sub _clean($self)
 {
+    return if $self->{clean};
+    return $self->remove;
+}
+
+# Removes the folder without a word, for a program that is no test.
+sub remove($self)
+{
     return if $self->{clean}++;
     $self->_show_logs if !Test::More->builder->is_passing || $?;
     if ($self->{keep}) {
