@@ -50,6 +50,13 @@ sub server($mpm, $order)
     );
 }
 
+# A load of this server. An idle connection holds a process of prefork, so there it makes new ones.
+sub load($server, $count)
+{
+    my @how = (port => $server->port, path => '/App/plain', rate => 200);
+    return $t->load(@how, count => $count, keep_alive => $server->mpm ne 'prefork');
+}
+
 sub usable($client)
 {
     return $client->get('/ha/App')->body =~ /^usable (\d+ of \d+), in flight 0$/ ? $1 : 'unclear';
@@ -71,7 +78,7 @@ sub story($server)
     # A request that is under way at that moment is not repeated on this path, so there is none.
     $t->expect_log(qr{AH00957|AH01114});
     $t->kill($home);
-    my $load = $t->load(port => $server->port, path => '/App/plain', rate => 200, count => 200);
+    my $load = load($server, 200);
     $t->wait_for(qr{member $home: up -> down});
     my $result = $load->wait;
     is($result->{failed}, 0, "$home is killed: no request fails") or diag explain $result;
@@ -88,7 +95,7 @@ sub story($server)
     my %now = map {$_ => 1} $server->children;
     is(scalar(grep {!$now{$_}} @children), 0, 'no child has died in all that');
 
-    $load = $t->load(port => $server->port, path => '/App/plain', rate => 200, count => 100);
+    $load = load($server, 100);
     $load->wait_progress(30);
     $server->graceful;
     is($load->wait->{failed}, 0, 'a graceful restart: no request fails');
