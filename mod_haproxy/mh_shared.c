@@ -122,7 +122,7 @@ apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
         apr_pool_tag(pool, "mod_haproxy_shared");
         mh_shared = apr_pcalloc(pool, sizeof(*mh_shared));
         mh_shared->pool = pool;
-        mh_shared->tenants = apr_pcalloc(pool, max_members * sizeof(*mh_shared->tenants));
+        mh_shared->tenants = apr_pcalloc(pool, geometry.slots * sizeof(*mh_shared->tenants));
         mh_shared->generation = old ? old->generation + 1 : 1;
         apr_status_t rv = map_segment(mh_shared, &geometry);
         if (rv != APR_SUCCESS) {
