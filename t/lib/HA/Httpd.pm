@@ -6,10 +6,11 @@ use v5.36;
 
 use IO::Socket::INET;
 use POSIX qw(SIGTERM);
+use Time::HiRes qw(sleep);
 
 use HA::Log;
 
-use constant START_TRIES => 5;
+use constant {START_TRIES => 5, SETTLE_SECONDS => 0.1};
 
 my %MPM_DEFAULTS = (
     event => <<~'END',
@@ -270,6 +271,9 @@ sub _end($self, $signal, $timeout)
 # Stops the server at once, or when all requests are answered. It can be started again.
 sub stop($self, $timeout = 20)
 {
+    # A worker of event that has just answered still puts its connection back; ended in that moment
+    # it finds its pollset closed (AH03093) or worse. Nothing outside tells when it is done.
+    sleep SETTLE_SECONDS;
     return $self->_end('TERM', $timeout);
 }
 
