@@ -39,10 +39,10 @@ my %MPM_DEFAULTS = (
 );
 
 # Options: mpm => event|worker|prefork; mpm_config => text in place of the default; modules => [...]
-# without "mod_"; haproxy => 1 loads ours, haproxy => 'first'
-# does so before mod_proxy; ports => how many; listen => [...] further Listen
-# arguments; log_level => 'info'; name => 'httpd'; config => text. In the text @PORT@, @PORT2@ ...
-# and @ROOT@ stand for the ports and the folder.
+# without "mod_"; haproxy => 1 loads ours, haproxy => 'first' does so before mod_proxy, preload => 1
+# when the text of config does; ports => how many; listen => [...] further Listen arguments;
+# log_level => 'info'; name => 'httpd'; config => text. In the text @PORT@, @PORT2@ ... and @ROOT@
+# stand for the ports and the folder.
 sub new($class, $t, %opt)
 {
     my $name = $opt{name} // 'httpd' . (@{$t->{httpds}} ? 1 + @{$t->{httpds}} : '');
@@ -163,7 +163,7 @@ sub _command($self, @more)
 # A module built with sanitizers needs their runtime in the server before everything else.
 sub _env($self)
 {
-    return {} if !$self->{haproxy};
+    return {} if !$self->{haproxy} && !$self->{preload};
     my %runtime = (address => 'asan', undefined => 'ubsan', thread => 'tsan');
     my @paths;
     for my $name (grep {defined} @runtime{HA::Test::sanitizers()}) {

@@ -9,7 +9,7 @@ use Errno qw(ECHILD);
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
-use POSIX qw(:sys_wait_h setsid);
+use POSIX qw(:signal_h :sys_wait_h setsid);
 use Scalar::Util qw(weaken);
 use Test::More ();
 use Time::HiRes qw(sleep time);
@@ -143,9 +143,13 @@ sub port($self)
 sub spawn($self, $name, %opt)
 {
     my $out = $self->dir("$name.out");
+    # A signal that ends us has to find the process in our list.
+    my ($stops, $before) = (POSIX::SigSet->new(SIGINT, SIGTERM, SIGHUP), POSIX::SigSet->new);
+    sigprocmask(SIG_BLOCK, $stops, $before);
     my $pid = fork // die "fork: $!\n";
     if ($pid == 0) {
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
+        sigprocmask(SIG_SETMASK, $before);
         setsid();
         syscall(PRCTL, PR_SET_PDEATHSIG, $opt{death} // POSIX::SIGKILL) if PRCTL;
         if ($opt{code}) {
@@ -160,6 +164,7 @@ sub spawn($self, $name, %opt)
         POSIX::_exit(127);
     }
     $self->{processes}{$pid} = {name => $name, out => $out, signals => {}};
+    sigprocmask(SIG_SETMASK, $before);
     return $pid;
 }
 
@@ -345,8 +350,9 @@ sub expect_log($self, @patterns)
 # Ends everything that still runs, httpds first.
 sub stop_all($self)
 {
+    # One that has only just been started has no control port yet.
     for my $app (values %{$self->{apps}}) {
-        $app->let_go;
+        eval { $app->let_go };
     }
     $_->stop for grep {$_->running} @{$self->{httpds}};
     for my $pid (sort {$a <=> $b} keys %{$self->{processes}}) {
@@ -462,6 +468,7 @@ sub _show_logs($self)
 sub _clean($self)
 {
     return if $self->{clean};
+    $self->_show_logs if !Test::More->builder->is_passing || $?;
     return $self->remove;
 }
 
@@ -469,7 +476,6 @@ sub _clean($self)
 sub remove($self)
 {
     return if $self->{clean}++;
-    $self->_show_logs if !Test::More->builder->is_passing || $?;
     if ($self->{keep}) {
         Test::More::diag("kept $self->{dir}");
         return;

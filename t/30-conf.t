@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+# What is installed, and the samples in conf/: each is loaded by a real apache2.
+use v5.36;
+
+use HA::Test;
+
+my $t = HA::Test->new;
+my $source = HA::Test::top_srcdir();
+my $build = HA::Test::top_builddir();
+my $modules = HA::Test::build_var('HTTPD_LIBEXECDIR');
+my @proxy_modules = qw(proxy proxy_http slotmem_shm proxy_balancer lbmethod_byrequests);
+
+# The make that runs the tests passes nothing on to those that a test runs.
+delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES)};
+
+sub text($path)
+{
+    return HA::Log->new($path)->text;
+}
+
+sub install($root)
+{
+    my $said = qx(make -C '$build' install DESTDIR='$root' 2>&1);
+    is($?, 0, 'make install succeeds') or diag($said);
+    return;
+}
+
+# What a variable of the Makefile is in the end.
+sub make_value($name)
+{
+    chomp(my $value = qx(make -s --no-print-directory -C '$build' --eval='it:;\@echo "\$($name)"' it));
+    return $value;
+}
+
+# The mode of a file, as in "755"; empty when there is none.
+sub mode($path)
+{
+    my @stat = stat $path or return '';
+    return sprintf '%o', $stat[2] & 07777;
+}
+
+# Statuses of the health pages: of the proxy, and of an application.
+sub health($httpd, $app)
+{
+    my $client = $t->client(port => $httpd->port);
+    return join ' ', map {$client->get($_)->status} '/ha-health', "/ha-health/$app";
+}
+
+my $installed = $t->dir('installed');
+my %path = map {$_ => $installed . make_value($_)} qw(moduledir bindir mandir modsdir statedir);
+
+subtest 'make install puts everything where packages expect it' => sub {
+    install($installed);
+    is(mode("$path{bindir}/zero"), '755', 'the command line');
+    isnt(mode("$path{moduledir}/mod_haproxy.so"), '', 'the module');
+    is(mode("$path{mandir}/man1/zero.1"), '644', 'the manual page');
+    is(mode("$path{modsdir}/haproxy.$_"), '644', "haproxy.$_") for qw(load conf);
+    is(mode($path{statedir}), '700', 'the folder of the state file, for root alone');
+    my ($count) = qx(find '$installed' -type f | wc -l) =~ /(\d+)/;
+    my $la = -e "$path{moduledir}/mod_haproxy.la" ? 1 : 0;
+    is($count - $la, 5, 'and nothing else');
+    like($path{modsdir}, qr{/etc/apache2/mods-available$}, 'where a2enmod finds them');
+};
+
+subtest 'haproxy.load names modules that there are, and ours where it was installed' => sub {
+    my $load = text("$path{modsdir}/haproxy.load");
+    my ($depends) = $load =~ /^# Depends: (.*)$/m;
+    is($depends, 'proxy proxy_http proxy_balancer lbmethod_byrequests authz_host', 'for a2enmod');
+    ok(-e "$modules/mod_$_.so", "$_ exists") for split ' ', $depends;
+    my $file = make_value('moduledir') . '/mod_haproxy.so';
+    like($load, qr/^LoadModule haproxy_module \Q$file\E$/m, 'the path is that of the module');
+};
+
+# The two files, as a2enmod links them, with their paths moved under the private folder.
+sub enable($httpd_root)
+{
+    mkdir "$httpd_root/mods-enabled";
+    for my $name (qw(load conf)) {
+        my $text = text("$path{modsdir}/haproxy.$name");
+        $text =~ s{(?<= )(/\S+/mod_haproxy\.so)}{$installed$1};
+        $text =~ s{(?<=HAStateFile )(/\S+)}{$installed$1};
+        $t->write_file("$httpd_root/mods-enabled/haproxy.$name", $text);
+    }
+    return;
+}
+
+subtest 'the installed files make a server that serves and keeps its state' => sub {
+    my $app = $t->app('hostA', health => '/App/health');
+    my $url = $app->url;
+    my $httpd = $t->httpd(
+        start => 0,
+        preload => 1,
+        modules => ['authz_host', @proxy_modules],
+        config => <<~"END",
+            IncludeOptional \@ROOT@/mods-enabled/*.load
+            IncludeOptional \@ROOT@/mods-enabled/*.conf
+            <Proxy "balancer://App">
+                BalancerMember "$url" route=hostA
+            </Proxy>
+            HABalancer App
+            HACheck    App uri=/App/health
+            ProxyPass  "/ha-health" "!"
+            ProxyPass  "/" "balancer://App/"
+            END
+    );
+    enable($httpd->root);
+    $httpd->start;
+    $t->wait_for(qr/member hostA: unknown -> up/);
+    is(health($httpd, 'App'), '200 200', 'ha-health answers');
+    is($t->client(port => $httpd->port)->get('/App/')->instance, 'hostA', 'so does the application');
+    $httpd->stop;
+    is(mode("$path{statedir}/state"), '600', 'the state file is there after a stop');
+};
+
+subtest 'httpd-demo.conf serves an App.conf' => sub {
+    my $app = $t->app('hostA');
+    my $conf = text("$source/conf/App.conf");
+    my $address = $app->address;
+    $conf =~ s/hosta\.example:8080/$address/;
+    $conf =~ s/^.*hostb\.example.*\n//m;
+    my $file = $t->write_file('App.conf', $conf);
+    my $httpd = $t->httpd(start => 0, preload => 1);
+    my ($user, $group) = $httpd->identity;
+    my $identity = $user ? "User $user\nGroup $group\n" : '';
+    my $sample = text("$source/conf/httpd-demo.conf");
+    my %own = (
+        ErrorLog => $httpd->error_log,
+        PidFile => $httpd->root . '/run/httpd.pid',
+        DefaultRuntimeDir => $httpd->root . '/run',
+    );
+    $sample =~ s/^$_ .*$/$_ "$own{$_}"/m for sort keys %own;
+    my %define = (
+        MODULES => $modules,
+        MOD_HAPROXY => HA::Test::module_path(),
+        APP_CONF => $file,
+        PORT => $httpd->port,
+    );
+    my $defines = join '', map {qq(Define $_ "$define{$_}"\n)} sort keys %define;
+    $t->write_file($httpd->conf, $defines . $identity . $sample);
+    $httpd->start;
+    $t->wait_for(qr/member hostA: unknown -> up/);
+    is(health($httpd, 'App'), '200 200', 'ha-health answers');
+    is($t->client(port => $httpd->port)->get('/App/')->instance, 'hostA', 'so does the application');
+};
+
+subtest 'App.conf is what the commands write' => sub {
+    my @fragments;
+    for my $name (qw(hostA hostB)) {
+        my @options = (
+            '-app=App', '-context=/App', '-host=' . lc("$name.example"), '-port=8080',
+            "-route=$name", '-sticky=zsessionid', '-health=/App/health'
+        );
+        push @fragments, $t->dir("$name.conf");
+        my @command = ("$build/zero", 'modproxy', 'generate', "-o=$fragments[-1]", @options);
+        is(system(@command), 0, "generate for $name");
+    }
+    my @merge = ("$build/zero", qw(modproxy merge -balancer), @fragments);
+    open(my $out, '-|', @merge) or die "zero: $!\n";
+    is(join('', <$out>), text("$source/conf/App.conf"), 'byte for byte');
+};
+
+subtest 'App.conf loads with the module and without it' => sub {
+    for my $with (1, 0) {
+        my $httpd = $t->httpd(
+            start => 0,
+            haproxy => $with,
+            modules => \@proxy_modules,
+            config => qq(Include "$source/conf/App.conf"),
+        );
+        my ($good, $said) = $httpd->check;
+        ok($good, $with ? 'with' : 'without') or diag($said);
+    }
+};
+
+$t->done;

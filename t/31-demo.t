@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+# The demo keeps its promise: each step comes out, and nothing is left however it ends.
+use v5.36;
+
+use HA::Test;
+
+my $t = HA::Test->new;
+my $top = HA::Test::top_srcdir();
+my $folder = $t->dir('tmp');
+mkdir $folder or die "$folder: $!\n";
+chmod 0755, $folder;
+
+# Starts the demo without setup and build. Its pid, and the log of what it says.
+sub demo($name, @args)
+{
+    my @command = ($^X, '-I', "$top/t/lib", "$top/tools/demo.pl", @args);
+    my $pid = $t->spawn($name, cmd => \@command, env => {TMPDIR => $folder});
+    $t->{processes}{$pid}{may_fail} = 1;
+    return ($pid, HA::Log->new($t->dir("$name.out")));
+}
+
+# Processes that have the folder in their arguments: apache2 and the instances.
+sub processes
+{
+    my @found;
+    for my $path (glob '/proc/[0-9]*/cmdline') {
+        open(my $in, '<', $path) or next;
+        my $line = <$in> // next;
+        push @found, $line =~ tr/\0/ /r if $line =~ /\Q$folder\E/;
+    }
+    return @found;
+}
+
+sub leaves_nothing
+{
+    my @files = glob "$folder/*";
+    is("@files", '', 'no file is left');
+    is(join("\n", processes()), '', 'no process is left');
+    return;
+}
+
+# Waits until the demo has ended. Its exit code.
+sub exit_code($pid, $timeout)
+{
+    return $t->wait_end($pid, $timeout) >> 8;
+}
+
+subtest 'each step comes out with --once' => sub {
+    my ($pid, $log) = demo('once', '--once');
+    is(exit_code($pid, 120), 0, 'exit 0') or diag($log->text);
+    like($log->text, qr/^  ok      \d+ requests were sent all the while, 0 failed$/m, 'no request');
+    leaves_nothing();
+};
+
+subtest 'Ctrl-C ends what keeps running after the story' => sub {
+    my ($pid, $log) = demo('on');
+    $t->wait_for(sub { $log->text =~ /Ctrl-C ends it/ }, 120, 'the end of the story');
+    my ($port) = $log->text =~ m{http://127\.0\.0\.1:(\d+)/App/ };
+    my $client = $t->client(port => $port);
+    is($client->get('/App/')->status, 200, 'the application can be looked at');
+    is($client->get('/ha-health/App')->body, "usable 2 of 2, in flight 0\n", 'and its health');
+    $t->signal($pid, 'INT');
+    is(exit_code($pid, 30), 0, 'exit 0') or diag($log->text);
+    leaves_nothing();
+};
+
+my %moment = ('the start of apache2' => qr/apache2 starts/, 'the loss' => qr/kill -9/);
+for my $what (sort keys %moment) {
+    for my $signal (qw(INT TERM)) {
+        subtest "SIG$signal stops it during $what" => sub {
+            my ($pid, $log) = demo("$what $signal");
+            $t->wait_for(sub { $log->text =~ $moment{$what} }, 120, $what);
+            $t->signal($pid, $signal);
+            is(exit_code($pid, 30), 128 + {INT => 2, TERM => 15}->{$signal}, 'exit 128 + signal')
+                or diag($log->text);
+            leaves_nothing();
+        };
+    }
+}
+
+$t->done;
