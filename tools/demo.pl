@@ -296,7 +296,8 @@ for my $name (qw(INT TERM HUP PIPE)) {
 }
 my $came_to_end = eval { story(); 1 };
 print "  FAILED  $@" if !$came_to_end && !$signal;
-push @failed, 'the story did not reach its end' if !$came_to_end;
+push @failed, $signal ? "SIG$signal came before the end" : 'the story did not reach its end'
+    if !$came_to_end;
 eval { keep_running() } if $came_to_end && !$once && !@failed;
 clean_up();
 narrate();
