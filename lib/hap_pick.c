@@ -32,9 +32,9 @@ uint64_t hap_pick_redraw(uint64_t draw)
     return draw ^ (draw << 17);
 }
 
-static const hap_slot_t *slot_of(const hap_selector_t *selector, uint32_t member)
+static uint32_t flags_of(const hap_selector_t *selector, uint32_t member)
 {
-    return &selector->shared->slots[selector->roster->members[member].slot];
+    return hap_shared_flags_of(selector->shared, selector->roster->members[member].slot);
 }
 
 static bool was_tried(const hap_pick_request_t *request, uint32_t member)
@@ -57,8 +57,7 @@ static bool is_full(const hap_selector_t *selector, uint32_t member)
 static bool is_open(const hap_selector_t *selector, const hap_pick_request_t *request,
                     uint32_t member, uint32_t unusable)
 {
-    uint32_t flags = atomic_load_explicit(&slot_of(selector, member)->flags, memory_order_acquire);
-    return !(flags & unusable) && !was_tried(request, member);
+    return !(flags_of(selector, member) & unusable) && !was_tried(request, member);
 }
 
 bool hap_pick_eligible(const hap_selector_t *selector, const hap_pick_request_t *request,
@@ -70,10 +69,10 @@ bool hap_pick_eligible(const hap_selector_t *selector, const hap_pick_request_t 
 bool hap_pick_ramped(const hap_selector_t *selector, const hap_pick_request_t *request,
                      uint32_t member)
 {
-    const hap_slot_t *slot = slot_of(selector, member);
-    if (!(atomic_load_explicit(&slot->flags, memory_order_relaxed) & HAP_FLAG_RAMP)) {
+    if (!(flags_of(selector, member) & HAP_FLAG_RAMP)) {
         return true;
     }
+    const hap_slot_t *slot = &selector->shared->slots[selector->roster->members[member].slot];
     int64_t passed = request->now_us - atomic_load(&slot->up_since_us);
     apr_interval_time_t whole = selector->policy->slow_start;
     if (passed < 0 || passed >= whole) {
@@ -113,8 +112,7 @@ static found_t look_through(const hap_selector_t *selector, const hap_pick_reque
             best.full = true;
             continue;
         }
-        uint32_t flags = atomic_load(&slot_of(selector, i)->flags);
-        bool standby = flags & HAP_FLAG_STANDBY;
+        bool standby = flags_of(selector, i) & HAP_FLAG_STANDBY;
         if (is_better(&best, roster->members[i].lbset, standby)) {
             best.member = (int)i;
             best.lbset = roster->members[i].lbset;

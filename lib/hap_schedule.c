@@ -100,7 +100,7 @@ static void lay_out(const hap_roster_t *roster, hap_schedule_t *schedule, apr_po
 
 static uint32_t flags_of(const hap_roster_t *roster, const hap_shared_t *shared, uint32_t member)
 {
-    return atomic_load(&shared->slots[roster->members[member].slot].flags);
+    return hap_shared_flags_of(shared, roster->members[member].slot);
 }
 
 /* The members of one set that may take new sessions: spares only in place of lost ones. */

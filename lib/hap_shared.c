@@ -18,10 +18,17 @@ static size_t row_size(const hap_geometry_t *geometry)
     return round_up(sizeof(hap_row_t) + sizeof(uint32_t) * counts);
 }
 
+/* Side by side and apart from what requests write: a pick finds them in its nearest cache. */
+static size_t flags_size(const hap_geometry_t *geometry)
+{
+    return round_up(sizeof(uint32_t) * geometry->slots);
+}
+
 size_t hap_shared_size(const hap_geometry_t *geometry)
 {
-    return round_up(sizeof(hap_shared_head_t)) + sizeof(hap_slot_t) * geometry->slots +
-           sizeof(hap_balancer_t) * geometry->balancers + row_size(geometry) * geometry->rows;
+    return round_up(sizeof(hap_shared_head_t)) + flags_size(geometry) +
+           sizeof(hap_slot_t) * geometry->slots + sizeof(hap_balancer_t) * geometry->balancers +
+           row_size(geometry) * geometry->rows;
 }
 
 void hap_shared_view(hap_shared_t *view, const hap_geometry_t *geometry, void *base)
@@ -30,6 +37,8 @@ void hap_shared_view(hap_shared_t *view, const hap_geometry_t *geometry, void *b
     view->geometry = *geometry;
     view->head = (void *)at;
     at += round_up(sizeof(hap_shared_head_t));
+    view->flags = (void *)at;
+    at += flags_size(geometry);
     view->slots = (void *)at;
     at += sizeof(hap_slot_t) * geometry->slots;
     view->balancers = (void *)at;
@@ -90,7 +99,7 @@ void hap_shared_release_row(const hap_shared_t *view, int32_t pid)
 
 bool hap_shared_flags(const hap_shared_t *view, uint32_t slot, uint32_t set, uint32_t clear)
 {
-    _Atomic uint32_t *flags = &view->slots[slot].flags;
+    _Atomic uint32_t *flags = &view->flags[slot];
     uint32_t old = atomic_load(flags);
     do {
         if (((old & ~clear) | set) == old) {

@@ -6,7 +6,7 @@
  * read back from the segment, because a child could have written there.
  *
  * Who writes what:
- *   hap_slot_t.flags and .admin   anybody, each change one atomic operation
+ *   flags and hap_slot_t.admin    anybody, each change one atomic operation
  *   hap_slot_t.health             the one process that probes, under .health_seq
  *   rows                          the child that owns the row; the parent clears it after its death
  */
@@ -30,7 +30,7 @@ enum {
     HAP_CACHE_LINE = 64
 };
 
-/** Bits of hap_slot_t.flags: what a pick needs to know, kept apart end to end. */
+/** Bits of a slot's flags: what a pick needs to know, kept apart end to end. */
 enum {
     HAP_FLAG_DOWN = 1 << 0, /* health: enough probes failed */
     HAP_FLAG_SUSPECT =
@@ -57,15 +57,14 @@ typedef enum hap_suspicion_t {
     HAP_SUSPICION_COUNT
 } hap_suspicion_t;
 
-/** One member. The first line is all that a pick reads. */
+/** One member, but for its flags and counts. The first line is what requests write. */
 typedef struct hap_slot_t {
-    _Alignas(HAP_CACHE_LINE) _Atomic uint32_t flags; /* HAP_FLAG_*, atomic */
-    hap_passive_t passive;                           /* failed requests in a row */
-    _Atomic int64_t up_since_us;                     /* monotonic; start of the slow start */
-    _Atomic uint32_t latency_us;                     /* moving average of answer times; 0 unknown */
-    _Atomic int64_t measured_us;                     /* monotonic; when latency_us was written */
-    _Atomic uint32_t suspicion;                      /* hap_suspicion_t of the suspect flag */
-    _Atomic uint64_t admin;                          /* packed hap_admin_word_t */
+    _Alignas(HAP_CACHE_LINE) hap_passive_t passive; /* failed requests in a row */
+    _Atomic int64_t up_since_us;                    /* monotonic; start of the slow start */
+    _Atomic uint32_t latency_us;                    /* moving average of answer times; 0 unknown */
+    _Atomic int64_t measured_us;                    /* monotonic; when latency_us was written */
+    _Atomic uint32_t suspicion;                     /* hap_suspicion_t of the suspect flag */
+    _Atomic uint64_t admin;                         /* packed hap_admin_word_t */
 
     _Alignas(HAP_CACHE_LINE) _Atomic uint32_t health_seq; /* odd while health is being written */
     hap_health_t health;                                  /* under health_seq */
@@ -106,6 +105,7 @@ typedef struct hap_row_t {
 typedef struct hap_shared_t {
     hap_geometry_t geometry;
     hap_shared_head_t *head;
+    _Atomic uint32_t *flags; /* HAP_FLAG_*, one a slot; read by all, written at transitions */
     hap_slot_t *slots;
     hap_balancer_t *balancers;
     char *rows;
@@ -137,6 +137,12 @@ hap_row_t *hap_shared_claim_row(const hap_shared_t *view, int32_t pid);
 
 /** Gives back the row of a dead process, and with it all it had in flight. Parent only. */
 void hap_shared_release_row(const hap_shared_t *view, int32_t pid);
+
+/** The flags of a slot as they are now, HAP_FLAG_*. */
+static inline uint32_t hap_shared_flags_of(const hap_shared_t *view, uint32_t slot)
+{
+    return atomic_load_explicit(&view->flags[slot], memory_order_acquire);
+}
 
 /** Sets and clears flags; true if anything changed, and then the version has risen. */
 bool hap_shared_flags(const hap_shared_t *view, uint32_t slot, uint32_t set, uint32_t clear);

@@ -25,7 +25,7 @@ static health_count_t count(const mh_app_t *app)
     health_count_t sum = {.members = (unsigned)app->members->nelts};
     for (int i = 0; i < app->members->nelts; i++) {
         uint32_t slot = mh_app_member(app, i)->slot;
-        uint32_t flags = atomic_load(&mh_shared->view.slots[slot].flags);
+        uint32_t flags = hap_shared_flags_of(&mh_shared->view, slot);
         sum.usable += !(flags & (HAP_FLAG_DOWN | HAP_FLAG_MAINT));
         sum.in_flight += hap_shared_sum(&mh_shared->view, slot);
     }

@@ -51,6 +51,11 @@ static hap_slot_t *slot_of(const mh_member_t *member)
     return &mh_shared->view.slots[member->slot];
 }
 
+static uint32_t flags_of(const mh_member_t *member)
+{
+    return hap_shared_flags_of(&mh_shared->view, member->slot);
+}
+
 /* What the last writer left, or a fresh start when it died while writing. */
 static hap_health_t health_of(const mh_member_t *member)
 {
@@ -104,12 +109,11 @@ static apr_interval_time_t on_result(void *owner, bool ok, const char *why,
 /* A request thread has set the flag; from here on it is part of the member's health. */
 static void take_suspicion(const mh_member_t *member)
 {
-    hap_slot_t *slot = slot_of(member);
-    if (!(atomic_load(&slot->flags) & HAP_FLAG_SUSPECT)) {
+    if (!(flags_of(member) & HAP_FLAG_SUSPECT)) {
         return;
     }
     hap_health_t health = health_of(member);
-    uint32_t why = atomic_load(&slot->suspicion);
+    uint32_t why = atomic_load(&slot_of(member)->suspicion);
     const char *text = hap_suspicion_names[why < HAP_SUSPICION_COUNT ? why : 0];
     hap_health_change_t change = hap_health_suspect(&health, text);
     if (change.kind == HAP_HEALTH_SAME) {
@@ -142,7 +146,7 @@ static void end_ramp(const mh_member_t *member)
 {
     const hap_slot_t *slot = slot_of(member);
     int64_t passed = mh_now_us() - atomic_load(&slot->up_since_us);
-    if ((atomic_load(&slot->flags) & HAP_FLAG_RAMP) && passed >= member->app->policy.slow_start) {
+    if ((flags_of(member) & HAP_FLAG_RAMP) && passed >= member->app->policy.slow_start) {
         hap_shared_flags(&mh_shared->view, member->slot, 0, HAP_FLAG_RAMP);
     }
 }

@@ -191,6 +191,7 @@ int mh_shared_slot(const char *app, const char *route, hap_admin_t configured, b
             apr_hash_set(slot_index, old_key, old_len, NULL);
         }
         memset(&mh_shared->view.slots[i], 0, sizeof(hap_slot_t));
+        hap_shared_flags(&mh_shared->view, (uint32_t)i, 0, ~0u);
         apr_cpystrn(tenant->app, app, sizeof(tenant->app));
         apr_cpystrn(tenant->route, route, sizeof(tenant->route));
         hap_admin_word_t admin = {configured, configured, HAP_SOURCE_CONFIG,

@@ -420,7 +420,7 @@ static void property_random_states_never_give_an_unusable_member(void)
             bool usable = false;
             bool suspects = false;
             for (uint32_t i = 0; i < farm.n; i++) {
-                uint32_t flags = atomic_load(&farm.shared.slots[i].flags);
+                uint32_t flags = hap_shared_flags_of(&farm.shared, i);
                 uint32_t hard = HAP_FLAG_DOWN | HAP_FLAG_DRAIN | HAP_FLAG_MAINT;
                 usable |= !(flags & (hard | HAP_FLAG_SUSPECT));
                 suspects |= !(flags & hard);
@@ -429,7 +429,7 @@ static void property_random_states_never_give_an_unusable_member(void)
                 CU_ASSERT_FALSE_FATAL(usable || suspects);
                 continue;
             }
-            uint32_t flags = atomic_load(&farm.shared.slots[pick.member].flags);
+            uint32_t flags = hap_shared_flags_of(&farm.shared, (uint32_t)pick.member);
             CU_ASSERT_FALSE_FATAL(flags & (HAP_FLAG_DOWN | HAP_FLAG_MAINT));
             bool own = pick.why == HAP_PICK_SESSION;
             CU_ASSERT_FALSE_FATAL((flags & HAP_FLAG_DRAIN) && !own);

@@ -69,14 +69,14 @@ static void a_writer_that_died_halfway_leaves_no_verdict_and_stops_nobody(void)
     hap_health_init(&health, 1);
     health.verdict = HAP_HEALTH_DOWN;
     hap_shared_put_health(&farm.shared, 0, &health);
-    CU_ASSERT_TRUE(atomic_load(&slot->flags) & HAP_FLAG_DOWN);
+    CU_ASSERT_TRUE(hap_shared_flags_of(&farm.shared, 0) & HAP_FLAG_DOWN);
     atomic_fetch_add(&slot->health_seq, 1);
     CU_ASSERT_FALSE(hap_shared_get_health(slot, &health));
     health.verdict = HAP_HEALTH_UP;
     hap_shared_put_health(&farm.shared, 0, &health);
     CU_ASSERT_TRUE(hap_shared_get_health(slot, &health));
     CU_ASSERT_EQUAL(health.verdict, HAP_HEALTH_UP);
-    CU_ASSERT_FALSE(atomic_load(&slot->flags) & HAP_FLAG_DOWN);
+    CU_ASSERT_FALSE(hap_shared_flags_of(&farm.shared, 0) & HAP_FLAG_DOWN);
 }
 
 static void version_rises_with_each_change_and_not_without(void)
