@@ -22,7 +22,7 @@ static int choose(const hap_selector_t *selector, const hap_pick_request_t *requ
         return -1;
     }
     uint32_t bucket = (uint32_t)(request->hash >> 20) & roster->rank_mask;
-    const uint32_t *ranks = &roster->ranks[(size_t)bucket * HAP_HASH_RANKS];
+    const uint16_t *ranks = &roster->ranks[(size_t)bucket * HAP_HASH_RANKS];
     for (int rank = 0; rank < HAP_HASH_RANKS; rank++) {
         if (may_take(selector, request, ranks[rank])) {
             return (int)ranks[rank];

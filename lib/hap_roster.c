@@ -19,7 +19,7 @@ static uint32_t power_of_two(uint32_t at_least)
 
 static void index_routes(hap_roster_t *roster, apr_pool_t *pool)
 {
-    uint32_t size = power_of_two(roster->n * 2 + 1);
+    uint32_t size = power_of_two(roster->n * 4 + 1);
     roster->bucket_mask = size - 1;
     roster->buckets = apr_pcalloc(pool, size * sizeof(uint32_t));
     for (uint32_t i = 0; i < roster->n; i++) {
@@ -65,7 +65,7 @@ double hap_roster_score(const hap_member_t *member, uint64_t bucket)
 
 static void rank_bucket(const hap_roster_t *roster, uint32_t bucket)
 {
-    uint32_t *best = &roster->ranks[(size_t)bucket * HAP_HASH_RANKS];
+    uint16_t *best = &roster->ranks[(size_t)bucket * HAP_HASH_RANKS];
     double scores[HAP_HASH_RANKS] = {0};
     uint32_t filled = 0;
     for (uint32_t i = 0; i < roster->n; i++) {
@@ -79,7 +79,7 @@ static void rank_bucket(const hap_roster_t *roster, uint32_t bucket)
             best[at] = best[at - 1];
         }
         scores[at] = score;
-        best[at] = i;
+        best[at] = (uint16_t)i;
     }
     for (uint32_t at = filled; at < HAP_HASH_RANKS; at++) {
         best[at] = best[0];
@@ -92,7 +92,7 @@ static void rank_members(hap_roster_t *roster, apr_pool_t *pool)
     size = size < RANK_BUCKETS_MIN ? RANK_BUCKETS_MIN : size;
     size = size > RANK_BUCKETS_MAX ? RANK_BUCKETS_MAX : size;
     roster->rank_mask = size - 1;
-    roster->ranks = apr_palloc(pool, (size_t)size * HAP_HASH_RANKS * sizeof(uint32_t));
+    roster->ranks = apr_palloc(pool, (size_t)size * HAP_HASH_RANKS * sizeof(*roster->ranks));
     for (uint32_t bucket = 0; bucket < size; bucket++) {
         rank_bucket(roster, bucket);
     }

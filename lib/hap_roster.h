@@ -14,7 +14,8 @@
 
 enum {
     HAP_WEIGHT_MAX = 10000, /* hundred times mod_proxy's loadfactor */
-    HAP_HASH_RANKS = 4      /* how many choices of each hash bucket are remembered */
+    HAP_HASH_RANKS = 4,     /* how many choices of each hash bucket are remembered */
+    HAP_MEMBERS_MAX = 65536 /* of one roster, so that an index fits into 16 bits */
 };
 
 /** A member as configured. Its state is in the shared slot. */
@@ -33,7 +34,7 @@ typedef struct hap_roster_t {
     uint32_t n;
     uint32_t *buckets;    /* route -> index of the member + 1; open addressing */
     uint32_t bucket_mask; /* size of buckets - 1, a power of two minus one */
-    uint32_t *ranks;      /* HAP_HASH_RANKS members a hash bucket, best first; NULL unless hashed */
+    uint16_t *ranks;      /* HAP_HASH_RANKS members a hash bucket, best first; NULL unless hashed */
     uint32_t rank_mask;   /* number of hash buckets - 1 */
 } hap_roster_t;
 

@@ -10,6 +10,7 @@
 #include <http_config.h>
 
 #include "hap_policy.h"
+#include "hap_roster.h"
 
 /** The one symbol that the module exports. */
 extern module AP_MODULE_DECLARE_DATA haproxy_module __attribute__((visibility("default")));
@@ -32,7 +33,7 @@ typedef struct mh_server_conf_t {
 } mh_server_conf_t;
 
 /** The most that HAMaxMembers may ask for. */
-enum { MH_MAX_MEMBERS_MAX = 65536 };
+enum { MH_MAX_MEMBERS_MAX = HAP_MEMBERS_MAX };
 
 /** What only the main server can say. Reset at the start of each configuration. */
 typedef struct mh_main_conf_t {
