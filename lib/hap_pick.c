@@ -194,8 +194,11 @@ static hap_pick_t pick_strict(const hap_selector_t *selector, const hap_pick_req
  */
 static uint32_t not_for_session(const hap_selector_t *selector, uint32_t member)
 {
-    uint32_t suspicion =
-        atomic_load_explicit(&slot_of(selector, member)->suspicion, memory_order_relaxed);
+    if (!(flags_of(selector, member) & HAP_FLAG_SUSPECT)) {
+        return NOT_FOR_SESSIONS;
+    }
+    const hap_slot_t *slot = &selector->shared->slots[selector->roster->members[member].slot];
+    uint32_t suspicion = atomic_load_explicit(&slot->suspicion, memory_order_relaxed);
     return suspicion == HAP_SUSPICION_ERRORS ? NOT_FOR_SESSIONS & ~(uint32_t)HAP_FLAG_SUSPECT
                                              : NOT_FOR_SESSIONS;
 }
