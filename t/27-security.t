@@ -181,7 +181,7 @@ subtest 'the balancer-manager changes nothing but what it is meant to' => sub {
 subtest 'cookies of others are nothing to this balancer' => sub {
     my @foreign = (
         'xzsessionid=s1.hostB', 'zsessionidx=s1.hostB', 'stockid=s1.hostB', 'ZSESSIONID=s1.hostB',
-        'a="; zsessionid=s1.hostB"', 'a=zsessionid=s1.hostB', 'HAROUTE=s1.hostB',
+        'a=zsessionid=s1.hostB', 'HAROUTE=s1.hostB',
     );
     for my $cookie (@foreign) {
         my $spread = spread($t, '/App/plain', 10, headers => [Cookie => $cookie]);
@@ -190,6 +190,9 @@ subtest 'cookies of others are nothing to this balancer' => sub {
         $spread = spread($t, '/App/plain', 4, headers => \@both);
         is($spread, 'hostA:4', "$cookie beside our own");
     }
+    # A cookie of our name, whose route is not hostB but hostB": a session without a member.
+    my %met = map {spread($t, '/App/plain', 4, headers => [Cookie => qq(a="; zsessionid=$_.hostB")]) => 1} 1 .. 12;
+    is(join(' ', sort keys %met), 'hostA:4 hostB:4', 'half a quote is no route, the session goes by its id');
 };
 
 my @forged = (
