@@ -29,6 +29,13 @@ typedef enum hap_check_method_t {
     HAP_CHECK_OPTIONS
 } hap_check_method_t;
 
+/** How a check ended. */
+typedef enum hap_check_end_t {
+    HAP_CHECK_GOOD, /* as expected */
+    HAP_CHECK_SICK, /* it was answered, with a status that is not expected */
+    HAP_CHECK_DEAD  /* nothing came that could be called an answer */
+} hap_check_end_t;
+
 /** Statuses that count as healthy. */
 typedef struct hap_expect_t {
     unsigned n; /* ranges in use */

@@ -176,7 +176,8 @@ static hap_selector_t make_selector(hap_explain_t *result, apr_pool_t *pool)
     }
     result->roster = hap_roster_make(members, n, policy->method == HAP_METHOD_HASH, pool);
     result->schedule = hap_schedule_make(result->roster, shared, pool);
-    return (hap_selector_t){policy, result->roster, result->schedule, shared, 0};
+    return (hap_selector_t){
+        .policy = policy, .roster = result->roster, .schedule = result->schedule, .shared = shared};
 }
 
 static int find_route(const void *roster, hap_str_t route)

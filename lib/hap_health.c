@@ -174,18 +174,16 @@ void hap_health_init(hap_health_t *health, apr_time_t now)
     *health = (hap_health_t){.verdict = HAP_HEALTH_UNKNOWN, .since = now};
 }
 
-hap_health_change_t hap_health_ok(hap_health_t *health, const hap_health_rule_t *rule,
-                                  apr_time_t now, const char *why)
+hap_health_change_t hap_health_probed(hap_health_t *health, const hap_health_rule_t *rule,
+                                      hap_check_end_t how, apr_time_t now, const char *why)
 {
-    record(health, true, now);
-    return run((step_t){.health = health, .rule = rule, .now = now, .why = why}, EVENT_OK);
-}
-
-hap_health_change_t hap_health_failed(hap_health_t *health, const hap_health_rule_t *rule,
-                                      apr_time_t now, const char *why)
-{
-    record(health, false, now);
-    return run((step_t){.health = health, .rule = rule, .now = now, .why = why}, EVENT_FAILED);
+    bool ok = how == HAP_CHECK_GOOD;
+    record(health, ok, now);
+    if (!ok) {
+        health->answers = how == HAP_CHECK_SICK;
+    }
+    return run((step_t){.health = health, .rule = rule, .now = now, .why = why},
+               ok ? EVENT_OK : EVENT_FAILED);
 }
 
 hap_health_change_t hap_health_suspect(hap_health_t *health, const char *why)

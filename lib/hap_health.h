@@ -13,6 +13,7 @@
 #include <apr_errno.h>
 #include <apr_time.h>
 
+#include "hap_check.h"
 #include "hap_diag.h"
 #include "hap_str.h"
 
@@ -50,6 +51,7 @@ enum {
 typedef struct hap_health_t {
     uint32_t verdict;               /* hap_verdict_t */
     uint32_t suspect;               /* 1: requests met trouble that no good probe followed yet */
+    uint32_t answers;               /* 1: the last probe that failed was answered all the same */
     uint32_t streak;                /* consecutive last results that contradict the verdict */
     uint32_t seen;                  /* results in history, at most HAP_HEALTH_HISTORY */
     uint64_t history;               /* the last results, the newest in bit 0; 1 = good */
@@ -88,25 +90,15 @@ apr_status_t hap_health_rule_check(const hap_health_rule_t *rule, hap_diag_t *di
 /** UNKNOWN since `now`, nothing seen yet. */
 void hap_health_init(hap_health_t *health, apr_time_t now);
 
-/** A probe succeeded. `why` says with what (`status 200`); may be NULL. */
-hap_health_change_t hap_health_ok(hap_health_t *health, const hap_health_rule_t *rule,
-                                  apr_time_t now, const char *why);
-
-/** A probe failed, because of `why`. */
-hap_health_change_t hap_health_failed(hap_health_t *health, const hap_health_rule_t *rule,
-                                      apr_time_t now, const char *why);
+/** A probe ended; `why` says with what (`status 200`, `connect refused`), and may be NULL. */
+hap_health_change_t hap_health_probed(hap_health_t *health, const hap_health_rule_t *rule,
+                                      hap_check_end_t how, apr_time_t now, const char *why);
 
 /**
  * Requests met trouble: a connect failure, or hap_passive_error() said so. The caller brings the
  * next probe forward to now unless `kind` is SAME.
  */
 hap_health_change_t hap_health_suspect(hap_health_t *health, const char *why);
-
-/** May get requests: everything but DOWN. */
-static inline bool hap_health_usable(const hap_health_t *health)
-{
-    return health->verdict != HAP_HEALTH_DOWN;
-}
 
 /**
  * From the START of the last probe to the start of the next: the interval +-10 %, by `draw` (any

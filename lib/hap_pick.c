@@ -7,10 +7,10 @@ const char *const hap_pick_whys[HAP_PICK_WHY_COUNT] = {
     [HAP_PICK_METHOD] = "chosen by the method",
     [HAP_PICK_STRAY] = "chosen by the session's id, which names no member",
     [HAP_PICK_FAILOVER] = "takes over, the session's member cannot be used",
-    [HAP_PICK_LAST_RESORT] = "is under suspicion, but no other member is left",
+    [HAP_PICK_LAST_RESORT] = "is in doubt, but no other member is left",
     [HAP_PICK_NONE] = "no member can be used",
     [HAP_PICK_STRICT] = "the session's member cannot be used and failover=strict",
-    [HAP_PICK_FULL] = "every member that could be used is at its max",
+    [HAP_PICK_FULL] = "every member that could be used is at its max or has stopped to answer",
 };
 
 static const hap_pick_method_t *const methods[] = {
@@ -24,6 +24,14 @@ enum {
     NOT_FOR_NEW = HAP_FLAG_DOWN | HAP_FLAG_SUSPECT | HAP_FLAG_DRAIN | HAP_FLAG_MAINT,
     NOT_FOR_SESSIONS = HAP_FLAG_DOWN | HAP_FLAG_SUSPECT | HAP_FLAG_MAINT
 };
+
+/*
+ * What is forgiven when nobody is left otherwise. Suspicion is no verdict. A verdict is not final
+ * where the member answers: a check that asks for the wrong page fails on all members at once, and
+ * any answer is better than none from us. Who does not answer probes will not answer requests.
+ */
+static const uint32_t forgiven_at[] = {0, HAP_FLAG_SUSPECT, HAP_FLAG_SUSPECT | HAP_FLAG_SICK};
+enum { RESORTS = sizeof(forgiven_at) / sizeof(forgiven_at[0]) };
 
 uint64_t hap_pick_redraw(uint64_t draw)
 {
@@ -47,23 +55,40 @@ static bool was_tried(const hap_pick_request_t *request, uint32_t member)
     return false;
 }
 
-static bool is_full(const hap_selector_t *selector, uint32_t member)
+/* Stalled: its threads are spared for others, so there must be others. */
+static bool is_stalled(const hap_selector_t *selector, const hap_pick_request_t *request,
+                       uint32_t member)
 {
-    uint32_t slot = selector->roster->members[member].slot;
-    return selector->policy->max && hap_shared_sum(selector->shared, slot) >= selector->policy->max;
+    const hap_schedule_t *schedule = selector->schedule;
+    return selector->stalls && schedule->ready_n > (schedule->is_ready[member] ? 1u : 0u) &&
+           hap_stall_blocks(selector->stalls, member, request->now_us);
 }
 
-/* Whether a member could be used, its max= aside. */
-static bool is_open(const hap_selector_t *selector, const hap_pick_request_t *request,
-                    uint32_t member, uint32_t unusable)
+static bool is_full(const hap_selector_t *selector, const hap_pick_request_t *request,
+                    uint32_t member)
 {
-    return !(flags_of(selector, member) & unusable) && !was_tried(request, member);
+    uint32_t max = selector->policy->max;
+    uint32_t slot = selector->roster->members[member].slot;
+    return (max && hap_shared_sum(selector->shared, slot) >= max) ||
+           is_stalled(selector, request, member);
+}
+
+/* Whether a member could be used, its max= aside. SICK forgiven is DOWN forgiven who answers. */
+static bool is_open(const hap_selector_t *selector, const hap_pick_request_t *request,
+                    uint32_t member, uint32_t unusable, uint32_t forgiven)
+{
+    uint32_t flags = flags_of(selector, member);
+    if (flags & forgiven & HAP_FLAG_SICK) {
+        forgiven |= HAP_FLAG_DOWN;
+    }
+    return !(flags & unusable & ~forgiven) && !was_tried(request, member);
 }
 
 bool hap_pick_eligible(const hap_selector_t *selector, const hap_pick_request_t *request,
                        uint32_t member)
 {
-    return is_open(selector, request, member, NOT_FOR_NEW) && !is_full(selector, member);
+    return is_open(selector, request, member, NOT_FOR_NEW, 0) &&
+           !is_full(selector, request, member);
 }
 
 bool hap_pick_ramped(const hap_selector_t *selector, const hap_pick_request_t *request,
@@ -98,17 +123,17 @@ static bool is_better(const found_t *best, int lbset, bool standby)
 
 /* The last way: looks at everybody, from a random place on, so that it is nobody's burden. */
 static found_t look_through(const hap_selector_t *selector, const hap_pick_request_t *request,
-                            uint32_t unusable)
+                            int resort)
 {
     const hap_roster_t *roster = selector->roster;
     found_t best = {.member = -1};
     uint32_t start = roster->n ? (uint32_t)(request->draw % roster->n) : 0;
     for (uint32_t k = 0; k < roster->n; k++) {
         uint32_t i = (start + k) % roster->n;
-        if (!is_open(selector, request, i, unusable)) {
+        if (!is_open(selector, request, i, NOT_FOR_NEW, forgiven_at[resort])) {
             continue;
         }
-        if (is_full(selector, i)) {
+        if (is_full(selector, request, i)) {
             best.full = true;
             continue;
         }
@@ -138,86 +163,92 @@ int hap_pick_by_session(const hap_selector_t *selector, const hap_pick_request_t
     return hap_pick_eligible(selector, request, member) ? (int)member : -1;
 }
 
-static hap_pick_t pick_new(const hap_selector_t *selector, const hap_pick_request_t *request,
-                           hap_pick_why_t why)
+/* The member that holds the session, with what is forgiven at this resort. */
+static bool may_keep(const hap_selector_t *selector, const hap_pick_request_t *request, int resort)
 {
-    int member = methods[selector->policy->method]->choose(selector, request);
-    if (member >= 0) {
-        return (hap_pick_t){member, why};
-    }
-    found_t usable = look_through(selector, request, NOT_FOR_NEW);
-    if (usable.member >= 0) {
-        return (hap_pick_t){usable.member, why};
-    }
-    if (usable.full) {
-        return (hap_pick_t){-1, HAP_PICK_FULL};
-    }
-    /* Suspicion is no verdict: the last members are never taken out by it. */
-    found_t suspect = look_through(selector, request, NOT_FOR_NEW & ~HAP_FLAG_SUSPECT);
-    if (suspect.member >= 0) {
-        return (hap_pick_t){suspect.member, HAP_PICK_LAST_RESORT};
-    }
-    return (hap_pick_t){-1, suspect.full ? HAP_PICK_FULL : HAP_PICK_NONE};
+    return request->wanted >= 0 && is_open(selector, request, (uint32_t)request->wanted,
+                                           NOT_FOR_SESSIONS, forgiven_at[resort]);
 }
 
 /*
- * Where only suspicion keeps a session from its member and there is nobody better, it stays: it
- * gains nothing with another suspect.
+ * A session whose member is no worse than anybody who is left stays there: it gains nothing with
+ * another one in the same state.
  */
-static hap_pick_t pick_failover(const hap_selector_t *selector, const hap_pick_request_t *request)
+static hap_pick_t pick_resort(const hap_selector_t *selector, const hap_pick_request_t *request,
+                              hap_pick_why_t why)
 {
-    uint32_t member = (uint32_t)request->wanted;
-    uint32_t verdicts = NOT_FOR_SESSIONS & ~(uint32_t)HAP_FLAG_SUSPECT;
-    int other = hap_pick_by_session(selector, request);
-    hap_pick_t pick = other >= 0 ? (hap_pick_t){other, HAP_PICK_FAILOVER}
-                                 : pick_new(selector, request, HAP_PICK_FAILOVER);
-    bool better = pick.why == HAP_PICK_FAILOVER || pick.why == HAP_PICK_FULL;
-    if (better || !is_open(selector, request, member, verdicts) || is_full(selector, member)) {
-        return pick;
+    found_t found = look_through(selector, request, 0);
+    for (int resort = 1; resort < RESORTS && found.member < 0 && !found.full; resort++) {
+        if (may_keep(selector, request, resort) &&
+            !is_full(selector, request, (uint32_t)request->wanted)) {
+            return (hap_pick_t){request->wanted, HAP_PICK_SESSION};
+        }
+        why = HAP_PICK_LAST_RESORT;
+        found = look_through(selector, request, resort);
     }
-    return (hap_pick_t){request->wanted, HAP_PICK_SESSION};
+    if (found.member < 0) {
+        why = found.full ? HAP_PICK_FULL : HAP_PICK_NONE;
+    }
+    return (hap_pick_t){found.member, why};
 }
 
+static hap_pick_t pick_any(const hap_selector_t *selector, const hap_pick_request_t *request)
+{
+    bool bound = request->wanted >= 0;
+    int member = hap_pick_by_session(selector, request);
+    if (member >= 0) {
+        return (hap_pick_t){member, bound ? HAP_PICK_FAILOVER : HAP_PICK_STRAY};
+    }
+    hap_pick_why_t why = bound ? HAP_PICK_FAILOVER : HAP_PICK_METHOD;
+    member = methods[selector->policy->method]->choose(selector, request);
+    return member >= 0 ? (hap_pick_t){member, why} : pick_resort(selector, request, why);
+}
+
+/* Nobody else may serve it. So suspicion is forgiven at once, and a verdict where all have it. */
 static hap_pick_t pick_strict(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
-    uint32_t member = (uint32_t)request->wanted;
-    uint32_t verdicts = NOT_FOR_SESSIONS & ~(uint32_t)HAP_FLAG_SUSPECT;
-    if (!is_open(selector, request, member, verdicts)) {
+    bool keeps = may_keep(selector, request, 1);
+    if (!keeps && may_keep(selector, request, RESORTS - 1)) {
+        found_t better = look_through(selector, request, 1);
+        keeps = better.member < 0 && !better.full;
+    }
+    if (!keeps) {
         return (hap_pick_t){-1, HAP_PICK_STRICT};
     }
-    return (hap_pick_t){request->wanted, HAP_PICK_SESSION};
+    bool full = is_full(selector, request, (uint32_t)request->wanted);
+    return full ? (hap_pick_t){-1, HAP_PICK_FULL} : (hap_pick_t){request->wanted, HAP_PICK_SESSION};
 }
 
 /*
- * Failed requests may be one client's doing, so they do not cost others their sessions; a member
- * that nobody can connect to has no sessions to keep.
+ * Failed requests may be one client's doing, and silence a long computation, so they do not cost
+ * others their sessions; a member that nobody can connect to has no sessions to keep.
  */
-static uint32_t not_for_session(const hap_selector_t *selector, uint32_t member)
+static uint32_t forgiven_for_session(const hap_selector_t *selector, uint32_t member)
 {
     if (!(flags_of(selector, member) & HAP_FLAG_SUSPECT)) {
-        return NOT_FOR_SESSIONS;
+        return 0;
     }
     const hap_slot_t *slot = &selector->shared->slots[selector->roster->members[member].slot];
     uint32_t suspicion = atomic_load_explicit(&slot->suspicion, memory_order_relaxed);
-    return suspicion == HAP_SUSPICION_ERRORS ? NOT_FOR_SESSIONS & ~(uint32_t)HAP_FLAG_SUSPECT
-                                             : NOT_FOR_SESSIONS;
+    return suspicion == HAP_SUSPICION_ERRORS || suspicion == HAP_SUSPICION_SILENCE
+               ? HAP_FLAG_SUSPECT
+               : 0;
 }
 
 hap_pick_t hap_pick(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
     if (request->wanted < 0) {
-        int other = hap_pick_by_session(selector, request);
-        return other >= 0 ? (hap_pick_t){other, HAP_PICK_STRAY}
-                          : pick_new(selector, request, HAP_PICK_METHOD);
+        return pick_any(selector, request);
     }
     uint32_t member = (uint32_t)request->wanted;
-    if (is_open(selector, request, member, not_for_session(selector, member))) {
+    if (is_open(selector, request, member, NOT_FOR_SESSIONS,
+                forgiven_for_session(selector, member))) {
         /* A session waits for its own member; elsewhere there is nothing for it. */
-        return is_full(selector, member) ? (hap_pick_t){-1, HAP_PICK_FULL}
-                                         : (hap_pick_t){request->wanted, HAP_PICK_SESSION};
+        return is_full(selector, request, member) ? (hap_pick_t){-1, HAP_PICK_FULL}
+                                                  : (hap_pick_t){request->wanted, HAP_PICK_SESSION};
     }
     if (selector->policy->failover == HAP_FAILOVER_STRICT) {
         return pick_strict(selector, request);
     }
-    return pick_failover(selector, request);
+    return pick_any(selector, request);
 }

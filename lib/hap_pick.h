@@ -11,6 +11,7 @@
 
 #include "hap_policy.h"
 #include "hap_roster.h"
+#include "hap_stall.h"
 
 /** What a choice is made from. Borrows everything. */
 typedef struct hap_selector_t {
@@ -18,7 +19,8 @@ typedef struct hap_selector_t {
     const hap_roster_t *roster;
     const hap_schedule_t *schedule;
     const hap_shared_t *shared;
-    uint32_t balancer; /* index of the shared balancer */
+    uint32_t balancer;          /* index of the shared balancer */
+    const hap_stalls_t *stalls; /* this child's view of the members; NULL: not watched */
 } hap_selector_t;
 
 /** What a request brings along. */
@@ -38,10 +40,10 @@ typedef enum hap_pick_why_t {
     HAP_PICK_METHOD,      /* no session: as the method says */
     HAP_PICK_STRAY,       /* a session without a member of its own: by its id */
     HAP_PICK_FAILOVER,    /* the member that holds the session cannot be used */
-    HAP_PICK_LAST_RESORT, /* only members under suspicion are left */
+    HAP_PICK_LAST_RESORT, /* only members in doubt are left: suspect, or sick */
     HAP_PICK_NONE,        /* none can be used */
     HAP_PICK_STRICT,      /* the session's member cannot be used, and failover=strict */
-    HAP_PICK_FULL,        /* those that could be used are at their max= */
+    HAP_PICK_FULL,        /* those that could be used are at their max=, or stalled */
     HAP_PICK_WHY_COUNT
 } hap_pick_why_t;
 

@@ -2,8 +2,12 @@
 /* Owns reading and writing the shared segment's records. Does not decide on states. */
 #include "hap_shared.h"
 
-const char *const hap_suspicion_names[HAP_SUSPICION_COUNT] = {"", "no connection",
-                                                              "requests failed"};
+const char *const hap_suspicion_names[HAP_SUSPICION_COUNT] = {
+    [HAP_SUSPICION_NONE] = "",
+    [HAP_SUSPICION_CONNECT] = "no connection",
+    [HAP_SUSPICION_ERRORS] = "requests failed",
+    [HAP_SUSPICION_SILENCE] = "no answers",
+};
 
 enum { READ_TRIES = 64 };
 
@@ -155,9 +159,11 @@ void hap_shared_put_health(const hap_shared_t *view, uint32_t i, const hap_healt
     atomic_thread_fence(memory_order_seq_cst);
     atomic_store(&slot->health_seq, seq + 1);
 
-    uint32_t set = (health->verdict == HAP_HEALTH_DOWN ? HAP_FLAG_DOWN : 0u) |
+    const uint32_t all = HAP_FLAG_DOWN | HAP_FLAG_SICK | HAP_FLAG_SUSPECT;
+    bool down = health->verdict == HAP_HEALTH_DOWN;
+    uint32_t set = (down ? HAP_FLAG_DOWN : 0u) | (down && health->answers ? HAP_FLAG_SICK : 0u) |
                    (health->suspect ? HAP_FLAG_SUSPECT : 0u);
-    hap_shared_flags(view, i, set, ~set & (HAP_FLAG_DOWN | HAP_FLAG_SUSPECT));
+    hap_shared_flags(view, i, set, ~set & all);
 }
 
 bool hap_shared_get_health(const hap_slot_t *slot, hap_health_t *health)

@@ -38,7 +38,8 @@ enum {
     HAP_FLAG_DRAIN = 1 << 2, /* admin: keeps its sessions, takes no new ones */
     HAP_FLAG_MAINT = 1 << 3, /* admin: takes nothing */
     HAP_FLAG_STANDBY = 1 << 4, /* admin: takes something only when no other member can */
-    HAP_FLAG_RAMP = 1 << 5     /* came back less than slow-start ago */
+    HAP_FLAG_RAMP = 1 << 5,    /* came back less than slow-start ago */
+    HAP_FLAG_SICK = 1 << 6     /* health, beside DOWN: it answers probes, but not as it should */
 };
 
 /** An admin state as it is stored: one word, so that it is never seen half-written. */
@@ -54,6 +55,7 @@ typedef enum hap_suspicion_t {
     HAP_SUSPICION_NONE,
     HAP_SUSPICION_CONNECT, /* no connection could be made */
     HAP_SUSPICION_ERRORS,  /* several requests in a row failed on it */
+    HAP_SUSPICION_SILENCE, /* it holds many requests and answers none: see hap_stall.h */
     HAP_SUSPICION_COUNT
 } hap_suspicion_t;
 

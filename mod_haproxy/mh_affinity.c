@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the cookies that we set: our own for affinity=insert, and the application's session cookie
- * with its new route after a failover. Does not decide which member a request wants.
+ * Owns the moment in which an answer begins, and the cookies that are set then: our own for
+ * affinity=insert, and the application's session cookie with its new route after a failover. Does
+ * not decide which member a request wants.
  *
- * The cookie is added when the answer's headers are there and before they are sent, by a filter
- * behind mod_cache's: what is stored for everybody must not carry one client's session.
+ * The filter runs when the answer's headers are there and before they are sent, and behind
+ * mod_cache's: what is stored for everybody must not carry one client's session.
  */
 #include "mh_request.h"
 
@@ -26,25 +27,10 @@ static bool renewal_due(const mh_request_t *request)
     return app->affinity.sign && left < apr_time_sec(app->policy.sign_lifetime) / 2;
 }
 
-static bool may_need_cookie(const mh_request_t *request)
-{
-    bool moved = request->why != HAP_PICK_SESSION;
-    switch (request->app->affinity.mode) {
-    case HAP_AFFINITY_INSERT:
-        return moved || renewal_due(request);
-    case HAP_AFFINITY_APP:
-        return moved && request->session.verdict == HAP_AFFINITY_FOUND &&
-               request->session.source == HAP_AFFINITY_FROM_COOKIE;
-    case HAP_AFFINITY_NONE:
-        break;
-    }
-    return false;
-}
-
 void mh_affinity_prepare(mh_request_t *request)
 {
-    if (!request->cookie_filter && may_need_cookie(request)) {
-        request->cookie_filter = true;
+    if (!request->filtered) {
+        request->filtered = true;
         ap_add_output_filter_handle(filter, request, request->r, request->r->connection);
     }
 }
@@ -64,6 +50,21 @@ static bool application_sets(const mh_request_t *request)
     void *name = (void *)&request->app->affinity.cookie;
     return !apr_table_do(is_our_cookie, name, r->headers_out, "Set-Cookie", NULL) ||
            !apr_table_do(is_our_cookie, name, r->err_headers_out, "Set-Cookie", NULL);
+}
+
+static bool needs_cookie(const mh_request_t *request)
+{
+    bool moved = request->why != HAP_PICK_SESSION;
+    switch (request->app->affinity.mode) {
+    case HAP_AFFINITY_INSERT:
+        return moved || renewal_due(request);
+    case HAP_AFFINITY_APP:
+        return moved && request->session.verdict == HAP_AFFINITY_FOUND &&
+               request->session.source == HAP_AFFINITY_FROM_COOKIE && !application_sets(request);
+    case HAP_AFFINITY_NONE:
+        break;
+    }
+    return false;
 }
 
 static const char *cookie_value(const mh_request_t *request)
@@ -115,13 +116,15 @@ static void add_cookie(const mh_request_t *request)
 
 static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *brigade)
 {
-    const mh_request_t *request = f->ctx;
+    mh_request_t *request = f->ctx;
     ap_filter_t *next = f->next;
     ap_remove_output_filter(f);
     /* What comes after the handler is a page of httpd's own about a failure. */
     bool answered = request->serving && request->member >= 0;
-    bool theirs = request->app->affinity.mode == HAP_AFFINITY_APP && application_sets(request);
-    if (answered && !theirs) {
+    if (answered) {
+        mh_request_answered(request);
+    }
+    if (answered && needs_cookie(request)) {
         add_cookie(request);
     }
     return ap_pass_brigade(next, brigade);

@@ -47,6 +47,7 @@ typedef struct mh_app_t {
     /* per child */
     _Atomic(const hap_schedule_t *) schedule; /* any thread reads, the loop thread replaces */
     hap_epoch_t epoch;                        /* guards schedule */
+    hap_stalls_t stalls;                      /* members that hold this child's threads */
     _Atomic bool stale;                       /* the loop was told to replace the schedule */
 } mh_app_t;
 

@@ -2,6 +2,7 @@
 /* Owns the child's loop and its schedules. Does not choose members. */
 #include "mh_child.h"
 
+#include <ap_mpm.h>
 #include <apr_strings.h>
 #include <unistd.h>
 
@@ -12,6 +13,9 @@
 
 /* How long an old schedule is kept at least before it is asked for again whether it may go. */
 enum { RETIRE_US = 10000 };
+
+/* A silent member may hold all but a quarter of a child's threads, where a quarter is any. */
+enum { SPARED_PART = 4 };
 
 /** The loop's part of one application. */
 typedef struct schedule_work_t {
@@ -86,6 +90,19 @@ static void replace_schedule(ml_work_t *work, ml_loop_t *loop)
     ml_timer_set(loop, &self->retire, RETIRE_US);
 }
 
+static void watch_stalls(mh_app_t *app, apr_pool_t *p)
+{
+    int threads = 0;
+    size_t n = (size_t)app->members->nelts;
+    size_t size = (n + 1) * sizeof(hap_stall_t);
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    uintptr_t memory = (uintptr_t)apr_pcalloc(p, size + HAP_CACHE_LINE);
+    app->stalls = (hap_stalls_t){
+        .members = (void *)APR_ALIGN(memory, HAP_CACHE_LINE),
+        .limit = threads < SPARED_PART ? 0 : (uint32_t)(threads - threads / SPARED_PART),
+    };
+}
+
 static void make_schedules(apr_pool_t *p)
 {
     child.schedules = apr_pcalloc(p, (size_t)(mh_apps->nelts + 1) * sizeof(*child.schedules));
@@ -94,6 +111,7 @@ static void make_schedules(apr_pool_t *p)
         self->app = mh_app_at(i);
         self->work.run = replace_schedule;
         self->retire.fire = try_to_free;
+        watch_stalls(self->app, p);
     }
 }
 

@@ -3,7 +3,7 @@
  * Owns watching the members, on the loop thread of the one child that holds the lock.
  *
  * Every child asks for the lock several times a second; the kernel frees it when its holder dies,
- * however that happens, so the next one takes over within LOCK_EVERY. A child whose configuration
+ * however that happens, so the next one takes over within TICK_US. A child whose configuration
  * has been replaced gives it up by itself.
  */
 #include "mh_health.h"
@@ -18,10 +18,8 @@
 #include "mh_request.h"
 #include "mh_shared.h"
 
-enum {
-    LOCK_EVERY_US = 250000, /* how often a child that does not probe asks for the lock */
-    LOOK_EVERY_US = 250000  /* how often the one that probes looks what operators have changed */
-};
+/* How often a child asks for the lock, and the one that has it looks what operators changed. */
+enum { TICK_US = 250000 };
 
 /* Loop thread only, once started. */
 static struct {
@@ -88,16 +86,15 @@ static void begin_ramp(const mh_member_t *member, const hap_health_change_t *cha
     }
 }
 
-static apr_interval_time_t on_result(void *owner, bool ok, const char *why,
+static apr_interval_time_t on_result(void *owner, hap_check_end_t how, const char *why,
                                      apr_interval_time_t latency)
 {
     const mh_member_t *member = owner;
     const hap_health_rule_t *rule = &member->app->rule;
     hap_health_t health = health_of(member);
-    apr_time_t now = apr_time_now();
-    hap_health_change_t change =
-        ok ? hap_health_ok(&health, rule, now, why) : hap_health_failed(&health, rule, now, why);
-    if (ok) {
+    hap_health_change_t change = hap_health_probed(&health, rule, how, apr_time_now(), why);
+    if (change.kind == HAP_HEALTH_TRUST) {
+        /* Another row of failed requests may bring the next suspicion. */
         hap_passive_ok(&slot_of(member)->passive);
     }
     begin_ramp(member, &change);
@@ -249,7 +246,7 @@ static void on_tick(ml_timer_t *timer, ml_loop_t *loop)
         for_all_members(take_admin);
         for_all_members(end_ramp);
     }
-    ml_timer_set(loop, timer, self.leading ? LOOK_EVERY_US : LOCK_EVERY_US);
+    ml_timer_set(loop, timer, TICK_US);
 }
 
 apr_status_t mh_health_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
@@ -262,7 +259,7 @@ apr_status_t mh_health_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
     apr_status_t rv = ml_probe_create(&self.prober, loop, on_result, NULL);
     if (rv == APR_SUCCESS) {
         /* A moment after the others, so that old children have seen that they are old. */
-        ml_timer_set(loop, &self.tick, draw() % LOCK_EVERY_US);
+        ml_timer_set(loop, &self.tick, draw() % TICK_US);
     }
     return rv;
 }

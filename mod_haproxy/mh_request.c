@@ -79,12 +79,21 @@ static _Atomic uint32_t *in_flight(const mh_request_t *request)
     return &mh_child_row()->count[mh_request_member(request)->slot];
 }
 
+static void wait_ends(mh_request_t *request, bool answered)
+{
+    if (request->waiting) {
+        request->waiting = false;
+        hap_stall_end(&request->app->stalls, (uint32_t)request->member, answered, mh_now_us());
+    }
+}
+
 static void count_out(mh_request_t *request)
 {
     if (!request->counted) {
         return;
     }
     request->counted = false;
+    wait_ends(request, false);
     atomic_fetch_sub_explicit(in_flight(request), 1, memory_order_relaxed);
     if (request->app->policy.max) {
         mh_queue_release(request->app);
@@ -137,6 +146,7 @@ bool mh_request_peek(mh_request_t *request)
         .schedule = atomic_load(&app->schedule),
         .shared = &mh_shared->view,
         .balancer = app->balancer,
+        .stalls = app->method_only ? NULL : &app->stalls,
     };
     hap_pick_t pick = hap_pick(&selector, &in);
     uint64_t version = selector.schedule->version;
@@ -167,6 +177,23 @@ static bool pick_once(mh_request_t *request)
     return false;
 }
 
+static void suspect(const mh_request_t *request, hap_suspicion_t why)
+{
+    uint32_t i = mh_request_member(request)->slot;
+    atomic_store(&mh_shared->view.slots[i].suspicion, (uint32_t)why);
+    if (hap_shared_flags(&mh_shared->view, i, HAP_FLAG_SUSPECT, 0)) {
+        mh_shared_wake();
+    }
+}
+
+static void wait_begins(mh_request_t *request)
+{
+    request->waiting = true;
+    if (hap_stall_begin(&request->app->stalls, (uint32_t)request->member, request->started_us)) {
+        suspect(request, HAP_SUSPICION_SILENCE);
+    }
+}
+
 int mh_request_pick(mh_request_t *request)
 {
     mh_queue_ticket_t ticket = {0};
@@ -176,6 +203,7 @@ int mh_request_pick(mh_request_t *request)
     }
     mh_queue_leave(request->app, &ticket);
     if (picked) {
+        wait_begins(request);
         if (request->tried_n == 0) {
             apr_pool_cleanup_register(request->r->pool, request, count_out_at_end,
                                       apr_pool_cleanup_null);
@@ -186,15 +214,6 @@ int mh_request_pick(mh_request_t *request)
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, request->r, "%s: no member for %s: %s",
                   request->app->name, request->r->uri, hap_pick_whys[request->why]);
     return HTTP_SERVICE_UNAVAILABLE;
-}
-
-static void suspect(const mh_request_t *request, hap_suspicion_t why)
-{
-    uint32_t i = mh_request_member(request)->slot;
-    atomic_store(&mh_shared->view.slots[i].suspicion, (uint32_t)why);
-    if (hap_shared_flags(&mh_shared->view, i, HAP_FLAG_SUSPECT, 0)) {
-        mh_shared_wake();
-    }
 }
 
 static void learn_latency(hap_slot_t *slot, int64_t started_us)
@@ -209,6 +228,20 @@ static void learn_latency(hap_slot_t *slot, int64_t started_us)
     atomic_store_explicit(&slot->measured_us, now_us, memory_order_relaxed);
 }
 
+void mh_request_answered(mh_request_t *request)
+{
+    if (!request->waiting) {
+        return;
+    }
+    wait_ends(request, true);
+    /* An error is quickly said: it would make a broken member look fast. */
+    if (request->app->policy.method == HAP_METHOD_LATENCY &&
+        request->r->status < HTTP_INTERNAL_SERVER_ERROR) {
+        learn_latency(&mh_shared->view.slots[mh_request_member(request)->slot],
+                      request->started_us);
+    }
+}
+
 void mh_request_settle(mh_request_t *request, mh_outcome_t outcome)
 {
     hap_slot_t *slot = &mh_shared->view.slots[mh_request_member(request)->slot];
@@ -216,11 +249,6 @@ void mh_request_settle(mh_request_t *request, mh_outcome_t outcome)
     switch (outcome) {
     case MH_OUTCOME_SERVED:
         hap_passive_ok(&slot->passive);
-        /* An error is quickly said: it would make a broken member look fast. */
-        if (request->app->policy.method == HAP_METHOD_LATENCY &&
-            request->r->status < HTTP_INTERNAL_SERVER_ERROR) {
-            learn_latency(slot, request->started_us);
-        }
         break;
     case MH_OUTCOME_NO_CONNECT:
         suspect(request, HAP_SUSPICION_CONNECT);

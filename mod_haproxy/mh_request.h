@@ -23,8 +23,9 @@ typedef struct mh_request_t {
     uint32_t tried[MH_TRIED_MAX]; /* members that it failed on */
     uint32_t tried_n;
     bool counted;       /* in the member's in-flight count */
+    bool waiting;       /* for the member's answer to begin */
     bool serving;       /* inside our own run of the scheme handlers */
-    bool cookie_filter; /* the filter that may set a cookie is in place */
+    bool filtered;      /* the filter that sees the answer begin is in place */
     int64_t started_us; /* monotonic, start of this attempt */
 } mh_request_t;
 
@@ -51,6 +52,9 @@ typedef enum mh_outcome_t {
     MH_OUTCOME_UNKNOWN     /* nothing can be said about the member */
 } mh_outcome_t;
 
+/** The head of the member's answer is there. More than once does no harm. */
+void mh_request_answered(mh_request_t *request);
+
 /** Counts the request out and reports how the member did. */
 void mh_request_settle(mh_request_t *request, mh_outcome_t outcome);
 
@@ -66,7 +70,7 @@ static inline mh_member_t *mh_request_member(const mh_request_t *request)
 /** Monotonic time in microseconds. */
 int64_t mh_now_us(void);
 
-/** Adds the cookie that the answer needs, if it needs one; before the handler runs. */
+/** Sees to it that the cookie is set that the answer needs, if any; before the handler runs. */
 void mh_affinity_prepare(mh_request_t *request);
 
 /** Registers the filter that mh_affinity_prepare adds. */

@@ -72,12 +72,12 @@ static void plan(ml_probe_t *probe, apr_interval_time_t delay)
     ml_timer_set(probe->prober->loop, &probe->timer, delay);
 }
 
-void ml_probe_next(ml_probe_t *probe, bool ok, const char *why)
+void ml_probe_next(ml_probe_t *probe, hap_check_end_t how, const char *why)
 {
     ml_prober_t *prober = probe->prober;
     apr_interval_time_t latency = ml_loop_now(prober->loop) - probe->started;
     probe->calling = true;
-    apr_interval_time_t delay = prober->on_result(probe->owner, ok, why, latency);
+    apr_interval_time_t delay = prober->on_result(probe->owner, how, why, latency);
     probe->calling = false;
     if (probe->dead) {
         apr_pool_destroy(probe->pool);

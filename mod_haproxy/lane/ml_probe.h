@@ -29,12 +29,12 @@ typedef struct ml_probe_target_t {
 } ml_probe_target_t;
 
 /**
- * Hears a result. `why`, borrowed for the call, is a short phrase in either case: `status 200`,
+ * Hears a result. `why`, borrowed for the call, is a short phrase in any case: `status 200`,
  * `connect refused`. Returns the delay until the next probe, from the START of this one; if that
  * has passed already the next one starts at once; negative stops. May call every function below
  * but ml_probe_destroy. Loop thread.
  */
-typedef apr_interval_time_t ml_probe_result_fn(void *owner, bool ok, const char *why,
+typedef apr_interval_time_t ml_probe_result_fn(void *owner, hap_check_end_t how, const char *why,
                                                apr_interval_time_t latency);
 
 typedef struct ml_prober_t ml_prober_t;

@@ -34,20 +34,20 @@ static void hang_up(ml_probe_t *probe)
     ml_wire_close(&probe->wire);
 }
 
-static next_t end(ml_probe_t *probe, bool ok, const char *why, bool keep)
+static next_t end(ml_probe_t *probe, hap_check_end_t how, const char *why, bool keep)
 {
     if (!keep || probe->moved || ml_io_set(&probe->io, EPOLLIN | EPOLLRDHUP) != APR_SUCCESS) {
         hang_up(probe);
     }
     ml_timer_cancel(probe->prober->loop, &probe->timer);
     probe->state = IDLE;
-    ml_probe_next(probe, ok, why);
+    ml_probe_next(probe, how, why);
     return ENDED;
 }
 
 static next_t fail(ml_probe_t *probe, const char *why)
 {
-    return end(probe, false, why, false);
+    return end(probe, HAP_CHECK_DEAD, why, false);
 }
 
 static next_t no_answer(ml_probe_t *probe)
@@ -179,7 +179,7 @@ static next_t connected(ml_probe_t *probe)
 {
     ml_prober_t *prober = probe->prober;
     if (probe->request.n == 0) {
-        return end(probe, true, "connected", false);
+        return end(probe, HAP_CHECK_GOOD, "connected", false);
     }
     ml_timer_set(prober->loop, &probe->timer, probe->deadline - ml_loop_now(prober->loop));
     if (probe->scheme != ML_PROBE_HTTPS) {
@@ -293,7 +293,8 @@ static next_t judge(ml_probe_t *probe)
     char why[WHY_BYTES];
     bool ok = hap_expect_has(&probe->expect, probe->answer.status);
     snprintf(why, sizeof(why), "status %u", probe->answer.status);
-    return end(probe, ok, why, probe->answer.reusable && ml_wire_quiet(&probe->wire));
+    return end(probe, ok ? HAP_CHECK_GOOD : HAP_CHECK_SICK, why,
+               probe->answer.reusable && ml_wire_quiet(&probe->wire));
 }
 
 static next_t receiving(ml_probe_t *probe)

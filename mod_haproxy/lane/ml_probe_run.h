@@ -66,6 +66,6 @@ bool ml_probe_idle(const ml_probe_t *probe);
 void ml_probe_abandon(ml_probe_t *probe);
 
 /** Tells the owner the result of a probe that has ended, and plans the next. May free it. */
-void ml_probe_next(ml_probe_t *probe, bool ok, const char *why);
+void ml_probe_next(ml_probe_t *probe, hap_check_end_t how, const char *why);
 
 #endif

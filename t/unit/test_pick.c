@@ -195,6 +195,45 @@ static void a_session_stays_on_its_suspect_when_only_suspects_are_left(void)
     CU_ASSERT_EQUAL(farm_pick(&farm).why, HAP_PICK_NONE);
 }
 
+/* A check that asked for the wrong page took the whole application off the net. */
+static void when_all_are_down_those_that_answer_their_probes_serve(void)
+{
+    const uint32_t sick = HAP_FLAG_DOWN | HAP_FLAG_SICK;
+    farm_t farm;
+    farm_make(&farm, 3, HAP_METHOD_ROUND, unit_pool);
+    farm_flags(&farm, 0, sick, 0);
+    farm_flags(&farm, 1, sick, 0);
+    farm_schedule(&farm);
+    UNIT_STR_EQ(spread(&farm, 10), "h2:10");
+    farm_flags(&farm, 2, HAP_FLAG_SUSPECT, 0);
+    UNIT_STR_EQ(spread(&farm, 10), "h2:10");
+    farm_flags(&farm, 2, HAP_FLAG_DOWN, HAP_FLAG_SUSPECT);
+    farm_schedule(&farm);
+    for (int i = 0; i < 50; i++) {
+        hap_pick_t pick = farm_pick(&farm);
+        CU_ASSERT_TRUE(pick.member == 0 || pick.member == 1);
+        CU_ASSERT_EQUAL(pick.why, HAP_PICK_LAST_RESORT);
+    }
+    farm.request.wanted = 1;
+    UNIT_STR_EQ(spread(&farm, 10), "h1:10");
+    CU_ASSERT_EQUAL(farm_pick(&farm).why, HAP_PICK_SESSION);
+    farm_flags(&farm, 1, HAP_FLAG_MAINT, 0);
+    UNIT_STR_EQ(spread(&farm, 10), "h0:10");
+}
+
+static void a_strict_session_stays_on_a_sick_member_when_all_are(void)
+{
+    const uint32_t sick = HAP_FLAG_DOWN | HAP_FLAG_SICK;
+    farm_t farm;
+    farm_make(&farm, 2, HAP_METHOD_ROUND, unit_pool);
+    farm.policy.failover = HAP_FAILOVER_STRICT;
+    farm.request.wanted = 0;
+    farm_flags(&farm, 0, sick, 0);
+    CU_ASSERT_EQUAL(farm_pick(&farm).why, HAP_PICK_STRICT);
+    farm_flags(&farm, 1, sick, 0);
+    UNIT_STR_EQ(spread(&farm, 10), "h0:10");
+}
+
 static void failed_requests_do_not_cost_others_their_sessions(void)
 {
     farm_t farm;
@@ -454,6 +493,8 @@ const unit_test_t suite_pick[] = {
     UNIT_TEST(strict_sessions_get_nobody_else),
     UNIT_TEST(a_suspect_is_left_alone_unless_it_is_the_last),
     UNIT_TEST(a_session_stays_on_its_suspect_when_only_suspects_are_left),
+    UNIT_TEST(when_all_are_down_those_that_answer_their_probes_serve),
+    UNIT_TEST(a_strict_session_stays_on_a_sick_member_when_all_are),
     UNIT_TEST(failed_requests_do_not_cost_others_their_sessions),
     UNIT_TEST(standbys_and_higher_sets_wait_until_they_are_needed),
     UNIT_TEST(a_spare_takes_the_place_of_a_lost_member_only),

@@ -24,23 +24,23 @@ enum { AMPLE_US = 20000000, SHORT_US = 100000 };
 static struct {
     ml_loop_t *loop;
     ml_prober_t *prober;
-    unsigned wanted;                 /* results until the loop stops */
-    unsigned seen;                   /* results so far */
-    apr_interval_time_t delay;       /* what on_result returns */
-    apr_interval_time_t latency;     /* of the last result */
-    char results[2000];              /* "ok status 200; failed connect refused; " */
+    unsigned wanted;             /* results until the loop stops */
+    unsigned seen;               /* results so far */
+    apr_interval_time_t delay;   /* what on_result returns */
+    apr_interval_time_t latency; /* of the last result */
+    char results[2000];          /* "ok status 200; sick status 500; failed connect refused; " */
     void (*on_result)(const char *); /* called with the owner's name; may be NULL */
 } run;
 
 static const hap_check_t get_check = {.uri = {"/health", 7}, .expect = {1, {{200, 399}}}};
 static const hap_check_t connect_check = {.expect = {1, {{200, 399}}}};
 
-static apr_interval_time_t on_result(void *owner, bool ok, const char *why,
+static apr_interval_time_t on_result(void *owner, hap_check_end_t how, const char *why,
                                      apr_interval_time_t latency)
 {
+    static const char *const ends[] = {"ok", "sick", "failed"};
     size_t at = strlen(run.results);
-    snprintf(run.results + at, sizeof(run.results) - at, "%s%s %s", at ? "; " : "",
-             ok ? "ok" : "failed", why);
+    snprintf(run.results + at, sizeof(run.results) - at, "%s%s %s", at ? "; " : "", ends[how], why);
     run.latency = latency;
     run.seen++;
     if (run.on_result) {
@@ -105,7 +105,7 @@ static void an_answer_is_judged_by_its_status(void)
     server_t good = {.answer = OK_ANSWER};
     UNIT_STR_EQ(probe_server(&good, 1, AMPLE_US), "ok status 200");
     server_t bad = {.answer = "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"};
-    UNIT_STR_EQ(probe_server(&bad, 1, AMPLE_US), "failed status 503");
+    UNIT_STR_EQ(probe_server(&bad, 1, AMPLE_US), "sick status 503");
 }
 
 static void probes_share_one_connection(void)

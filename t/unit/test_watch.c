@@ -19,12 +19,11 @@ static struct {
 
 static const hap_health_rule_t quick = {.rise = 2, .fall = 3, .interval = 40000, .timeout = 200000};
 
-static apr_interval_time_t on_health(void *owner, bool ok, const char *why,
+static apr_interval_time_t on_health(void *owner, hap_check_end_t how, const char *why,
                                      apr_interval_time_t latency)
 {
     apr_time_t now = ml_loop_now(watched.loop);
-    hap_health_change_t change = ok ? hap_health_ok(&watched.health, &quick, now, why)
-                                    : hap_health_failed(&watched.health, &quick, now, why);
+    hap_health_change_t change = hap_health_probed(&watched.health, &quick, how, now, why);
     size_t at = strlen(watched.lines);
     hap_health_line(watched.lines + at, sizeof(watched.lines) - at, hap_str(owner), &change);
     if (change.kind == HAP_HEALTH_SAME) {

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns noticing, within one child and long before its probes can, that a member has stopped to
+ * answer while it holds a large part of the child's threads. Such a member gets no more of them,
+ * so that the others are still served.
+ *
+ * The test is for silence, not for many requests or long ones: a busy member answers all the time,
+ * and one whose requests all take long shows it by answering the one request that is let through
+ * now and then.
+ */
+#ifndef HAP_STALL_H
+#define HAP_STALL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hap_shared.h"
+
+enum { HAP_STALL_SILENCE_US = 500000 /* without any answer, then it is stalled */ };
+
+/** One member as one child sees it. Any thread of the child. */
+typedef struct hap_stall_t {
+    _Alignas(HAP_CACHE_LINE) _Atomic uint32_t
+        waiting;              /* requests that were given to it and not answered yet */
+    _Atomic int64_t heard_us; /* monotonic; its last answer, or the first that waits */
+    _Atomic int64_t trial_us; /* monotonic; when one was last let through */
+} hap_stall_t;
+
+/** All members of a balancer, by their index in the roster. */
+typedef struct hap_stalls_t {
+    hap_stall_t *members;
+    uint32_t limit; /* requests that wait, from which on silence counts; 0 never */
+} hap_stalls_t;
+
+/**
+ * The member shall get no request now. Lets one through for each HAP_STALL_SILENCE_US, to whomever
+ * asks first.
+ */
+static inline bool hap_stall_blocks(const hap_stalls_t *stalls, uint32_t member, int64_t now_us)
+{
+    hap_stall_t *stall = &stalls->members[member];
+    if (stalls->limit == 0 ||
+        atomic_load_explicit(&stall->waiting, memory_order_relaxed) < stalls->limit ||
+        now_us - atomic_load(&stall->heard_us) < HAP_STALL_SILENCE_US) {
+        return false;
+    }
+    int64_t trial_us = atomic_load(&stall->trial_us);
+    return now_us - trial_us < HAP_STALL_SILENCE_US ||
+           !atomic_compare_exchange_strong(&stall->trial_us, &trial_us, now_us);
+}
+
+/** A request is given to the member. True if it has stalled: this one is a trial. */
+static inline bool hap_stall_begin(const hap_stalls_t *stalls, uint32_t member, int64_t now_us)
+{
+    hap_stall_t *stall = &stalls->members[member];
+    uint32_t waiting = atomic_fetch_add_explicit(&stall->waiting, 1, memory_order_relaxed);
+    if (waiting == 0) {
+        atomic_store(&stall->heard_us, now_us);
+    }
+    return stalls->limit && waiting >= stalls->limit &&
+           now_us - atomic_load(&stall->heard_us) >= HAP_STALL_SILENCE_US;
+}
+
+/** The request is answered, or has ended without an answer. Once for each hap_stall_begin. */
+static inline void hap_stall_end(const hap_stalls_t *stalls, uint32_t member, bool answered,
+                                 int64_t now_us)
+{
+    hap_stall_t *stall = &stalls->members[member];
+    atomic_fetch_sub_explicit(&stall->waiting, 1, memory_order_relaxed);
+    if (answered) {
+        atomic_store_explicit(&stall->heard_us, now_us, memory_order_relaxed);
+    }
+}
+
+#endif
