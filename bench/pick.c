@@ -42,6 +42,7 @@ typedef struct request_t {
 } request_t;
 
 static farm_t farms[METHODS][SIZES];
+static hap_stalls_t stalls[METHODS * SIZES];
 static request_t requests[SIZES][REQUESTS];
 static cell_t cells[METHODS][KINDS][SIZES];
 
@@ -95,6 +96,11 @@ static void fill(farm_t *farm)
     for (uint32_t i = 0; i < farm->n; i++) {
         atomic_store(&farm->shared.slots[i].latency_us, 1000 + i % 7);
     }
+    size_t bytes = (farm->n + 1) * sizeof(hap_stall_t);
+    uintptr_t memory = (uintptr_t)apr_pcalloc(farm->pool, bytes);
+    hap_stalls_t *watch = &stalls[farm - &farms[0][0]];
+    *watch = (hap_stalls_t){(void *)APR_ALIGN(memory, HAP_CACHE_LINE), 1000};
+    farm->selector.stalls = watch;
 }
 
 static void pick_many(farm_t *farm, const request_t *from, bool session)
