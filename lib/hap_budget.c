@@ -10,6 +10,12 @@ void hap_budget_init(hap_balancer_t *balancer, int64_t now_us)
     atomic_store(&balancer->retry_refilled_us, now_us);
 }
 
+void hap_budget_copy(hap_balancer_t *to, const hap_balancer_t *from)
+{
+    atomic_store(&to->retry_tokens, atomic_load(&from->retry_tokens));
+    atomic_store(&to->retry_refilled_us, atomic_load(&from->retry_refilled_us));
+}
+
 static void add(hap_balancer_t *balancer, int64_t tokens)
 {
     int64_t old = atomic_load_explicit(&balancer->retry_tokens, memory_order_relaxed);

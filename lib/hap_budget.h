@@ -16,6 +16,9 @@ enum {
 /** Fills the bucket of a new balancer. */
 void hap_budget_init(hap_balancer_t *balancer, int64_t now_us);
 
+/** Fills the bucket of `to` as that of `from` is, which others may be using. */
+void hap_budget_copy(hap_balancer_t *to, const hap_balancer_t *from);
+
 /** A request came: adds `percent` hundredths of a retry. */
 void hap_budget_earn(hap_balancer_t *balancer, unsigned percent);
 

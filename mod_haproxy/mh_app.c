@@ -6,7 +6,6 @@
 #include <apr_hash.h>
 #include <apr_strings.h>
 
-#include "hap_budget.h"
 #include "mh_log.h"
 #include "mh_shared.h"
 
@@ -270,6 +269,7 @@ static apr_status_t build(server_rec *s, const proxy_server_conf *proxy,
     app->label = conf->name;
     app->url = apr_pstrdup(p, balancer->s->name);
     app->name = unique_name(conf->name, s, p);
+    app->index = mh_apps->nelts;
     app->server = s;
     app->conf = conf;
     app->check_conf = check;
@@ -458,15 +458,20 @@ static void settle_admin(mh_member_t *member)
     mh_admin_show(member->worker, word.state);
 }
 
+/* check_room has seen to it that this does not happen. */
+static apr_status_t no_room(const mh_app_t *app, const char *what)
+{
+    ap_log_error(APLOG_MARK, APLOG_EMERG, 0, app->server,
+                 "HAMaxMembers: there is no room for %s of %s, raise it above %u", what, app->name,
+                 mh_main_conf.max_members);
+    return APR_ENOSPC;
+}
+
 static apr_status_t attach_member(mh_app_t *app, mh_member_t *member, hap_member_t *out)
 {
-    bool known;
-    int slot = mh_shared_slot(app->name, member->name, member->configured, &known);
+    int slot = mh_shared_slot(app->name, member->name, member->configured);
     if (slot < 0) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, app->server,
-                     "HAMaxMembers: there is no room for member %s of %s, raise it above %u",
-                     member->name, app->name, mh_main_conf.max_members);
-        return APR_ENOSPC;
+        return no_room(app, member->name);
     }
     member->slot = (uint32_t)slot;
     settle_admin(member);
@@ -486,8 +491,13 @@ static apr_status_t attach_member(mh_app_t *app, mh_member_t *member, hap_member
     return APR_SUCCESS;
 }
 
-static apr_status_t attach(mh_app_t *app, uint32_t index, apr_pool_t *p)
+static apr_status_t attach(mh_app_t *app, apr_pool_t *p)
 {
+    int balancer = mh_shared_balancer(app->name);
+    if (balancer < 0) {
+        return no_room(app, "the counts");
+    }
+    app->balancer = (uint32_t)balancer;
     int n = app->members->nelts;
     hap_member_t *members = apr_pcalloc(p, (size_t)n * sizeof(*members));
     for (int i = 0; i < n; i++) {
@@ -498,8 +508,6 @@ static apr_status_t attach(mh_app_t *app, uint32_t index, apr_pool_t *p)
     }
     bool hashed = app->policy.method == HAP_METHOD_HASH;
     app->roster = hap_roster_make(members, (uint32_t)n, hashed, p);
-    app->balancer = index;
-    hap_budget_init(&mh_shared->view.balancers[index], 0);
     atomic_store(&app->schedule, hap_schedule_make(app->roster, &mh_shared->view, p));
     return APR_SUCCESS;
 }
@@ -507,7 +515,7 @@ static apr_status_t attach(mh_app_t *app, uint32_t index, apr_pool_t *p)
 apr_status_t mh_apps_attach(apr_pool_t *p)
 {
     for (int i = 0; i < mh_apps->nelts; i++) {
-        apr_status_t rv = attach(mh_app_at(i), (uint32_t)i, p);
+        apr_status_t rv = attach(mh_app_at(i), p);
         if (rv != APR_SUCCESS) {
             return rv;
         }

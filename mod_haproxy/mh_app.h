@@ -41,7 +41,8 @@ typedef struct mh_app_t {
     const apr_array_header_t *errstatuses; /* of int: ProxySet failonstatus=; may be NULL */
     apr_array_header_t *members;           /* of mh_member_t */
     const hap_roster_t *roster;            /* after post_config */
-    uint32_t balancer;                     /* index in the shared segment */
+    int index;                             /* in mh_apps */
+    uint32_t balancer;                     /* in the shared segment; stays its over restarts */
     bool method_only; /* ProxySet lbmethod=ha: mod_proxy_balancer does the rest */
 
     /* per child */

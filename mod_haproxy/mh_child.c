@@ -32,7 +32,7 @@ static struct {
     ml_loop_t *loop;
     hap_row_t *row;
     apr_pool_t *pool;
-    schedule_work_t *schedules; /* by the application's balancer index */
+    schedule_work_t *schedules; /* as mh_apps */
 } child;
 
 hap_row_t *mh_child_row(void)
@@ -52,7 +52,7 @@ void mh_child_schedule_is_stale(mh_app_t *app)
     if (!child.loop || atomic_exchange_explicit(&app->stale, true, memory_order_acq_rel)) {
         return;
     }
-    ml_loop_post(child.loop, &child.schedules[app->balancer].work);
+    ml_loop_post(child.loop, &child.schedules[app->index].work);
 }
 
 static void try_to_free(ml_timer_t *timer, ml_loop_t *loop)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns mapping the shared segment and giving out its slots. Does not know what states mean. */
+/* Owns mapping the shared segment and giving out places in it. Does not know what states mean. */
 #include "config.h"
 
 #include "mh_shared.h"
@@ -12,23 +12,26 @@
 #include <unistd.h>
 
 #include <ap_mpm.h>
-#include <apr_hash.h>
 #include <apr_strings.h>
 #include <http_log.h>
 
+#include "hap_budget.h"
 #include "mh_config.h"
 #include "mh_log.h"
 
 mh_shared_t *mh_shared;
+
+/*
+ * Another size needs another segment: this is the one before, until what it says of members and
+ * balancers has been carried over. Children of the old configuration keep it.
+ */
+static mh_shared_t *last;
 
 /* Code of another version, loaded by a graceful restart, begins with memory of its own. */
 static const char retained_key[] = "mod_haproxy-shared-" PACKAGE_VERSION;
 
 /* What a graceful restart can keep alive beside the new children. */
 enum { GENERATIONS = 2, SPARE_ROWS = 8 };
-
-/* "app\0route" -> slot + 1, of this configuration. */
-static apr_hash_t *slot_index;
 
 static apr_status_t map_segment(mh_shared_t *shared, const hap_geometry_t *geometry)
 {
@@ -64,40 +67,27 @@ static const char *name_key(const char *app, const char *route, apr_ssize_t *len
     return key;
 }
 
-static void index_slots(const mh_shared_t *shared, apr_pool_t *p)
+static void set_index(const mh_tenants_t *tenants, const mh_tenant_t *tenant, uint32_t place)
 {
-    slot_index = apr_hash_make(p);
-    for (uint32_t i = 0; i < shared->view.geometry.slots; i++) {
-        const mh_tenant_t *tenant = &shared->tenants[i];
-        if (tenant->generation) {
-            apr_ssize_t len;
-            const char *key = name_key(tenant->app, tenant->route, &len, p);
-            apr_hash_set(slot_index, key, len, (void *)(uintptr_t)(i + 1));
+    apr_ssize_t len;
+    apr_pool_t *p = apr_hash_pool_get(tenants->index);
+    const char *key = name_key(tenant->app, tenant->route, &len, p);
+    apr_hash_set(tenants->index, key, len, (void *)(uintptr_t)place);
+}
+
+static void index_tenants(mh_tenants_t *tenants, apr_pool_t *p)
+{
+    tenants->index = apr_hash_make(p);
+    for (uint32_t i = 0; i < tenants->n; i++) {
+        if (tenants->at[i].generation) {
+            set_index(tenants, &tenants->at[i], i + 1);
         }
     }
 }
 
-/* Another size needs another segment; children of the old configuration keep the old one. */
-static void carry_over(const mh_shared_t *from, mh_shared_t *to)
+static void make_tenants(mh_tenants_t *tenants, uint32_t n, apr_pool_t *p)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < from->view.geometry.slots; i++) {
-        const hap_slot_t *old = &from->view.slots[i];
-        bool current = from->tenants[i].generation == from->generation;
-        if (!current || n == to->view.geometry.slots) {
-            continue;
-        }
-        hap_health_t health;
-        hap_admin_word_t admin = hap_shared_admin_word(old);
-        hap_shared_admin(&to->view, n, &admin);
-        if (hap_shared_get_health(old, &health)) {
-            hap_shared_put_health(&to->view, n, &health);
-        }
-        to->tenants[n] = from->tenants[i];
-        /* Whether the new configuration names it still is to be seen. */
-        to->tenants[n].generation = from->generation;
-        n++;
-    }
+    *tenants = (mh_tenants_t){.at = apr_pcalloc(p, n * sizeof(*tenants->at)), .n = n};
 }
 
 apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
@@ -110,7 +100,8 @@ apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
     hap_geometry_t geometry = {
         /* The next configuration may name other members while the last one's are still busy. */
         .slots = max_members * GENERATIONS,
-        .balancers = max_members,
+        /* Each has a member at least. */
+        .balancers = max_members * GENERATIONS,
         .rows = (uint32_t)children * GENERATIONS + SPARE_ROWS,
     };
     if (old && memcmp(&old->view.geometry, &geometry, sizeof(geometry)) == 0) {
@@ -122,26 +113,25 @@ apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
         apr_pool_tag(pool, "mod_haproxy_shared");
         mh_shared = apr_pcalloc(pool, sizeof(*mh_shared));
         mh_shared->pool = pool;
-        mh_shared->tenants = apr_pcalloc(pool, geometry.slots * sizeof(*mh_shared->tenants));
+        make_tenants(&mh_shared->members, geometry.slots, pool);
+        make_tenants(&mh_shared->balancers, geometry.balancers, pool);
         mh_shared->generation = old ? old->generation + 1 : 1;
         apr_status_t rv = map_segment(mh_shared, &geometry);
         if (rv != APR_SUCCESS) {
             return rv;
         }
         if (old) {
-            carry_over(old, mh_shared);
             atomic_store(&old->view.head->generation, mh_shared->generation);
-            /* The lock goes with the last descriptor, the memory with the last mapping. */
-            munmap(old->base, old->size);
-            close(old->lock_fd);
-            close(old->wake_fd);
-            apr_pool_destroy(old->pool);
+            index_tenants(&old->members, s->process->pconf);
+            index_tenants(&old->balancers, s->process->pconf);
+            last = old;
         }
         /* Copies the key: this string goes away with the module when it is loaded anew. */
         apr_pool_userdata_set(mh_shared, retained_key, NULL, forever);
     }
     atomic_store(&mh_shared->view.head->generation, mh_shared->generation);
-    index_slots(mh_shared, s->process->pconf);
+    index_tenants(&mh_shared->members, s->process->pconf);
+    index_tenants(&mh_shared->balancers, s->process->pconf);
     return APR_SUCCESS;
 }
 
@@ -155,12 +145,12 @@ void mh_shared_wake(void)
 }
 
 /* Never used before anything else; else the one that was out of the configuration longest. */
-static int free_slot(void)
+static int free_place(const mh_tenants_t *tenants)
 {
     int best = -1;
     uint32_t best_generation = mh_shared->generation > 1 ? mh_shared->generation - 1 : 0;
-    for (uint32_t i = 0; i < mh_shared->view.geometry.slots; i++) {
-        uint32_t generation = mh_shared->tenants[i].generation;
+    for (uint32_t i = 0; i < tenants->n; i++) {
+        uint32_t generation = tenants->at[i].generation;
         if (generation == 0) {
             return (int)i;
         }
@@ -172,35 +162,127 @@ static int free_slot(void)
     return best;
 }
 
-int mh_shared_slot(const char *app, const char *route, hap_admin_t configured, bool *known)
+static int place_of(const mh_tenants_t *tenants, const char *app, const char *route)
 {
-    apr_pool_t *p = apr_hash_pool_get(slot_index);
     apr_ssize_t len;
-    const char *key = name_key(app, route, &len, p);
-    int i = (int)(uintptr_t)apr_hash_get(slot_index, key, len) - 1;
-    *known = i >= 0;
-    if (i < 0) {
-        i = free_slot();
-        if (i < 0) {
-            return -1;
-        }
-        mh_tenant_t *tenant = &mh_shared->tenants[i];
-        if (tenant->generation) {
-            apr_ssize_t old_len;
-            const char *old_key = name_key(tenant->app, tenant->route, &old_len, p);
-            apr_hash_set(slot_index, old_key, old_len, NULL);
-        }
-        memset(&mh_shared->view.slots[i], 0, sizeof(hap_slot_t));
-        hap_shared_flags(&mh_shared->view, (uint32_t)i, 0, ~0u);
+    const char *key = name_key(app, route, &len, apr_hash_pool_get(tenants->index));
+    return (int)(uintptr_t)apr_hash_get(tenants->index, key, len) - 1;
+}
+
+/* The place that this one has had, or a free one, which is `fresh` then; -1 when none is. */
+static int take_place(const mh_tenants_t *tenants, const char *app, const char *route, bool *fresh)
+{
+    int place = place_of(tenants, app, route);
+    *fresh = place < 0;
+    if (*fresh) {
+        place = free_place(tenants);
+    }
+    if (place < 0) {
+        return -1;
+    }
+    mh_tenant_t *tenant = &tenants->at[place];
+    if (*fresh && tenant->generation) {
+        set_index(tenants, tenant, 0);
+    }
+    if (*fresh) {
         apr_cpystrn(tenant->app, app, sizeof(tenant->app));
         apr_cpystrn(tenant->route, route, sizeof(tenant->route));
-        hap_admin_word_t admin = {configured, configured, HAP_SOURCE_CONFIG,
-                                  apr_time_sec(apr_time_now())};
-        hap_shared_admin(&mh_shared->view, (uint32_t)i, &admin);
-        apr_hash_set(slot_index, key, len, (void *)(uintptr_t)(i + 1));
+        set_index(tenants, tenant, (uint32_t)place + 1);
     }
-    mh_shared->tenants[i].generation = mh_shared->generation;
+    tenant->generation = mh_shared->generation;
+    return place;
+}
+
+static void carry_slot(uint32_t i, uint32_t old)
+{
+    const hap_slot_t *slot = &last->view.slots[old];
+    hap_health_t health;
+    hap_admin_word_t admin = hap_shared_admin_word(slot);
+    hap_shared_admin(&mh_shared->view, i, &admin);
+    if (hap_shared_get_health(slot, &health)) {
+        hap_shared_put_health(&mh_shared->view, i, &health);
+    }
+}
+
+static void carry_balancer(uint32_t i, uint32_t old)
+{
+    hap_balancer_t *balancer = &mh_shared->view.balancers[i];
+    atomic_store(&balancer->turn, atomic_load(&last->view.balancers[old].turn));
+    hap_budget_copy(balancer, &last->view.balancers[old]);
+}
+
+int mh_shared_slot(const char *app, const char *route, hap_admin_t configured)
+{
+    bool fresh;
+    int i = take_place(&mh_shared->members, app, route, &fresh);
+    if (i < 0 || !fresh) {
+        return i;
+    }
+    memset(&mh_shared->view.slots[i], 0, sizeof(hap_slot_t));
+    hap_shared_flags(&mh_shared->view, (uint32_t)i, 0, ~0u);
+    int old = last ? place_of(&last->members, app, route) : -1;
+    if (old >= 0) {
+        carry_slot((uint32_t)i, (uint32_t)old);
+        return i;
+    }
+    hap_admin_word_t admin = {configured, configured, HAP_SOURCE_CONFIG,
+                              apr_time_sec(apr_time_now())};
+    hap_shared_admin(&mh_shared->view, (uint32_t)i, &admin);
     return i;
+}
+
+int mh_shared_balancer(const char *app)
+{
+    bool fresh;
+    int i = take_place(&mh_shared->balancers, app, "", &fresh);
+    if (i < 0 || !fresh) {
+        return i;
+    }
+    int old = last ? place_of(&last->balancers, app, "") : -1;
+    if (old >= 0) {
+        carry_balancer((uint32_t)i, (uint32_t)old);
+        return i;
+    }
+    atomic_store(&mh_shared->view.balancers[i].turn, 0);
+    hap_budget_init(&mh_shared->view.balancers[i], 0);
+    return i;
+}
+
+/* What the new configuration does not name goes where there is room: the next one may name it. */
+static void carry_rest(const mh_tenants_t *from, mh_tenants_t *to,
+                       void (*carry)(uint32_t, uint32_t))
+{
+    uint32_t free = 0;
+    for (uint32_t old = 0; old < from->n; old++) {
+        const mh_tenant_t *tenant = &from->at[old];
+        bool current = tenant->generation == last->generation;
+        if (!current || place_of(to, tenant->app, tenant->route) >= 0) {
+            continue;
+        }
+        while (free < to->n && to->at[free].generation) {
+            free++;
+        }
+        if (free == to->n) {
+            return;
+        }
+        carry(free, old);
+        to->at[free] = *tenant;
+    }
+}
+
+void mh_shared_settled(void)
+{
+    if (!last) {
+        return;
+    }
+    carry_rest(&last->members, &mh_shared->members, carry_slot);
+    carry_rest(&last->balancers, &mh_shared->balancers, carry_balancer);
+    /* The lock goes with the last descriptor, the memory with the last mapping. */
+    munmap(last->base, last->size);
+    close(last->lock_fd);
+    close(last->wake_fd);
+    apr_pool_destroy(last->pool);
+    last = NULL;
 }
 
 /*

@@ -42,7 +42,9 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, "no shared memory for members' states");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (mh_apps_attach(p) != APR_SUCCESS) {
+    rv = mh_apps_attach(p);
+    mh_shared_settled();
+    if (rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     mh_state_load(s, ptemp);

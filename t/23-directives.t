@@ -369,11 +369,12 @@ subtest 'ha-health counts what is in flight and who can be used' => sub {
 };
 
 subtest 'all members can be exchanged by a graceful restart' => sub {
-    my $sixteen = sub ($c) { return balancer('App', map {"$c$_"} 1 .. 16) . "HABalancer App\n" };
-    for my $c (qw(x y z)) {
-        $httpd->write_config("HAMaxMembers 16\n" . $sixteen->($c));
+    my $some = sub ($n, $c) { return balancer('App', map {"$c$_"} 1 .. $n) . "HABalancer App\n" };
+    for my $row ([16, 'x'], [16, 'y'], [16, 'z'], [40, 'v'], [16, 'w']) {
+        my ($n, $c) = @$row;
+        $httpd->write_config("HAMaxMembers $n\n" . $some->($n, $c));
         $httpd->graceful;
-        ok($httpd->running, "now $c");
+        ok($httpd->running, "now $n of $c");
     }
 };
 

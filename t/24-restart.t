@@ -4,6 +4,7 @@
 use v5.36;
 
 use File::Find qw(find);
+use IO::Select;
 use Time::HiRes qw(time);
 
 use HA::Manager;
@@ -269,6 +270,81 @@ subtest 'a hard restart keeps states as well' => sub {
     is($proxy->log->count(qr/member \w+: .*->/), $changes, 'no state changed');
     $manager->tell('App', $app{hostC}->url, 'drain', 0);
     ok($t->wait_for(qr/member hostC: drain -> enabled, by an operator/), 'the operator is done');
+};
+
+# Balancers at /NAME, as they stand: [NAME, arguments of HABalancer, letters of members].
+sub several(@balancers)
+{
+    return join '', map {
+        my ($name, $ours, $letters) = @$_;
+        my $members = join "\n",
+            map {qq(BalancerMember "${\$app{"host$_"}->url}" route=host$_)} split //, $letters;
+        <<~"END";
+            <Proxy "balancer://$name">
+                $members
+            </Proxy>
+            ProxyPass "/$name" "balancer://$name/App"
+            HABalancer $name affinity=none $ours
+            END
+    } @balancers;
+}
+
+sub another_server(@balancers)
+{
+    return $t->httpd(haproxy => 1, modules => [qw(proxy proxy_http)], config => several(@balancers));
+}
+
+# Two requests at once, of which one has no place in the queue and is refused: both clients, the one
+# that waits first.
+sub wait_in_queue($server, $path)
+{
+    my @clients = map {$t->client(port => $server->port, retry => 0)} 1 .. 2;
+    $_->send($_->format_request(GET => $path)) for @clients;
+    my ($refused) = IO::Select->new(map {$_->socket} @clients)->can_read(10);
+    return sort {($b->socket != $refused) <=> ($a->socket != $refused)} @clients;
+}
+
+subtest 'balancers that change places keep their turns, whatever HAMaxMembers' => sub {
+    my @two = (['one', '', 'AB'], ['two', '', 'ABC']);
+    my $server = another_server(@two);
+    my $next = sub ($name) { spread($t->client(port => $server->port), "/$name/plain", 1) };
+    is($next->('one'), 'hostA:1', 'one has its first turn');
+    for my $max ('', "HAMaxMembers 16\n", "HAMaxMembers 4096\n") {
+        @two = reverse @two;
+        my %old = map {$_ => 1} $server->children;
+        $server->write_config($max . several(@two));
+        $server->graceful;
+        $t->wait_for(sub { !grep {$old{$_}} $server->children }, 20, 'the end of the old children');
+        is($next->('one'), $max =~ /16/ ? 'hostA:1' : 'hostB:1', "one goes on ($two[0][0] first) $max");
+    }
+    is($next->('two'), 'hostA:1', 'and the other one begins');
+    $server->stop;
+};
+
+subtest 'children of before and of now do not queue for one balancer under two names' => sub {
+    my @two = (['one', 'max=1 queue=1 queue-timeout=1m', 'A'], ['two', 'max=1 queue=1 queue-timeout=1m', 'B']);
+    $t->expect_log(qr/(?:one|two): no member for \S+: every member that could be used is at its max/);
+    my $server = another_server(@two);
+    $app{$_}->hang for qw(hostA hostB);
+    my $busy = $t->client(port => $server->port);
+    $busy->send($busy->format_request(GET => '/one/plain'));
+    $t->wait_for(sub { $app{hostA}->count->{hanging} == 1 });
+    my ($waits, $refused) = wait_in_queue($server, '/one/plain');
+    is($refused->read_response->status, 503, 'one waits for one, and there is no place for two');
+
+    $server->write_config(several(reverse @two));
+    $server->graceful;
+    my $other = $t->client(port => $server->port);
+    $other->send($other->format_request(GET => '/two/plain'));
+    $t->wait_for(sub { $app{hostB}->count->{hanging} == 1 });
+    my ($second, $away) = wait_in_queue($server, '/two/plain');
+    is($away->read_response->status, 503, 'of two that come for two, one has no place');
+    is($t->client(port => $server->port)->get('/one/plain')->status, 503,
+        'nor has one that comes for one, where an old child has one waiting');
+    $app{$_}->release for qw(hostA hostB);
+    my @all = map {$_->read_response->status} $busy, $waits, $other, $second;
+    is("@all", '200 200 200 200', 'all others are served');
+    $server->stop;
 };
 
 subtest 'a stop leaves nothing behind' => sub {
