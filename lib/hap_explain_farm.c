@@ -6,9 +6,9 @@
 #include "hap_explain_farm.h"
 
 #include <apr_strings.h>
-#include <apr_uri.h>
 
 #include "hap_cookie.h"
+#include "hap_grammar.h"
 
 /* Any fixed bits: what depends on them is told as such. */
 static const uint64_t draw = 0x2545f4914f6cdd1dULL;
@@ -47,26 +47,6 @@ static apr_status_t set_rule(hap_explain_t *result, const hap_explain_request_t 
     return APR_SUCCESS;
 }
 
-/* A member without a route is named after its host and port. */
-static const char *made_route(const char *url, apr_pool_t *pool)
-{
-    apr_uri_t uri;
-    bool is_unix = hap_str_eq_nocase(hap_str_sub(hap_str(url), 0, 5), HAP_STR_LIT("unix:"));
-    if (!is_unix && apr_uri_parse(pool, url, &uri) == APR_SUCCESS && uri.hostname) {
-        int port = uri.port ? uri.port : apr_uri_port_of_scheme(uri.scheme);
-        char *route = apr_psprintf(pool, "%s-%d", uri.hostname, port);
-        for (char *c = route; *c; c++) {
-            char lower = (char)(*c | 0x20);
-            bool alnum = (*c >= '0' && *c <= '9') || (lower >= 'a' && lower <= 'z');
-            *c = (char)(alnum ? *c : '-');
-        }
-        if (strlen(route) <= HAP_ROUTE_MAX) {
-            return route;
-        }
-    }
-    return apr_psprintf(pool, "m-%016llx", hap_str_hash(hap_str(url)));
-}
-
 static bool is_app(const hap_explain_t *result, hap_str_t app)
 {
     hap_str_t label = result->rule.app;
@@ -87,9 +67,21 @@ static const hap_state_member_t *find_state(const hap_explain_t *result, const h
     return NULL;
 }
 
+/* As the module names it: the same host and port with another path is told from it by a hash. */
+static const char *route_of(const hap_site_member_t *member, const char *url, apr_hash_t *seen,
+                            apr_pool_t *pool)
+{
+    if (member->route) {
+        return member->route;
+    }
+    const char *route = hap_grammar_route_of_url(url, pool);
+    bool taken = apr_hash_get(seen, route, APR_HASH_KEY_STRING);
+    return taken ? hap_grammar_route_by_hash(url, pool) : route;
+}
+
 static apr_status_t describe(hap_explain_member_t *out, const hap_explain_t *result,
                              const hap_site_member_t *member, const hap_state_t *state,
-                             hap_diag_t *diag, apr_pool_t *pool)
+                             apr_hash_t *seen, hap_diag_t *diag, apr_pool_t *pool)
 {
     if (!member->route && result->rule.mode != HAP_AFFINITY_NONE) {
         return refuse(diag, member->directive->line,
@@ -97,11 +89,15 @@ static apr_status_t describe(hap_explain_member_t *out, const hap_explain_t *res
     }
     const char *url = hap_site_worker_url(member->url, pool);
     *out = (hap_explain_member_t){
-        .route = member->route ? member->route : made_route(url, pool),
+        .route = route_of(member, url, seen, pool),
         .url = url,
         .duty = hap_site_duty(member),
         .line = member->directive->line,
     };
+    if (apr_hash_get(seen, out->route, APR_HASH_KEY_STRING)) {
+        return refuse(diag, out->line, "a route is used by two members");
+    }
+    apr_hash_set(seen, out->route, APR_HASH_KEY_STRING, out);
     out->admin = out->duty.admin;
     const hap_state_member_t *saved = find_state(result, state, out->route);
     if (saved) {
@@ -122,14 +118,10 @@ static apr_status_t describe_all(hap_explain_t *result, const hap_state_t *state
     apr_hash_t *seen = apr_hash_make(pool);
     for (int i = 0; i < from->nelts; i++) {
         const hap_site_member_t *member = &APR_ARRAY_IDX(from, i, hap_site_member_t);
-        apr_status_t rv = describe(&members[i], result, member, state, diag, pool);
+        apr_status_t rv = describe(&members[i], result, member, state, seen, diag, pool);
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        if (apr_hash_get(seen, members[i].route, APR_HASH_KEY_STRING)) {
-            return refuse(diag, members[i].line, "a route is used by two members");
-        }
-        apr_hash_set(seen, members[i].route, APR_HASH_KEY_STRING, &members[i]);
     }
     result->members = members;
     return APR_SUCCESS;

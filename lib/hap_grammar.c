@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include <apr_strings.h>
+#include <apr_uri.h>
 
 static bool is_alpha(unsigned char c)
 {
@@ -313,6 +314,44 @@ const char *hap_grammar_route_of_host(const char *host, apr_pool_t *pool)
         }
     }
     return route;
+}
+
+/* As mod_proxy has them: those of APR, and its own. */
+static unsigned port_of_scheme(const char *scheme)
+{
+    static const struct {
+        const char *scheme;
+        unsigned port;
+    } ports[] = {{"ajp", 8009}, {"fcgi", 8000}, {"scgi", 4000}, {"h2c", 80},
+                 {"h2", 443},   {"ws", 80},     {"wss", 443}};
+    for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+        if (hap_str_eq_nocase(hap_str(scheme), hap_str(ports[i].scheme))) {
+            return ports[i].port;
+        }
+    }
+    return scheme ? apr_uri_port_of_scheme(scheme) : 0;
+}
+
+const char *hap_grammar_route_by_hash(const char *url, apr_pool_t *pool)
+{
+    return apr_psprintf(pool, "m-%016" APR_UINT64_T_HEX_FMT,
+                        (apr_uint64_t)hap_str_hash(hap_str(url)));
+}
+
+const char *hap_grammar_route_of_url(const char *url, apr_pool_t *pool)
+{
+    apr_uri_t uri;
+    if (apr_uri_parse(pool, url, &uri) != APR_SUCCESS || !uri.hostname) {
+        return hap_grammar_route_by_hash(url, pool);
+    }
+    unsigned port = uri.port ? uri.port : port_of_scheme(uri.scheme);
+    char *route = apr_psprintf(pool, "%s-%u", uri.hostname, port);
+    for (char *c = route; *c; c++) {
+        if (!is_alpha((unsigned char)*c) && !is_digit((unsigned char)*c)) {
+            *c = '-';
+        }
+    }
+    return strlen(route) <= HAP_ROUTE_MAX_BYTES ? route : hap_grammar_route_by_hash(url, pool);
 }
 
 const char *hap_grammar_balancer_key(hap_str_t name, apr_pool_t *pool)

@@ -77,6 +77,16 @@ hap_host_kind_t hap_grammar_host_kind(const char *host);
 const char *hap_grammar_route_of_host(const char *host, apr_pool_t *pool);
 
 /**
+ * The route of a member that was given none, from its worker's URL: HOST-PORT, with `-` for all but
+ * letters and digits; that of hap_grammar_route_by_hash where there is no such thing or it is too
+ * long. A URL through a Unix-domain socket begins with `unix:PATH|`. From `pool`.
+ */
+const char *hap_grammar_route_of_url(const char *url, apr_pool_t *pool);
+
+/** The same where HOST-PORT is another member's already: `m-` and a hash of the whole URL. */
+const char *hap_grammar_route_by_hash(const char *url, apr_pool_t *pool);
+
+/**
  * What httpd tells balancers apart by: the name in lower case with `_` for all but letters and
  * digits. Two balancers of one server with the same key do not start. From `pool`.
  */

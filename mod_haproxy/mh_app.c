@@ -6,6 +6,7 @@
 #include <apr_hash.h>
 #include <apr_strings.h>
 
+#include "hap_grammar.h"
 #include "mh_log.h"
 #include "mh_shared.h"
 
@@ -163,19 +164,24 @@ static apr_status_t set_check(mh_app_t *app, const mh_named_t *conf, apr_pool_t 
     return rv == APR_SUCCESS ? rv : refuse(app, conf, p, diag.why);
 }
 
-/* Without sessions a route is only a name, so one can be made: from the worker's host and port. */
-static const char *made_route(const proxy_worker *worker, apr_pool_t *p)
+/* mod_proxy's name of a worker leaves out the socket that it is reached through. */
+static const char *full_url(const proxy_worker *worker, apr_pool_t *p)
 {
-    char *route = apr_psprintf(p, "%s-%d", worker->s->hostname_ex, (int)worker->s->port);
-    for (char *c = route; *c; c++) {
-        if (!apr_isalnum(*c)) {
-            *c = '-';
-        }
+    const proxy_worker_shared *s = worker->s;
+    return *s->uds_path ? apr_pstrcat(p, "unix:", s->uds_path, "|", s->name_ex, NULL) : s->name_ex;
+}
+
+/* Without sessions a route is only a name, so one can be made. */
+static const char *route_of(const proxy_worker *worker, apr_hash_t *seen, apr_pool_t *p)
+{
+    if (*worker->s->route) {
+        return apr_pstrdup(p, worker->s->route);
     }
-    if (*worker->s->uds_path || strlen(route) > HAP_ROUTE_MAX) {
-        return apr_psprintf(p, "m-%016llx", hap_str_hash(hap_str(worker->s->name_ex)));
-    }
-    return route;
+    const char *url = full_url(worker, p);
+    const char *route = hap_grammar_route_of_url(url, p);
+    /* The same host and port, another path. */
+    bool taken = apr_hash_get(seen, route, APR_HASH_KEY_STRING);
+    return taken ? hap_grammar_route_by_hash(url, p) : route;
 }
 
 static bool speaks_http(const proxy_worker *worker)
@@ -186,21 +192,15 @@ static bool speaks_http(const proxy_worker *worker)
 
 static apr_status_t add_member(mh_app_t *app, proxy_worker *worker, apr_hash_t *seen, apr_pool_t *p)
 {
-    const char *route = apr_pstrdup(p, worker->s->route);
-    if (!*route && app->affinity.mode != HAP_AFFINITY_NONE) {
+    if (!*worker->s->route && app->affinity.mode != HAP_AFFINITY_NONE) {
         return refuse(app, app->conf, p,
                       apr_psprintf(p,
                                    "BalancerMember %s has no route=, sessions cannot be kept "
                                    "on it",
                                    worker->s->name_ex));
     }
-    route = *route ? route : made_route(worker, p);
+    const char *route = route_of(worker, seen, p);
     const proxy_worker *twin = apr_hash_get(seen, route, APR_HASH_KEY_STRING);
-    if (twin && !*worker->s->route) {
-        /* The same host and port, another path. */
-        route = apr_psprintf(p, "m-%016llx", hap_str_hash(hap_str(worker->s->name_ex)));
-        twin = apr_hash_get(seen, route, APR_HASH_KEY_STRING);
-    }
     if (twin) {
         return refuse(app, app->conf, p,
                       apr_psprintf(p,

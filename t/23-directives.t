@@ -223,6 +223,10 @@ subtest 'members are told apart by their routes' => sub {
         'no route, and a cookie of ours', before => balancer('App', '-', 'hostB'));
     accepted('HABalancer App affinity=none', 'no route, and no sessions',
         before => balancer('App', '-', '-') . $sticky);
+    my @urls = ((map {"http://127.0.0.1:20000/$_"} qw(a b c)), map {"unix:/$_.sock|http://x"} qw(a b));
+    accepted('HABalancer App', 'one address with several paths, and several sockets',
+        before => join "\n", '<Proxy "balancer://App">', (map {qq(BalancerMember "$_")} @urls),
+        '</Proxy>', '');
     refused('HABalancer App',
         qr{route=hostA is used by BalancerMember http://\S+:20000 and by http://\S+:20001, routes },
         'one route twice', before => balancer('App', 'hostA', 'hostA'), start => 1);

@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 
 #include "hap_explain.h"
+#include "hap_grammar.h"
 
 /* Two members, with room for keys of HABalancer. */
 #define SITE(keys)                                                                                 \
@@ -155,6 +156,16 @@ static void what_the_module_refuses_is_refused_with_its_line(void)
                 "3: the module does not start with this: a route is used by two members");
 }
 
+static void members_without_routes_have_the_names_that_the_module_gives_them(void)
+{
+    UNIT_STR_EQ(
+        choices("BalancerMember balancer://App http://a:1\n"
+                "BalancerMember balancer://App http://a:1/x\n"
+                "ProxyPass /App balancer://App\nHABalancer App affinity=none retries=0\n",
+                "/App", NULL, NULL),
+        apr_pstrcat(unit_pool, "a-1|", hap_grammar_route_by_hash("http://a:1/x", unit_pool), NULL));
+}
+
 static const char *path(const char *target)
 {
     const char *text = NULL;
@@ -184,6 +195,7 @@ const unit_test_t suite_explain[] = {
     UNIT_TEST(a_state_that_is_too_old_counts_as_unknown),
     UNIT_TEST(who_is_not_ours_is_said_so),
     UNIT_TEST(what_the_module_refuses_is_refused_with_its_line),
+    UNIT_TEST(members_without_routes_have_the_names_that_the_module_gives_them),
     UNIT_TEST(paths_are_decoded_as_httpd_does),
     UNIT_END,
 };

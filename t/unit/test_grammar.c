@@ -147,6 +147,34 @@ static void route_is_made_from_the_first_label_or_the_whole_address(void)
     UNIT_STR_EQ(hap_grammar_route_of_host("[2001:db8::1]", unit_pool), "2001-db8--1");
 }
 
+static const char *of_url(const char *url)
+{
+    return hap_grammar_route_of_url(url, unit_pool);
+}
+
+static void a_member_without_a_route_is_named_by_host_and_port(void)
+{
+    UNIT_STR_EQ(of_url("http://hosta.example:8080"), "hosta-example-8080");
+    UNIT_STR_EQ(of_url("http://hosta.example:8080/App"), "hosta-example-8080");
+    UNIT_STR_EQ(of_url("http://hosta.example"), "hosta-example-80");
+    UNIT_STR_EQ(of_url("wss://a_b"), "a-b-443");
+    UNIT_STR_EQ(of_url("AJP://h/"), "h-8009");
+    UNIT_STR_EQ(of_url("http://[2001:db8::1]:80"), "2001-db8--1-80");
+}
+
+static void a_member_without_a_good_host_is_named_by_a_hash(void)
+{
+    static const char *const urls[] = {"unix:/a.sock|http://localhost",
+                                       "unix:/b.sock|http://localhost", "nonsense", ""};
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        CU_ASSERT_EQUAL(strlen(of_url(urls[i])), 18);
+        UNIT_STR_EQ(of_url(urls[i]), hap_grammar_route_by_hash(urls[i], unit_pool));
+        CU_ASSERT_FALSE(i && strcmp(of_url(urls[i]), of_url(urls[i - 1])) == 0);
+    }
+    CU_ASSERT_EQUAL(strlen(of_url(apr_pstrcat(unit_pool, "http://", letters(60), NULL))), 63);
+    CU_ASSERT_EQUAL(strlen(of_url(apr_pstrcat(unit_pool, "http://", letters(61), NULL))), 18);
+}
+
 static void port_is_a_plain_number_up_to_65535(void)
 {
     unsigned port = 7;
@@ -197,6 +225,8 @@ const unit_test_t suite_grammar[] = {
     UNIT_TEST(host_that_some_resolver_reads_as_another_one_is_refused),
     UNIT_TEST(loopback_and_unspecified_are_told_from_other_hosts),
     UNIT_TEST(route_is_made_from_the_first_label_or_the_whole_address),
+    UNIT_TEST(a_member_without_a_route_is_named_by_host_and_port),
+    UNIT_TEST(a_member_without_a_good_host_is_named_by_a_hash),
     UNIT_TEST(port_is_a_plain_number_up_to_65535),
     UNIT_TEST(balancer_key_forgets_case_and_punctuation),
     UNIT_TEST(text_that_is_no_text_is_refused_with_its_line),
