@@ -17,7 +17,7 @@ typedef enum ml_probe_scheme_t { ML_PROBE_HTTP, ML_PROBE_HTTPS, ML_PROBE_UNIX } 
 
 /** What to probe, and how. Copied, with all that it points to but `owner`. */
 typedef struct ml_probe_target_t {
-    hap_str_t name;              /* unique among the targets: the member's route */
+    hap_str_t name;              /* unique among the targets: APP/ROUTE of the member */
     ml_probe_scheme_t scheme;    /* UNIX: plain HTTP over a Unix-domain socket */
     hap_str_t host;              /* HTTP, HTTPS: name or IP literal */
     uint16_t port;               /* likewise */
