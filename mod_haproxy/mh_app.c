@@ -48,17 +48,25 @@ hap_admin_t mh_admin_of(unsigned status)
     return status & PROXY_WORKER_HOT_STANDBY ? HAP_ADMIN_STANDBY : HAP_ADMIN_ENABLED;
 }
 
+/*
+ * What contradicts the state goes. What does not stays as it was configured, such as the standby
+ * below a drain: it shows again when the state above it ends.
+ */
 void mh_admin_show(proxy_worker *worker, hap_admin_t admin)
 {
-    static const unsigned flag_of[HAP_ADMIN_COUNT] = {
-        [HAP_ADMIN_ENABLED] = 0,
-        [HAP_ADMIN_DRAIN] = PROXY_WORKER_DRAIN,
-        [HAP_ADMIN_MAINT] = PROXY_WORKER_DISABLED,
-        [HAP_ADMIN_STANDBY] = PROXY_WORKER_HOT_STANDBY,
+    enum { OFF = PROXY_WORKER_DISABLED | PROXY_WORKER_STOPPED };
+    static const struct {
+        unsigned set, clear;
+    } flags[HAP_ADMIN_COUNT] = {
+        [HAP_ADMIN_ENABLED] = {0, OFF | PROXY_WORKER_DRAIN | PROXY_WORKER_HOT_STANDBY},
+        [HAP_ADMIN_DRAIN] = {PROXY_WORKER_DRAIN, OFF},
+        [HAP_ADMIN_MAINT] = {PROXY_WORKER_DISABLED, 0},
+        [HAP_ADMIN_STANDBY] = {PROXY_WORKER_HOT_STANDBY, OFF | PROXY_WORKER_DRAIN},
     };
-    const unsigned all = PROXY_WORKER_DRAIN | PROXY_WORKER_DISABLED | PROXY_WORKER_STOPPED |
-                         PROXY_WORKER_HOT_STANDBY;
-    worker->s->status = (worker->s->status & ~all) | flag_of[admin];
+    unsigned status = worker->s->status;
+    if (mh_admin_of(status) != admin) {
+        worker->s->status = (status & ~flags[admin].clear) | flags[admin].set;
+    }
 }
 
 /* Says what is wrong with a directive, and where it stands. */

@@ -160,6 +160,38 @@ subtest 'an edited configuration wins over what was saved' => sub {
     is(shares($proxy), 'hostA:4 hostB:4 hostC:4', 'and back');
 };
 
+# The flags of status= that balancer-manager shows: "Drn Stby".
+sub flags($server, $name)
+{
+    my $shown = HA::Manager->new(port => $server->port)->flags('App', $app{$name}->url);
+    return join ' ', grep {/^(?:Drn|Dis|Stop|Stby)$/} split / /, $shown;
+}
+
+subtest 'flags that do not contradict an operator stay as they are configured' => sub {
+    my @names = (names => [qw(hostA hostB hostC)]);
+    my %of = (hostB => 'status=+S', hostC => 'status=+N+H');
+    my $server = server(name => 'flags', @names, of => \%of);
+    my $all = sub { join ', ', map {flags($server, $_)} qw(hostB hostC) };
+    is($all->(), 'Stop, Drn Stby', 'nobody said anything');
+    $server->graceful;
+    is($all->(), 'Stop, Drn Stby', 'nor has a restart');
+    order($server, 'hostC', 'drain', 0);
+    again($server, @names, of => \%of);
+    is($all->(), 'Stop, Stby', 'an operator ended the drain: what is left is a standby');
+    order($server, 'hostC', 'standby', 0);
+    $server->graceful;
+    is($all->(), 'Stop, ', 'he wants it to serve');
+    $of{hostC} = 'status=+H';
+    again($server, @names, of => \%of);
+    order($server, 'hostC', 'drain');
+    again($server, @names, of => \%of);
+    is($all->(), 'Stop, Drn Stby', 'a standby that drains is a standby still');
+    $t->mark;
+    HA::Manager->new(port => $server->port)->tell('App', $app{hostC}->url, 'drain', 0);
+    ok($t->wait_for(qr/member hostC: drain -> standby, by an operator/), 'and one afterwards');
+    $server->stop;
+};
+
 subtest 'a file with more members than there is room for now still counts' => sub {
     my $more = join "\n", '<Proxy "balancer://Other">',
         (map {"BalancerMember http://127.0.0.1:$_ route=m$_"} 1 .. 20),

@@ -34,6 +34,15 @@ sub nonce($self, $balancer)
     return $self->page =~ /[?&;]b=\Q$balancer\E&(?:amp;)?[^"]*nonce=([\w-]+)/ ? $1 : undef;
 }
 
+# The flags of a worker as its page has them, such as "Init Ign Drn Stby Ok".
+sub flags($self, $balancer, $worker)
+{
+    $balancer = lc $balancer;
+    my $cell = qr{</td>\s*<td>};
+    my $row = qr{[?]b=\Q$balancer\E&amp;w=\Q$worker\E&[^>]*>[^<]*</a>(?:$cell[^<]*){4}$cell([^<]*)};
+    return $self->page =~ $row ? $1 =~ s/\s+$//r : undef;
+}
+
 # Posts fields of a worker, such as w_status_D => 1. The response.
 sub post($self, $balancer, $worker, %fields)
 {
