@@ -2,6 +2,7 @@
 /* Owns joining mod_proxy's balancers with HABalancer and HACheck at startup. */
 #include "mh_app.h"
 
+#include <ap_provider.h>
 #include <apr_file_io.h>
 #include <apr_hash.h>
 #include <apr_strings.h>
@@ -339,6 +340,19 @@ static const mh_named_t *method_conf(const char *name, apr_pool_t *p)
     return conf;
 }
 
+/*
+ * mod_proxy_balancer looks for the method of every balancer at the start, byrequests unless it was
+ * told another, and ends the server when its module is not loaded. Nobody asks that method here,
+ * so it is the one that is always there, and balancer-manager shows who chooses.
+ */
+static void set_lbmethod(proxy_balancer *balancer)
+{
+    static const char ours[] = "ha";
+    balancer->lbmethod = ap_lookup_provider(PROXY_LBMETHOD, ours, "0");
+    balancer->lbmethod_set = 1;
+    apr_cpystrn(balancer->s->lbpname, ours, sizeof(balancer->s->lbpname));
+}
+
 /* Notes that a directive has its balancer, and so has what it inherits keys from. */
 static void mark_used(apr_hash_t *used, const mh_named_t *entry,
                       const apr_array_header_t *inherited)
@@ -356,7 +370,7 @@ static apr_status_t build_server(server_rec *s, const mh_server_conf_t *base, ap
     const mh_server_conf_t *conf = mh_server_conf(s);
     const proxy_server_conf *proxy = ap_get_module_config(s->module_config, &proxy_module);
     for (int i = 0; i < proxy->balancers->nelts; i++) {
-        const proxy_balancer *balancer = &APR_ARRAY_IDX(proxy->balancers, i, proxy_balancer);
+        proxy_balancer *balancer = &APR_ARRAY_IDX(proxy->balancers, i, proxy_balancer);
         const mh_named_t *own = mh_config_find(conf->balancers, bare_name(balancer));
         const mh_named_t *check = mh_config_find(conf->checks, bare_name(balancer));
         bool method_only =
@@ -367,6 +381,7 @@ static apr_status_t build_server(server_rec *s, const mh_server_conf_t *base, ap
         if (!own) {
             continue;
         }
+        set_lbmethod(balancer);
         mark_used(used, own, base->balancers);
         if (check) {
             mark_used(used, check, base->checks);

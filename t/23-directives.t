@@ -2,6 +2,7 @@
 # What the directives accept, and how a server that is given something else says so; and ha-health.
 use v5.36;
 
+use HA::Manager;
 use HA::Test;
 
 my $t = HA::Test->new;
@@ -370,6 +371,30 @@ subtest 'ha-health counts what is in flight and who can be used' => sub {
     is(health(GET => '/ha-health/App'), "503 usable 0 of 2, in flight 0\n", 'both are');
     is(health(HEAD => '/ha-health/App'), '503 ', 'HEAD says so too');
     is(health(GET => '/ha-health/'), "200 serving\n", 'the proxy itself serves');
+};
+
+subtest 'balancers of ours need no lbmethod of mod_proxy' => sub {
+    my $server = $t->httpd(
+        haproxy => 1,
+        modules => [qw(proxy proxy_http proxy_balancer slotmem_shm)],
+        config => <<~"END",
+            ${members}HABalancer App
+            <Location "/manager">
+                SetHandler balancer-manager
+            </Location>
+            <VirtualHost *>
+                ServerName localhost
+                ProxyPass "/manager" "!"
+                ProxyPass "/App" "balancer://App/App"
+            </VirtualHost>
+            END
+    );
+    $t->start($_) for qw(hostA hostB);
+    is(spread($t->client(port => $server->port, cookies => 0), '/App/plain', 10), 'hostA:5 hostB:5', 'it serves');
+    my $page = HA::Manager->new(port => $server->port)->page;
+    like($page, qr{<td>ha</td>}, 'balancer-manager shows who chooses');
+    unlike($page, qr{<td>byrequests</td>}, 'and nobody else');
+    $server->stop;
 };
 
 subtest 'all members can be exchanged by a graceful restart' => sub {
