@@ -351,8 +351,28 @@ static void per_child_max(lint_t *lint)
     }
 }
 
+static void unknown_name(lint_t *lint, const hap_conf_directive_t *directive)
+{
+    lint_found(lint, lint->site->has_includes ? HAP_LINT_WARNING : HAP_LINT_ERROR, directive->line,
+               "unknown",
+               "%s names %s, but there is no <Proxy \"balancer://%s\">%s: correct the name",
+               show(lint, directive->name), show(lint, directive->argv[0]),
+               show(lint, directive->argv[0]), lint->site->has_includes ? " in this file" : "");
+}
+
+static bool has_directive(const lint_t *lint, const char *name)
+{
+    for (int i = 0; i < lint->conf->count; i++) {
+        if (hap_conf_is(&lint->conf->directives[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void module_names(lint_t *lint)
 {
+    bool inherits = !has_directive(lint, "ProxyInherit");
     for (int i = 0; i < lint->conf->count; i++) {
         const hap_conf_directive_t *directive = &lint->conf->directives[i];
         bool ours = hap_conf_is(directive, "HABalancer") || hap_conf_is(directive, "HACheck");
@@ -361,12 +381,12 @@ static void module_names(lint_t *lint)
         }
         const hap_conf_section_t *vhost = hap_conf_within(directive, "VirtualHost");
         if (!hap_site_balancer(lint->site, vhost, directive->argv[0])) {
-            lint_found(lint, lint->site->has_includes ? HAP_LINT_WARNING : HAP_LINT_ERROR,
-                       directive->line, "unknown",
-                       "%s names %s, but there is no <Proxy \"balancer://%s\">%s: correct the name",
-                       show(lint, directive->name), show(lint, directive->argv[0]),
-                       show(lint, directive->argv[0]),
-                       lint->site->has_includes ? " in this file" : "");
+            unknown_name(lint, directive);
+        } else if (vhost && inherits && hap_site_balancer(lint->site, NULL, directive->argv[0])) {
+            lint_found(lint, HAP_LINT_ERROR, directive->line, "place",
+                       "%s is in a <VirtualHost>, but balancer://%s is the main server's: the "
+                       "module does not start with this, put it there",
+                       show(lint, directive->name), show(lint, directive->argv[0]));
         }
     }
 }

@@ -270,10 +270,10 @@ static const char *unique_name(const char *label, const server_rec *s, apr_pool_
                         (int)s->port);
 }
 
-static apr_status_t build(server_rec *s, const proxy_server_conf *proxy,
-                          const proxy_balancer *balancer, const mh_named_t *conf,
+static apr_status_t build(server_rec *s, const proxy_balancer *balancer, const mh_named_t *conf,
                           const mh_named_t *check, apr_pool_t *p)
 {
+    const proxy_server_conf *proxy = ap_get_module_config(s->module_config, &proxy_module);
     mh_app_t *app = apr_pcalloc(p, sizeof(*app));
     app->label = conf->name;
     app->url = apr_pstrdup(p, balancer->s->name);
@@ -364,44 +364,74 @@ static void mark_used(apr_hash_t *used, const mh_named_t *entry,
     }
 }
 
-static apr_status_t build_server(server_rec *s, const mh_server_conf_t *base, apr_hash_t *used,
+/* A virtual host's balancer is a copy with the main server's members, if that defines one too. */
+static bool is_mains(const proxy_balancer *balancer, server_rec *main_server)
+{
+    const proxy_server_conf *proxy =
+        ap_get_module_config(main_server->module_config, &proxy_module);
+    for (int i = 0; i < proxy->balancers->nelts; i++) {
+        if (APR_ARRAY_IDX(proxy->balancers, i, proxy_balancer).workers == balancer->workers) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Another server's copy of a balancer that we have: the same application, with the same keys. */
+static apr_status_t join(mh_app_t *app, const proxy_balancer *balancer, const mh_named_t *own,
+                         const mh_named_t *check, apr_pool_t *p)
+{
+    if (app->conf->directive != own->directive) {
+        return refuse(app, own, p,
+                      "this balancer is inherited from the main server, so give its keys there");
+    }
+    if (check && (!app->check_conf || app->check_conf->directive != check->directive)) {
+        return refuse(app, check, p,
+                      "this balancer is inherited from the main server, so check it there");
+    }
+    apr_hash_set(by_balancer, apr_pmemdup(p, &balancer, sizeof(balancer)), sizeof(balancer), app);
+    return APR_SUCCESS;
+}
+
+static apr_status_t build_balancer(server_rec *s, proxy_balancer *balancer, server_rec *main_server,
+                                   apr_hash_t *used, apr_pool_t *p)
+{
+    const mh_server_conf_t *base = mh_server_conf(main_server);
+    const mh_server_conf_t *conf = mh_server_conf(s);
+    const mh_named_t *own = mh_config_find(conf->balancers, bare_name(balancer));
+    const mh_named_t *check = mh_config_find(conf->checks, bare_name(balancer));
+    bool method_only = !own && balancer->lbmethod && strcmp(balancer->lbmethod->name, "ha") == 0;
+    if (method_only) {
+        own = method_conf(bare_name(balancer), p);
+    }
+    if (!own) {
+        return APR_SUCCESS;
+    }
+    set_lbmethod(balancer);
+    mark_used(used, own, base->balancers);
+    if (check) {
+        mark_used(used, check, base->checks);
+    }
+    mh_app_t *app = already_built(balancer);
+    if (app) {
+        return join(app, balancer, own, check, p);
+    }
+    if (s != main_server && !method_only && is_mains(balancer, main_server)) {
+        const mh_app_t here = {.server = s};
+        return refuse(&here, own, p,
+                      "the main server defines this balancer and all virtual hosts share its "
+                      "members, so this line belongs there, outside of <VirtualHost>");
+    }
+    return build(s, balancer, own, check, p);
+}
+
+static apr_status_t build_server(server_rec *s, server_rec *main_server, apr_hash_t *used,
                                  apr_pool_t *p)
 {
-    const mh_server_conf_t *conf = mh_server_conf(s);
     const proxy_server_conf *proxy = ap_get_module_config(s->module_config, &proxy_module);
     for (int i = 0; i < proxy->balancers->nelts; i++) {
         proxy_balancer *balancer = &APR_ARRAY_IDX(proxy->balancers, i, proxy_balancer);
-        const mh_named_t *own = mh_config_find(conf->balancers, bare_name(balancer));
-        const mh_named_t *check = mh_config_find(conf->checks, bare_name(balancer));
-        bool method_only =
-            !own && balancer->lbmethod && strcmp(balancer->lbmethod->name, "ha") == 0;
-        if (method_only) {
-            own = method_conf(bare_name(balancer), p);
-        }
-        if (!own) {
-            continue;
-        }
-        set_lbmethod(balancer);
-        mark_used(used, own, base->balancers);
-        if (check) {
-            mark_used(used, check, base->checks);
-        }
-        mh_app_t *app = already_built(balancer);
-        if (app && app->conf->directive != own->directive) {
-            return refuse(app, own, p,
-                          "this balancer is inherited from the main server, so give "
-                          "its keys there");
-        }
-        if (app && check && (!app->check_conf || app->check_conf->directive != check->directive)) {
-            return refuse(app, check, p,
-                          "this balancer is inherited from the main server, so check it there");
-        }
-        if (app) {
-            apr_hash_set(by_balancer, apr_pmemdup(p, &balancer, sizeof(balancer)), sizeof(balancer),
-                         app);
-            continue;
-        }
-        apr_status_t rv = build(s, proxy, balancer, own, check, p);
+        apr_status_t rv = build_balancer(s, balancer, main_server, used, p);
         if (rv != APR_SUCCESS) {
             return rv;
         }
@@ -445,7 +475,7 @@ apr_status_t mh_apps_build(apr_pool_t *p, server_rec *main_server)
     mh_apps = apr_array_make(p, 4, sizeof(mh_app_t *));
     by_balancer = apr_hash_make(p);
     for (server_rec *s = main_server; s; s = s->next) {
-        apr_status_t rv = build_server(s, mh_server_conf(main_server), used, p);
+        apr_status_t rv = build_server(s, main_server, used, p);
         if (rv != APR_SUCCESS) {
             return rv;
         }

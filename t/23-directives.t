@@ -302,6 +302,13 @@ subtest 'virtual hosts inherit a balancer, key by key' => sub {
         qr/HACheck App \(.*\): this balancer is inherited from the main server, so check it there/,
         'a check of its own for such a balancer', before => "$main{before}<VirtualHost *>\n",
         after => "</VirtualHost>\n");
+    my $belongs = qr/the main server defines this balancer .* so this line belongs there, outside of/;
+    my $pass = qq(ProxyPass "/App" "balancer://App/App" stickysession=x\n);
+    for my $text ('', $pass, $own) {
+        my $what = (split ' ', $text)[0] // 'nothing';
+        refused('HABalancer App', qr/HABalancer App \(.*\): $belongs/, "for such a balancer, with $what",
+            before => "$members<VirtualHost *>\n$text", after => "</VirtualHost>\n", start => !$text);
+    }
     accepted($host->("${own}HABalancer App max=5\n"), 'a balancer of its own', before => '');
     accepted('HABalancer App queue=5', 'queue= there, max= in the main server',
         before => "HABalancer App max=1\n<VirtualHost *>\n$own", after => "</VirtualHost>\n");

@@ -147,6 +147,16 @@ static void a_directive_of_ours_for_an_unknown_balancer_is_found(void)
     UNIT_STR_EQ(findings_of(GOOD "HABalancer ap\n"), "5:unknown!");
 }
 
+static void a_directive_of_ours_in_a_virtual_host_has_its_balancer_there(void)
+{
+#define VHOST(text) "<VirtualHost *>\n" text "</VirtualHost>\n"
+    UNIT_STR_EQ(findings_of(VHOST(GOOD MOUNT "HABalancer app\nHACheck app\n")), "");
+    UNIT_STR_EQ(findings_of(GOOD "HABalancer app\n" VHOST(MOUNT)), "");
+    UNIT_STR_EQ(findings_of(GOOD VHOST(MOUNT "HABalancer app\n")), "8:place!");
+    UNIT_STR_EQ(findings_of(GOOD "HABalancer app\n" VHOST(MOUNT "HACheck app\n")), "9:place!");
+    UNIT_STR_EQ(findings_of("ProxyInherit Off\n" GOOD VHOST(GOOD MOUNT "HABalancer app\n")), "");
+}
+
 static void loopback_beside_other_hosts_is_found(void)
 {
     UNIT_STR_EQ(findings_of("<Proxy balancer://a>\nBalancerMember http://localhost:1\n"
@@ -176,6 +186,7 @@ const unit_test_t suite_lint[] = {
     UNIT_TEST(a_context_behind_a_shorter_one_is_found),
     UNIT_TEST(max_is_per_child_and_the_sum_is_shown),
     UNIT_TEST(a_directive_of_ours_for_an_unknown_balancer_is_found),
+    UNIT_TEST(a_directive_of_ours_in_a_virtual_host_has_its_balancer_there),
     UNIT_TEST(loopback_beside_other_hosts_is_found),
     UNIT_TEST(balancers_that_stop_httpd_from_starting_are_found),
     UNIT_END,
