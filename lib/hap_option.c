@@ -30,6 +30,7 @@ static size_t field_size(hap_option_kind_t kind)
     case HAP_OPTION_DURATION:
         return sizeof(apr_interval_time_t);
     case HAP_OPTION_TEXT:
+    case HAP_OPTION_FILE:
         return sizeof(const char *);
     case HAP_OPTION_AFFINITY:
         return sizeof(hap_option_affinity_t);
@@ -98,6 +99,7 @@ const char *hap_option_allowed(const hap_option_t *row, apr_pool_t *pool)
     case HAP_OPTION_AFFINITY:
         return "app, none, insert or insert:COOKIE";
     case HAP_OPTION_TEXT:
+    case HAP_OPTION_FILE:
         break;
     }
     return row->choices ? row->choices[0] : "text without blanks or control characters";
@@ -193,6 +195,13 @@ static bool read_value(void *out, const hap_option_t *row, hap_str_t value, apr_
             return false;
         }
         *(const char **)out = hap_str_dup(value, pool);
+        return true;
+    case HAP_OPTION_FILE:
+        if (!is_text(value)) {
+            return false;
+        }
+        *(const char **)out =
+            hap_str_eq(value, HAP_STR_LIT("none")) ? NULL : hap_str_dup(value, pool);
         return true;
     case HAP_OPTION_AFFINITY:
         return read_affinity(out, value, pool);

@@ -25,6 +25,7 @@ typedef enum hap_option_kind_t {
     HAP_OPTION_PERCENT,  /* as COUNT, a trailing % allowed; unsigned */
     HAP_OPTION_DURATION, /* number with ms, s, m or h, bare numbers are seconds; microseconds */
     HAP_OPTION_TEXT,     /* what `check` accepts, or any printable text; const char * */
+    HAP_OPTION_FILE,     /* a path, or the word none; const char *, NULL for none */
     HAP_OPTION_AFFINITY  /* app, none, insert or insert:COOKIE; hap_option_affinity_t */
 } hap_option_kind_t;
 

@@ -9,7 +9,7 @@ const char *const hap_method_names[] = {"round", "least", "latency", "hash", NUL
 static const char *const hash_keys[] = {"client", "path", NULL};
 static const char *const failovers[] = {"on", "strict", NULL};
 static const char *const check_methods[] = {"GET", "HEAD", "OPTIONS", NULL};
-static const char *const sign_allowed[] = {"the path of a key file", NULL};
+static const char *const sign_allowed[] = {"the path of a key file or none", NULL};
 static const char *const uri_allowed[] = {"a path that begins with /", NULL};
 static const char *const expect_allowed[] = {"statuses such as 200-399,404", NULL};
 
@@ -51,7 +51,7 @@ apr_status_t hap_policy_check(const hap_policy_t *policy, hap_diag_t *diag)
     if (policy->sign && policy->affinity.mode != HAP_AFFINITY_INSERT) {
         hap_diag_set(diag, 0,
                      "sign= signs the proxy's own cookie, so it needs "
-                     "affinity=insert");
+                     "affinity=insert, or sign=none where it is inherited");
         return APR_EINVAL;
     }
     if (policy->queue && !policy->max) {

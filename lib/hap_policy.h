@@ -30,8 +30,8 @@ typedef struct hap_policy_t {
     int method;   /* hap_method_t */
     int hash_key; /* hap_hash_key_t */
     hap_option_affinity_t affinity;
-    int failover; /* hap_failover_t */
-    const char *sign;
+    int failover;     /* hap_failover_t */
+    const char *sign; /* NULL: none */
     apr_interval_time_t sign_lifetime;
     unsigned retries;
     unsigned retry_budget; /* percent */

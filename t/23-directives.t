@@ -310,6 +310,13 @@ subtest 'virtual hosts inherit a balancer, key by key' => sub {
             before => "$members<VirtualHost *>\n$text", after => "</VirtualHost>\n", start => !$text);
     }
     accepted($host->("${own}HABalancer App max=5\n"), 'a balancer of its own', before => '');
+    my %signs = (before => "HABalancer App affinity=insert sign=$key\n<VirtualHost *>\n$own",
+        after => "</VirtualHost>\n");
+    refused('HABalancer App affinity=app',
+        qr/HABalancer App \(.*\): sign= signs the proxy's own cookie, so it .* sign=none where it is inherited/,
+        'another affinity, and sign= in the main server', %signs);
+    accepted('HABalancer App affinity=app sign=none', 'sign=none takes it back', %signs);
+    accepted('HABalancer App sign=none', 'a cookie of ours without a signature', %signs);
     accepted('HABalancer App queue=5', 'queue= there, max= in the main server',
         before => "HABalancer App max=1\n<VirtualHost *>\n$own", after => "</VirtualHost>\n");
 };

@@ -70,7 +70,8 @@ static void a_bad_value_is_named_with_what_is_allowed(void)
     CU_ASSERT_EQUAL(set("slow-start=2h"), APR_EINVAL);
     UNIT_STR_EQ(diag.why, "HABalancer: slow-start=2h is not allowed, use 0s to 1h");
     CU_ASSERT_EQUAL(set("sign=\n"), APR_EINVAL);
-    UNIT_STR_EQ(diag.why, "HABalancer: sign=\\x0a is not allowed, use the path of a key file");
+    UNIT_STR_EQ(diag.why,
+                "HABalancer: sign=\\x0a is not allowed, use the path of a key file or none");
     CU_ASSERT_EQUAL(set("retries"), APR_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(diag.why, "\"retries\" is not one of its key=value arguments"));
     CU_ASSERT_EQUAL(set("retires=1"), APR_EINVAL);
@@ -124,6 +125,23 @@ static void a_virtual_host_overrides_key_by_key(void)
     CU_ASSERT_EQUAL(policy.queue_timeout, 5000000);
 }
 
+static void a_virtual_host_takes_back_a_file(void)
+{
+    hap_policy_t base;
+    fresh();
+    set("sign=/etc/key");
+    UNIT_STR_EQ(policy.sign, "/etc/key");
+    base = policy;
+    fresh();
+    CU_ASSERT_EQUAL(set("sign=none"), APR_SUCCESS);
+    CU_ASSERT_EQUAL(set("sign=none"), APR_EINVAL);
+    hap_option_merge(&policy, &base, &policy, &hap_policy_options);
+    CU_ASSERT_PTR_NULL(policy.sign);
+    fresh();
+    hap_option_merge(&policy, &base, &policy, &hap_policy_options);
+    UNIT_STR_EQ(policy.sign, "/etc/key");
+}
+
 static void keys_that_contradict_each_other_are_refused(void)
 {
     fresh();
@@ -145,6 +163,7 @@ const unit_test_t suite_option[] = {
     UNIT_TEST(durations_take_units_and_bare_seconds),
     UNIT_TEST(affinity_takes_a_cookie_of_a_good_name),
     UNIT_TEST(a_virtual_host_overrides_key_by_key),
+    UNIT_TEST(a_virtual_host_takes_back_a_file),
     UNIT_TEST(keys_that_contradict_each_other_are_refused),
     UNIT_END,
 };
