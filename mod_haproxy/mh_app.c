@@ -193,10 +193,16 @@ static const char *route_of(const proxy_worker *worker, apr_hash_t *seen, apr_po
     return taken ? hap_grammar_route_by_hash(url, p) : route;
 }
 
+/* A WebSocket server too: what makes a connection one is an HTTP request. */
 static bool speaks_http(const proxy_worker *worker)
 {
-    return ap_cstr_casecmp(worker->s->scheme, "http") == 0 ||
-           ap_cstr_casecmp(worker->s->scheme, "https") == 0;
+    static const char *const schemes[] = {"http", "https", "ws", "wss"};
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        if (ap_cstr_casecmp(worker->s->scheme, schemes[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static apr_status_t add_member(mh_app_t *app, proxy_worker *worker, apr_hash_t *seen, apr_pool_t *p)

@@ -163,7 +163,7 @@ static ml_probe_target_t target_of(mh_member_t *member)
 {
     const proxy_worker_shared *worker = member->worker->s;
     hap_health_t health = health_of(member);
-    bool tls = ap_cstr_casecmp(worker->scheme, "https") == 0;
+    bool tls = !ap_cstr_casecmp(worker->scheme, "https") || !ap_cstr_casecmp(worker->scheme, "wss");
     /* Who is down or under suspicion is asked at once, the others spread over an interval. */
     bool urgent = health.suspect || health.verdict == HAP_HEALTH_DOWN;
     return (ml_probe_target_t){

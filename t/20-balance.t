@@ -18,7 +18,7 @@ is($?, 0, 'a certificate') or diag $said;
 my $d = $t->app('hostD', tls => [$cert, $key]);
 my $dead = 'http://127.0.0.1:' . $t->port;
 my %url = (A => $a->url, B => $b->url, C => $c->url, D => $d->url, X => $dead,
-    U => 'unix:' . $a->socket . '|http://localhost');
+    V => 'ws://' . $a->address, W => 'wss://' . $d->address, U => 'unix:' . $a->socket . '|http://localhost');
 
 # A balancer mounted at /NAME, its members as [LETTER, arguments]; X is nobody, U is hostA's socket.
 # `set` is for ProxySet, `ours` the arguments of HABalancer, or undef to leave it to httpd.
@@ -54,6 +54,7 @@ my $config = join '', (
     balancer('stock', plain(qw(A B)), ours => undef),
     balancer('lbmethod', [['A', 'loadfactor=2'], ['B', '']], ours => undef, set => 'lbmethod=ha'),
     balancer('tls', plain('D'), check => 1),
+    balancer('ws', plain('W', 'V'), check => 1),
     balancer('unix', plain('U'), check => 1),
     balancer('mixed', plain(qw(B D U)), check => 1),
     balancer('max', plain(qw(A B)), ours => 'max=5'),
@@ -153,10 +154,12 @@ subtest 'lbmethod=ha takes turns for mod_proxy_balancer' => sub {
     is(spread($t, '/lbmethod/plain', 6, to('B')), 'hostB:6', 'with sessions');
 };
 
-subtest 'members speak http, https and through Unix-domain sockets' => sub {
+subtest 'members speak http, https, WebSocket and through Unix-domain sockets' => sub {
     ok($t->wait_for(qr/$_/), "checked: $_")
         for 'tls: member hostD: unknown -> up, status 200',
-        'unix: member hostU: unknown -> up, status 200';
+        'unix: member hostU: unknown -> up, status 200',
+        'ws: member hostV: unknown -> up, status 200',
+        'ws: member hostW: unknown -> up, status 200';
     is(spread($t, '/tls/plain', 4), 'hostD:4', 'https');
     is(spread($t, '/unix/plain', 4), 'hostA:4', 'unix');
     is(spread($t, '/mixed/plain', 12), 'hostA:4 hostB:4 hostD:4', 'all in one balancer');
