@@ -230,9 +230,9 @@ static uint32_t forgiven_for_session(const hap_selector_t *selector, uint32_t me
     }
     const hap_slot_t *slot = &selector->shared->slots[selector->roster->members[member].slot];
     uint32_t suspicion = atomic_load_explicit(&slot->suspicion, memory_order_relaxed);
-    return suspicion == HAP_SUSPICION_ERRORS || suspicion == HAP_SUSPICION_SILENCE
-               ? HAP_FLAG_SUSPECT
-               : 0;
+    bool forgiven = suspicion == HAP_SUSPICION_ERRORS || suspicion == HAP_SUSPICION_TIMEOUT ||
+                    suspicion == HAP_SUSPICION_SILENCE;
+    return forgiven ? HAP_FLAG_SUSPECT : 0;
 }
 
 hap_pick_t hap_pick(const hap_selector_t *selector, const hap_pick_request_t *request)

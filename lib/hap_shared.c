@@ -6,6 +6,7 @@ const char *const hap_suspicion_names[HAP_SUSPICION_COUNT] = {
     [HAP_SUSPICION_NONE] = "",
     [HAP_SUSPICION_CONNECT] = "no connection",
     [HAP_SUSPICION_ERRORS] = "requests failed",
+    [HAP_SUSPICION_TIMEOUT] = "request timed out",
     [HAP_SUSPICION_SILENCE] = "no answers",
 };
 

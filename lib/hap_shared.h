@@ -55,6 +55,7 @@ typedef enum hap_suspicion_t {
     HAP_SUSPICION_NONE,
     HAP_SUSPICION_CONNECT, /* no connection could be made */
     HAP_SUSPICION_ERRORS,  /* several requests in a row failed on it */
+    HAP_SUSPICION_TIMEOUT, /* a request timed out, and the balancer takes that for trouble */
     HAP_SUSPICION_SILENCE, /* it holds many requests and answers none: see hap_stall.h */
     HAP_SUSPICION_COUNT
 } hap_suspicion_t;

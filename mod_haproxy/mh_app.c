@@ -291,6 +291,7 @@ static apr_status_t build(server_rec *s, const proxy_balancer *balancer, const m
     app->policy = conf->policy;
     app->workers = balancer->workers;
     app->errstatuses = balancer->errstatuses;
+    app->failontimeout = balancer->failontimeout;
     app->members = apr_array_make(p, balancer->workers->nelts, sizeof(mh_member_t));
     app->cookie_path = mount_path(proxy, balancer, p);
     app->method_only = conf->directive->line_num == 0;

@@ -39,6 +39,7 @@ typedef struct mh_app_t {
     const char *cookie_path;               /* Path of cookies that we set */
     const apr_array_header_t *workers;     /* mod_proxy's own list, which copies share */
     const apr_array_header_t *errstatuses; /* of int: ProxySet failonstatus=; may be NULL */
+    bool failontimeout;                    /* ProxySet failontimeout= */
     apr_array_header_t *members;           /* of mh_member_t */
     const hap_roster_t *roster;            /* after post_config */
     int index;                             /* in mh_apps */

@@ -23,6 +23,9 @@ extern int ap_proxy_canon_url(request_rec *r) __attribute__((weak));
 
 static const char balancer_scheme[] = "balancer://";
 
+/* The note that mod_proxy_http and mod_proxy_ajp leave when no answer came in time. */
+static const char timed_out[] = "proxy_timedout";
+
 static void say_who(const mh_request_t *request)
 {
     apr_table_t *env = request->r->subprocess_env;
@@ -145,7 +148,7 @@ static bool is_http(const proxy_worker *worker)
 static bool was_not_sent(const request_rec *r, const proxy_worker *worker)
 {
     if (is_http(worker)) {
-        return !apr_table_get(r->notes, "proxy_timedout");
+        return !apr_table_get(r->notes, timed_out);
     }
     return ap_cstr_casecmp(worker->s->scheme, "ajp") == 0;
 }
@@ -160,6 +163,9 @@ static mh_outcome_t judge(const mh_request_t *request, const proxy_worker *worke
 {
     const request_rec *r = request->r;
     int answer = status == OK || status == DONE ? r->status : status;
+    if (request->app->failontimeout && apr_table_get(r->notes, timed_out)) {
+        return MH_OUTCOME_TIMED_OUT;
+    }
     if (status == HTTP_SERVICE_UNAVAILABLE) {
         /* The child's own connections may be used up, or an operator has just said no. */
         bool unsure = worker->s->acquire_set || !PROXY_WORKER_IS_USABLE(worker);
@@ -182,6 +188,7 @@ static int scheme_handler(request_rec *r, proxy_worker *worker, proxy_server_con
     request->serving = true;
     int status;
     for (;;) {
+        apr_table_unset(r->notes, timed_out);
         status = proxy_run_scheme_handler(r, worker, conf, url, proxyname, proxyport);
         if (status == DECLINED) {
             break;

@@ -258,6 +258,9 @@ void mh_request_settle(mh_request_t *request, mh_outcome_t outcome)
             suspect(request, HAP_SUSPICION_ERRORS);
         }
         break;
+    case MH_OUTCOME_TIMED_OUT:
+        suspect(request, HAP_SUSPICION_TIMEOUT);
+        break;
     case MH_OUTCOME_UNKNOWN:
         break;
     }

@@ -49,6 +49,7 @@ typedef enum mh_outcome_t {
     MH_OUTCOME_SERVED,     /* the member answered, whatever */
     MH_OUTCOME_NO_CONNECT, /* no connection could be made, nothing was sent */
     MH_OUTCOME_FAILED,     /* the member failed on it */
+    MH_OUTCOME_TIMED_OUT,  /* no answer in time, which for this balancer is trouble at once */
     MH_OUTCOME_UNKNOWN     /* nothing can be said about the member */
 } mh_outcome_t;
 

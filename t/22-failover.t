@@ -204,6 +204,26 @@ subtest 'three failures in a row make an instance suspect, a probe clears it' =>
     is($client->get('/failures/plain', to('hostC'))->instance, 'hostC', 'and serves its sessions');
 };
 
+subtest 'a request that is not answered in time is a failure, or trouble at once' => sub {
+    my $server = $t->httpd(
+        %common,
+        config => join '', "ProxyTimeout 1\n",
+        balancer('patient', @cd, check => 'interval=1h'),
+        balancer('quick', @cd, check => 'interval=1h', set => 'failontimeout=On'),
+    );
+    my $ask = sub ($path) { $t->client(port => $server->port, cookies => 0)->get($path, to('hostC'))->status };
+    $c->hang;
+    is($ask->('/patient/plain'), 502, 'failontimeout=Off: refused');
+    is($ask->('/quick/plain'), 502, 'failontimeout=On: refused');
+    ok($t->wait_for(qr/quick: member hostC: \w+, now suspect, request timed out$/), 'and suspected');
+    ok($t->wait_for(qr/quick: member hostC: .*status 200/), 'until a probe has passed');
+    is($server->log->count(qr/patient: member hostC: .*suspect/), 0, 'one is not enough without it');
+    is($ask->('/patient/plain'), 502, 'but three are') for 2 .. 3;
+    ok($t->wait_for(qr/patient: member hostC: \w+, now suspect, requests failed$/), 'as for other failures');
+    $c->release;
+    $server->stop;
+};
+
 subtest 'an error of the application counts if failonstatus= names it' => sub {
     $c->status(500, 3);
     my $client = client();

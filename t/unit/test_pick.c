@@ -243,6 +243,8 @@ static void failed_requests_do_not_cost_others_their_sessions(void)
     farm.request.wanted = 0;
     atomic_store(&farm.shared.slots[0].suspicion, HAP_SUSPICION_ERRORS);
     UNIT_STR_EQ(spread(&farm, 10), "h0:10");
+    atomic_store(&farm.shared.slots[0].suspicion, HAP_SUSPICION_TIMEOUT);
+    UNIT_STR_EQ(spread(&farm, 10), "h0:10");
     atomic_store(&farm.shared.slots[0].suspicion, HAP_SUSPICION_CONNECT);
     UNIT_STR_EQ(spread(&farm, 10), "h1:10");
 }
