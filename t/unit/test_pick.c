@@ -349,6 +349,39 @@ static void hash_moves_only_the_keys_of_the_member_that_is_lost(void)
     CU_ASSERT_EQUAL(memcmp(before, again, KEYS * sizeof(int)), 0);
 }
 
+/* The members that score higher than this one: how far down it stands. */
+static uint32_t rank_of(const hap_roster_t *roster, uint32_t member, uint32_t bucket)
+{
+    double score = hap_roster_score(&roster->members[member], bucket);
+    uint32_t above = 0;
+    for (uint32_t i = 0; i < roster->n; i++) {
+        above += hap_roster_score(&roster->members[i], bucket) > score;
+    }
+    return above;
+}
+
+static void the_remembered_choices_are_the_highest_scores(void)
+{
+    static const uint32_t sizes[] = {1, 3, 4, 5, 60};
+    for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+        farm_t farm;
+        farm_make(&farm, sizes[k], HAP_METHOD_HASH, unit_pool);
+        for (uint32_t i = 0; i < farm.n; i++) {
+            farm.members[i].weight = i % 7 == 6 ? HAP_WEIGHT_MAX : 1 + 100 * (i % 7);
+        }
+        farm_build(&farm);
+        const hap_roster_t *roster = farm.selector.roster;
+        unsigned wrong = 0;
+        for (uint32_t bucket = 0; bucket <= roster->rank_mask; bucket++) {
+            const uint16_t *ranks = &roster->ranks[(size_t)bucket * HAP_HASH_RANKS];
+            for (uint32_t rank = 0; rank < HAP_HASH_RANKS; rank++) {
+                wrong += rank_of(roster, ranks[rank], bucket) != (rank < farm.n ? rank : 0);
+            }
+        }
+        CU_ASSERT_EQUAL(wrong, 0);
+    }
+}
+
 static void hash_leaves_standbys_and_later_sets_alone(void)
 {
     farm_t farm;
@@ -504,6 +537,7 @@ const unit_test_t suite_pick[] = {
     UNIT_TEST(latency_takes_the_faster_of_two),
     UNIT_TEST(latency_measures_again_who_was_slow_long_ago),
     UNIT_TEST(hash_moves_only_the_keys_of_the_member_that_is_lost),
+    UNIT_TEST(the_remembered_choices_are_the_highest_scores),
     UNIT_TEST(hash_leaves_standbys_and_later_sets_alone),
     UNIT_TEST(hash_finds_the_last_member_when_all_its_choices_are_lost),
     UNIT_TEST(tried_members_are_not_tried_again),
