@@ -199,6 +199,18 @@ subtest 'an application that sets its own cookie has the last word' => sub {
     $other->stop;
 };
 
+subtest 'ProxyPassReverseCookiePath gives both cookies one path' => sub {
+    my $config = qq(ProxyPassReverseCookiePath "/App" "/away"\n)
+        . balancer('away', '', members => [qw(hostA hostX)]);
+    my $other = $t->httpd(modules => [qw(proxy proxy_http)], haproxy => 1, config => $config);
+    my $client = $t->client(port => $other->port, cookies => 0);
+    like($client->get('/away/')->header('Set-Cookie'), qr{^zsessionid=\S+\.hostA; Path=/away(?:;|$)},
+        "the application's own");
+    is($client->get('/away/plain', headers => {Cookie => 'zsessionid=abc.hostX'})->header('Set-Cookie'),
+        'zsessionid=abc.hostA; Path=/away; HttpOnly', 'the rewritten one');
+    $other->stop;
+};
+
 subtest 'failover=strict never sends a session to another member' => sub {
     $_->ledger_clear for $a, $b;
     is(goes('zsessionid=abc.hostX', '/strict/plain', 3), 'status503:3', 'its member is gone: 503');
