@@ -104,6 +104,14 @@ my @usage = (
     [[qw(modproxy frobnicate)], qr/unknown command "modproxy frobnicate", there are:/],
     [[qw(frobnicate)], qr/unknown command "frobnicate", there are:/],
     [[qw(help frobnicate)], qr/unknown command "frobnicate"/],
+    [[qw(help modproxy frobnicate)], qr/unknown command "modproxy frobnicate", there are:/],
+    [[qw(help -x)], qr/unknown command "-x"/],
+    [[qw(-x)], qr/unknown command "-x"/],
+    [[qw(modproxy -x)], qr/unknown command "modproxy -x"/],
+    [[qw(help modproxy merge -x)], qr/unexpected "-x", see zero help/],
+    [[qw(-help modproxy merge more)], qr/unexpected "more"/],
+    [[qw(modproxy help merge)], qr/unexpected "merge"/],
+    [[qw(-version -x)], qr/unexpected "-x"/],
     [[qw(modproxy check -httpd=relative App.conf)], qr/-httpd: "relative" is not an absolute path/],
 );
 for my $case (@usage) {

@@ -112,13 +112,21 @@ static bool is_option(const char *word, const char *name)
     return word[0] == '-' && strcmp(word + (word[1] == '-' ? 2 : 1), name) == 0;
 }
 
+/* What follows the words that a command has room for was meant to do something. */
+static int unexpected(const char *word, apr_pool_t *pool)
+{
+    return zero_fail(NULL, ZERO_USAGE, "unexpected \"%s\", see zero help",
+                     hap_str_show(hap_str(word), pool));
+}
+
 static int run(int argc, const char *const *argv, apr_pool_t *pool)
 {
     if (argc < 2 || strcmp(argv[1], "help") == 0 || is_option(argv[1], "help")) {
-        return zero_help(argc - 2, argv + 2, pool);
+        return argc > 4 ? unexpected(argv[4], pool) : zero_help(argc - 2, argv + 2, pool);
     }
     if (is_option(argv[1], "version")) {
-        return zero_print(NULL, HAP_STR_LIT("zero " PACKAGE_VERSION " (" PACKAGE_NAME ")\n"));
+        hap_str_t version = HAP_STR_LIT("zero " PACKAGE_VERSION " (" PACKAGE_NAME ")\n");
+        return argc > 2 ? unexpected(argv[2], pool) : zero_print(NULL, version);
     }
     if (argc == 2 || !is_group(argv[1])) {
         return zero_help(1, argv + 1, pool);
@@ -126,6 +134,9 @@ static int run(int argc, const char *const *argv, apr_pool_t *pool)
     const zero_command_t *command = find_command(argv[1], argv[2]);
     if (!command) {
         bool asks = strcmp(argv[2], "help") == 0 || is_option(argv[2], "help");
+        if (asks && argc > 3) {
+            return unexpected(argv[3], pool);
+        }
         return zero_help(asks ? 1 : 2, argv + 1, pool);
     }
     zero_args_t args = {.command = command, .pool = pool};
