@@ -6,6 +6,7 @@
 #include "config.h"
 #include "zero.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -44,6 +45,12 @@ int zero_fail_at(const zero_command_t *command, int code, const char *path, cons
     }
     apr_pool_destroy(pool);
     return code;
+}
+
+int zero_fail_read(const zero_command_t *command, apr_status_t rv, const char *path,
+                   const hap_diag_t *diag)
+{
+    return zero_fail_at(command, rv == EFBIG ? ZERO_REFUSED : ZERO_IO, path, diag);
 }
 
 void zero_note(const zero_command_t *command, const char *fmt, ...)

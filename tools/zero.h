@@ -74,6 +74,13 @@ int zero_fail(const zero_command_t *command, int code, const char *fmt, ...)
 /** The same for something in a file: `zero GROUP NAME: FILE:LINE: why`; no line when it is 0. */
 int zero_fail_at(const zero_command_t *command, int code, const char *path, const hap_diag_t *diag);
 
+/**
+ * The same for a file that hapio_file_read did not give, with `rv` from it: one that is too big is
+ * refused like other content, all else is input or output.
+ */
+int zero_fail_read(const zero_command_t *command, apr_status_t rv, const char *path,
+                   const hap_diag_t *diag);
+
 /** Says a sentence on stderr that does not change how the command ends. */
 void zero_note(const zero_command_t *command, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

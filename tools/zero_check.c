@@ -33,14 +33,10 @@ static int print_finding(const zero_args_t *args, const char *path,
     return worse(error ? ZERO_REFUSED : ZERO_DONE, zero_print(args->command, hap_str(line)));
 }
 
-static int lint(const zero_args_t *args, const char *path)
+static int lint(const zero_args_t *args, const char *path, hap_str_t text)
 {
     hap_diag_t diag;
-    hap_str_t text;
     hap_conf_t conf;
-    if (hapio_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool) != APR_SUCCESS) {
-        return zero_fail_at(args->command, ZERO_IO, path, &diag);
-    }
     if (text.n == 0) {
         hap_diag_set(&diag, 0, "is empty");
         return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
@@ -94,6 +90,22 @@ static int ask_httpd(const zero_args_t *args, const char *path)
     return worse(ok ? ZERO_DONE : ZERO_REFUSED, print_verdict(args, output));
 }
 
+static int check(const zero_args_t *args, const char *path)
+{
+    hap_diag_t diag;
+    hap_str_t text;
+    apr_status_t rv = hapio_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool);
+    if (rv != APR_SUCCESS) {
+        return zero_fail_read(args->command, rv, path, &diag);
+    }
+    int code = worse(lint(args, path, text), ask_httpd(args, path));
+    if (code == ZERO_DONE) {
+        const char *line = apr_pstrcat(args->pool, zero_show(path, args->pool), ": ok\n", NULL);
+        code = zero_print(args->command, hap_str(line));
+    }
+    return code;
+}
+
 /* These end up inside quotes in a configuration, and httpd takes other ones as relative. */
 static int check_options(const zero_args_t *args)
 {
@@ -120,14 +132,7 @@ static int run(const zero_args_t *args)
         return code;
     }
     for (int i = 0; i < args->operand_count; i++) {
-        const char *path = args->operands[i];
-        int found = lint(args, path);
-        found = found == ZERO_IO ? found : worse(found, ask_httpd(args, path));
-        if (found == ZERO_DONE) {
-            const char *line = apr_pstrcat(args->pool, zero_show(path, args->pool), ": ok\n", NULL);
-            found = zero_print(args->command, hap_str(line));
-        }
-        code = worse(code, found);
+        code = worse(code, check(args, args->operands[i]));
     }
     return code;
 }

@@ -26,8 +26,9 @@ static int read_conf(const hap_site_t **site, const zero_args_t *args)
     hap_str_t text;
     hap_conf_t *conf = apr_palloc(args->pool, sizeof(*conf));
     const char *path = zero_opt(args, "conf");
-    if (hapio_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool) != APR_SUCCESS) {
-        return zero_fail_at(args->command, ZERO_IO, path, &diag);
+    apr_status_t rv = hapio_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool);
+    if (rv != APR_SUCCESS) {
+        return zero_fail_read(args->command, rv, path, &diag);
     }
     if (hap_conf_parse(conf, text, &diag, args->pool) != APR_SUCCESS) {
         return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
@@ -44,8 +45,9 @@ static int read_state(hap_explain_request_t *request, const zero_args_t *args)
     if (!path) {
         return ZERO_DONE;
     }
-    if (hapio_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool) != APR_SUCCESS) {
-        return zero_fail_at(args->command, ZERO_IO, path, &diag);
+    apr_status_t rv = hapio_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool);
+    if (rv != APR_SUCCESS) {
+        return zero_fail_read(args->command, rv, path, &diag);
     }
     hap_state_t *state = apr_palloc(args->pool, sizeof(*state));
     if (hap_statefile_decode(state, text, STATE_MAX_MEMBERS, &diag, args->pool) != APR_SUCCESS) {

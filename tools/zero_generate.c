@@ -38,7 +38,7 @@ static int read_config(hap_zeroconfig_t *config, const zero_args_t *args)
         return ZERO_DONE;
     }
     if (rv != APR_SUCCESS) {
-        return zero_fail_at(args->command, ZERO_IO, config_path, &diag);
+        return zero_fail_read(args->command, rv, config_path, &diag);
     }
     if (hap_zeroconfig_parse(config, text, &diag, args->pool) != APR_SUCCESS) {
         return zero_fail_at(args->command, ZERO_REFUSED, config_path, &diag);
@@ -222,7 +222,7 @@ static int check_target(const char *path, const zero_args_t *args)
         return ZERO_DONE;
     }
     if (rv != APR_SUCCESS) {
-        return zero_fail_at(args->command, ZERO_IO, path, &diag);
+        return zero_fail_read(args->command, rv, path, &diag);
     }
     if (!hap_fragment_is(text) && !zero_opt(args, "force")) {
         return zero_fail(args->command, ZERO_REFUSED,

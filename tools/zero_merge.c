@@ -5,7 +5,6 @@
  */
 #include "zero.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include <apr_strings.h>
@@ -24,7 +23,7 @@ static int read_fragment(hap_fragment_t *fragment, const char *path, const zero_
     hap_str_t text;
     apr_status_t rv = hapio_file_read(&text, path, FRAGMENT_MAX_BYTES, &diag, scratch);
     if (rv != APR_SUCCESS) {
-        return zero_fail_at(args->command, rv == EFBIG ? ZERO_REFUSED : ZERO_IO, path, &diag);
+        return zero_fail_read(args->command, rv, path, &diag);
     }
     hap_fragment_t read = {.source = path};
     if (hap_fragment_parse(&read, text, &diag, scratch) != APR_SUCCESS) {
@@ -94,7 +93,7 @@ static int read_target(hap_merge_t *now, bool *found, const char *path, const ze
         return ZERO_DONE;
     }
     if (rv != APR_SUCCESS) {
-        return zero_fail_at(args->command, ZERO_IO, path, &diag);
+        return zero_fail_read(args->command, rv, path, &diag);
     }
     if (diff && hap_merge_parse(now, text, &diag, args->pool) != APR_SUCCESS) {
         return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);

@@ -1,0 +1,101 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: Apache-2.0
+# Bad input, command by command: a sentence that says where, the right exit code, and everything on
+# the disk as it was.
+use v5.36;
+use lib ($ENV{top_srcdir} // '.') . '/t/lib';
+use Cwd qw(getcwd);
+use HA::Zero;
+use POSIX qw(mkfifo);
+use Test::More;
+
+my $home = getcwd();
+my $dir = folder();
+chmod 0777, $dir;
+chdir $dir or die;
+$ENV{TMPDIR} = "$dir/tmp";
+mkdir $ENV{TMPDIR};
+chmod 01777, $ENV{TMPDIR};
+mkdir 'config';
+
+# httpd's own verdict is not asked for where it is not the point.
+my @check = qw(modproxy check -httpd=/bin/true);
+my @generate = qw(modproxy generate -host=hosta.example -app=App -context=/App -route=hostA);
+my $old = "kept as it was\n";
+my $good = fragment(host => 'hostb.example', route => 'hostB');
+my $conf = "ProxyPass /App http://a.invalid/App\nProxyPassReverse /App http://a.invalid/App\n";
+
+# All that a file of ours can be read for, and the commands that do. `target` is what they would
+# write.
+my %reads = (
+    'config/zero.config' => {argv => [@generate, '-o=target.conf'], file => 'config/zero.config'},
+    'the fragment to replace' => {argv => [@generate, '-o=bad.conf']},
+    'a fragment to merge' => {argv => [qw(modproxy merge -balancer -o=target.conf good.conf bad.conf)]},
+    'the merged file to replace' => {argv => [qw(modproxy merge -balancer -o=bad.conf good.conf)]},
+    'the merged file of -diff' => {argv => [qw(modproxy merge -balancer -diff -o=bad.conf good.conf)]},
+    'the file to check' => {argv => [@check, 'bad.conf']},
+    'the file to explain' => {argv => [qw(modproxy explain -conf=bad.conf -url=/App)]},
+    'the state to explain' => {argv => [qw(modproxy explain -conf=app.conf -url=/App -state=bad.conf)]},
+);
+$_->{file} //= 'bad.conf' for values %reads;
+
+sub fresh
+{
+    spew('target.conf', $old);
+    spew('good.conf', $good);
+    spew('app.conf', $conf);
+    return;
+}
+
+# For a message: one or more lines of text that a terminal shows as it is.
+sub is_clean($text)
+{
+    return utf8::decode($text) && $text =~ /\A[^\x00-\x09\x0b-\x1f\x7f-\x9f]*\n\z/;
+}
+
+# Asserts how a run has ended: (code, stdout, stderr) against a code and what it says on stderr.
+sub ended($run, $code, $says, $name)
+{
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ($got, $out, $err) = @$run;
+    my $ok = $got == $code && $err =~ $says && ($err eq '' || is_clean($err));
+    return ok($ok && ($out eq '' || is_clean($out)), "$name: exit $code")
+        || diag("exit $got, want $code; stderr: $err; want: $says; stdout: " . substr $out, 0, 500);
+}
+
+sub untouched($name)
+{
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my @left = (leftovers('.'), leftovers('config'), leftovers($ENV{TMPDIR}), glob "$ENV{TMPDIR}/*");
+    is(slurp('target.conf') . join(' ', @left), $old, "$name: nothing has changed");
+    return;
+}
+
+# --- files that cannot be read --------------------------------------------------------------------
+my %unreadable = (
+    'a folder' => [sub ($file) { mkdir $file }, 3, qr/is a folder, not a file/],
+    'a named pipe' => [sub ($file) { mkfifo($file, 0666) }, 3, qr/is not a regular file/],
+    'a device' => [sub ($file) { symlink '/dev/zero', $file }, 3, qr/is not a regular file/],
+    'a link to itself' => [sub ($file) { symlink $file =~ s{.*/}{}r, $file }, 3,
+        qr/cannot be read: Too many levels of symbolic links/],
+    'of 65 MB' => [sub ($file) { spew($file, ''); truncate $file, 65 << 20 }, 1,
+        qr/has 68157440 bytes, at most \d+ are read/],
+    'forbidden' => [sub ($file) { spew($file, $good); chmod 0000, $file }, 3,
+        qr/cannot be read: Permission denied/],
+);
+for my $what (sort keys %reads) {
+    for my $how (sort keys %unreadable) {
+        my ($make, $code, $says) = @{$unreadable{$how}};
+        my ($file, $argv) = @{$reads{$what}}{qw(file argv)};
+        fresh();
+        $make->($file) or die "$file: $!";
+        # Root may read what is forbidden.
+        my @run = $how eq 'forbidden' ? as_user($dir, @$argv) : zero(@$argv);
+        ended(\@run, $code, qr/^zero modproxy \w+: \Q$file\E: $says/, "$what is $how");
+        untouched("$what is $how");
+        rmdir $file or unlink $file;
+    }
+}
+
+chdir $home;
+done_testing();
