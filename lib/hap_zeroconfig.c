@@ -4,12 +4,16 @@
 
 #include <stddef.h>
 
+/* What some editors put in front of a text. */
+static const hap_str_t byte_order_mark = {"\xef\xbb\xbf", 3};
+
 /* How deep in brackets a value that goes on over several lines is; strings are passed over. */
 typedef struct depth_t {
     int brackets;
+    int line; /* where the outermost one was opened */
 } depth_t;
 
-static void count_brackets(depth_t *depth, hap_str_t value)
+static void count_brackets(depth_t *depth, hap_str_t value, int line)
 {
     char quote = '\0';
     for (size_t i = 0; i < value.n; i++) {
@@ -20,7 +24,7 @@ static void count_brackets(depth_t *depth, hap_str_t value)
         } else if (c == '"' || c == '\'') {
             quote = c;
         } else if (c == '{' || c == '[') {
-            depth->brackets++;
+            depth->line = depth->brackets++ ? depth->line : line;
         } else if ((c == '}' || c == ']') && depth->brackets > 0) {
             depth->brackets--;
         }
@@ -96,31 +100,53 @@ static int find_key(hap_str_t name)
     return KEYS;
 }
 
+static apr_status_t read_line(hap_zeroconfig_t *config, depth_t *depth, hap_str_t content, int line,
+                              hap_diag_t *diag, apr_pool_t *pool)
+{
+    /* Else a file in UTF-16 would be one without any key of ours. */
+    if (content.n && memchr(content.p, 0, content.n)) {
+        hap_diag_set(diag, line, "has a NUL byte: this is not a text file");
+        return APR_EINVAL;
+    }
+    if (content.n && content.p[content.n - 1] == '\r') {
+        content.n--;
+    }
+    content = hap_str_trim(content);
+    size_t equals = hap_str_find(content, '=', 0);
+    hap_str_t name = hap_str_trim(hap_str_sub(content, 0, equals));
+    int key = depth->brackets == 0 && equals < content.n ? find_key(name) : KEYS;
+    if (key == KEYS) {
+        if (content.n && content.p[0] != '#') {
+            count_brackets(depth, content, line);
+        }
+        return APR_SUCCESS;
+    }
+    apr_status_t rv = set(config, key, hap_str_sub(content, equals + 1, content.n), diag, pool);
+    if (rv != APR_SUCCESS) {
+        diag->line = line;
+    }
+    return rv;
+}
+
 apr_status_t hap_zeroconfig_parse(hap_zeroconfig_t *config, hap_str_t text, hap_diag_t *diag,
                                   apr_pool_t *pool)
 {
     hap_zeroconfig_t read = {0};
     depth_t depth = {0};
     hap_str_t content;
+    if (hap_str_starts(text, byte_order_mark)) {
+        text = hap_str_sub(text, byte_order_mark.n, text.n);
+    }
     for (int line = 1; hap_str_line(&content, &text); line++) {
-        if (content.n && content.p[content.n - 1] == '\r') {
-            content.n--;
-        }
-        content = hap_str_trim(content);
-        size_t equals = hap_str_find(content, '=', 0);
-        hap_str_t name = hap_str_trim(hap_str_sub(content, 0, equals));
-        int key = depth.brackets == 0 && equals < content.n ? find_key(name) : KEYS;
-        if (key == KEYS) {
-            if (content.n && content.p[0] != '#') {
-                count_brackets(&depth, content);
-            }
-            continue;
-        }
-        apr_status_t rv = set(&read, key, hap_str_sub(content, equals + 1, content.n), diag, pool);
+        apr_status_t rv = read_line(&read, &depth, content, line, diag, pool);
         if (rv != APR_SUCCESS) {
-            diag->line = line;
             return rv;
         }
+    }
+    if (depth.brackets > 0) {
+        hap_diag_set(diag, depth.line,
+                     "opens a bracket that is never closed, so that no key behind it counts");
+        return APR_EINVAL;
     }
     *config = read;
     return APR_SUCCESS;

@@ -28,7 +28,8 @@ my $conf = "ProxyPass /App http://a.invalid/App\nProxyPassReverse /App http://a.
 # All that a file of ours can be read for, and the commands that do. `target` is what they would
 # write.
 my %reads = (
-    'config/zero.config' => {argv => [@generate, '-o=target.conf'], file => 'config/zero.config'},
+    'config/zero.config' =>
+        {argv => [@generate, qw(-force -o=target.conf)], file => 'config/zero.config'},
     'the fragment to replace' => {argv => [@generate, '-o=bad.conf']},
     'a fragment to merge' => {argv => [qw(modproxy merge -balancer -o=target.conf good.conf bad.conf)]},
     'the merged file to replace' => {argv => [qw(modproxy merge -balancer -o=bad.conf good.conf)]},
@@ -95,6 +96,38 @@ for my $what (sort keys %reads) {
         untouched("$what is $how");
         rmdir $file or unlink $file;
     }
+}
+
+# --- content of every kind ------------------------------------------------------------------------
+my $megabyte = 'x' x 1_000_000;
+my $name = '/config/name = ';
+
+# What is taken ends with 0 and writes its target; all else leaves it.
+my @contents = (
+    ['config/zero.config', 'is empty', '', 0, qr/^$/],
+    ['config/zero.config', 'has a line of 1 MB', "/config/other = $megabyte\n", 0, qr/^$/],
+    ['config/zero.config', 'has a value of 1 MB', "$name$megabyte\n", 1,
+        qr/:1: \/config\/name: "x{80}\.\.\." has 1000000 bytes, at most 63 are allowed$/m],
+    ['config/zero.config', 'has a NUL byte', "#\n/config/other = \0\n", 1, qr/:2: has a NUL byte/],
+    ['config/zero.config', 'is in UTF-16', "/\0c\0o\0n\0", 1, qr/:1: has a NUL byte/],
+    ['config/zero.config', 'has a control byte', "\n${name}A\e[2J\n", 1,
+        qr/:2: \/config\/name: "A\\x1b\[2J" has "\\x1b" at byte 2/],
+    ['config/zero.config', 'is not UTF-8', "${name}A\xc3\n", 1, qr/:1: \/config\/name: .* has "\\xc3" at byte 2/],
+    ['config/zero.config', 'has CR LF', "${name}App\r\n", 0, qr/^$/],
+    ['config/zero.config', 'begins with a byte order mark', "\xef\xbb\xbf${name}1\n", 1,
+        qr/:1: \/config\/name: "1" must begin with a letter/],
+    ['config/zero.config', 'has an open bracket', "#\n/config/x = [\n${name}App\n", 1,
+        qr/:2: opens a bracket that is never closed/],
+);
+for my $case (@contents) {
+    my ($what, $how, $content, $code, $says) = @$case;
+    my ($file, $argv) = @{$reads{$what}}{qw(file argv)};
+    fresh();
+    spew($file, $content);
+    ended([zero(@$argv)], $code, $says, "$what $how");
+    untouched("$what $how") if $code != 0;
+    is(slurp($file), $content, "$what $how: it is as it was") if $code != 0;
+    unlink $file;
 }
 
 chdir $home;

@@ -54,10 +54,30 @@ static void a_bad_value_of_ours_is_refused_with_line_and_key(void)
     CU_ASSERT_FALSE(reads("/config/name =\n"));
 }
 
+static void a_key_behind_a_byte_order_mark_is_read(void)
+{
+    CU_ASSERT_TRUE(reads("\xef\xbb\xbf/config/name = App\n"));
+    UNIT_STR_EQ(config.name, "App");
+}
+
+static void a_file_whose_keys_could_not_be_seen_is_refused_with_its_line(void)
+{
+    static const char wide[] = "#\n/\0c\0o\0n\0";
+    CU_ASSERT_EQUAL(hap_zeroconfig_parse(&config, hap_strn(wide, sizeof(wide)), &diag, unit_pool),
+                    APR_EINVAL);
+    CU_ASSERT_EQUAL(diag.line, 2);
+    UNIT_STR_EQ(diag.why, "has a NUL byte: this is not a text file");
+    CU_ASSERT_FALSE(reads("\n/config/a += [{\n\"x\": [1]\n}\n/config/name = App\n"));
+    CU_ASSERT_EQUAL(diag.line, 2);
+    UNIT_STR_EQ(diag.why, "opens a bracket that is never closed, so that no key behind it counts");
+}
+
 const unit_test_t suite_zeroconfig[] = {
     UNIT_TEST(our_keys_are_read_with_and_without_quotes),
     UNIT_TEST(everything_else_is_passed_over),
     UNIT_TEST(a_later_line_wins),
     UNIT_TEST(a_bad_value_of_ours_is_refused_with_line_and_key),
+    UNIT_TEST(a_key_behind_a_byte_order_mark_is_read),
+    UNIT_TEST(a_file_whose_keys_could_not_be_seen_is_refused_with_its_line),
     UNIT_END,
 };
