@@ -26,8 +26,7 @@ static int utf8_tail(unsigned char c, unsigned *least, unsigned *point)
     return -1;
 }
 
-/* Length of the UTF-8 sequence at `i` (RFC 3629), 0 if there is none. */
-static size_t utf8_length(hap_str_t text, size_t i)
+size_t hap_grammar_utf8(hap_str_t text, size_t i)
 {
     unsigned least = 0;
     unsigned point = 0;
@@ -69,7 +68,7 @@ static apr_status_t check_line(hap_str_t text, int line, hap_diag_t *diag)
     }
     for (size_t i = 0; i < text.n;) {
         unsigned char c = (unsigned char)text.p[i];
-        size_t length = c >= 0x80 ? utf8_length(text, i) : 1;
+        size_t length = c >= 0x80 ? hap_grammar_utf8(text, i) : 1;
         if (length == 0 || c < 0x20 || c == 0x7f) {
             return bad_byte(diag, line, c);
         }

@@ -130,5 +130,26 @@ for my $case (@contents) {
     unlink $file;
 }
 
+# --- names of files -------------------------------------------------------------------------------
+my %shown = (
+    "a\nb" => 'a\x0ab', "a\e[2Jb" => 'a\x1b[2Jb', "a\x7fb" => 'a\x7fb', "a\xffb" => 'a\xffb',
+    "a\xc2\x9bb" => 'a\xc2\x9bb', "Gr\xc3\xb6\xc3\x9fe" => "Gr\xc3\xb6\xc3\x9fe", 'a%s"b' => 'a%s"b',
+    'x' x 255 => 'x' x 255, '${PATH}>' => '${PATH}>',
+);
+for my $file (sort keys %shown) {
+    my $name = length $file > 20 ? 'a long name' : $shown{$file};
+    mkdir $file or die $!;
+    for my $what (grep {!/zero\.config/} sort keys %reads) {
+        fresh();
+        my @argv = map {s/bad\.conf/$file/r} @{$reads{$what}{argv}};
+        my $says = qr/^zero modproxy \w+: \Q$shown{$file}\E: is a folder, not a file$/m;
+        ended([zero(@argv)], 3, $says, "$what is called $name");
+        untouched("$what, $name");
+    }
+    rmdir $file;
+}
+ended([zero(qw(modproxy check app.conf), "-module=/a\e\xffb")], 3, qr/-module: \/a\\x1b\\xffb cannot be read/,
+    'a module that is not there');
+
 chdir $home;
 done_testing();

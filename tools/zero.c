@@ -18,6 +18,8 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
+#include "hap_grammar.h"
+
 int zero_fail(const zero_command_t *command, int code, const char *fmt, ...)
 {
     va_list args;
@@ -74,21 +76,37 @@ int zero_print(const zero_command_t *command, hap_str_t text)
     return ZERO_DONE;
 }
 
+/* How many bytes at `i` are a character that a terminal only shows; 0: it might obey. */
+static size_t shown_as_is(hap_str_t text, size_t i)
+{
+    unsigned char c = (unsigned char)text.p[i];
+    if (c < 0x80) {
+        return c >= 0x20 && c != 0x7f ? 1 : 0;
+    }
+    /* U+0080 to U+009F are control characters too. */
+    size_t n = hap_grammar_utf8(text, i);
+    return c == 0xc2 && n > 0 && (unsigned char)text.p[i + 1] < 0xa0 ? 0 : n;
+}
+
 /* Unlike hap_str_show this keeps all of a long path, and UTF-8 as the terminal has it. */
 const char *zero_show(const char *text, apr_pool_t *pool)
 {
     static const char hex[] = "0123456789abcdef";
-    char *shown = apr_palloc(pool, 4 * strlen(text) + 1);
+    const hap_str_t all = hap_str(text);
+    char *shown = apr_palloc(pool, 4 * all.n + 1);
     char *out = shown;
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c >= 0x20 && *c != 0x7f && !(*c >= 0x80 && *c < 0xa0)) {
-            *out++ = (char)*c;
-            continue;
+    for (size_t i = 0; i < all.n;) {
+        size_t n = shown_as_is(all, i);
+        memcpy(out, text + i, n);
+        out += n;
+        i += n;
+        if (n == 0) {
+            unsigned char c = (unsigned char)text[i++];
+            *out++ = '\\';
+            *out++ = 'x';
+            *out++ = hex[c >> 4];
+            *out++ = hex[c & 15];
         }
-        *out++ = '\\';
-        *out++ = 'x';
-        *out++ = hex[*c >> 4];
-        *out++ = hex[*c & 15];
     }
     *out = '\0';
     return shown;

@@ -60,7 +60,8 @@ static int print_verdict(const zero_args_t *args, hap_str_t output)
     int code = ZERO_DONE;
     while (hap_str_line(&line, &output)) {
         if (line.n && !hap_str_eq(line, HAP_STR_LIT("Syntax OK"))) {
-            const char *said = apr_psprintf(args->pool, "httpd: %.*s\n", HAP_STR_ARG(line));
+            const char *shown = zero_show(hap_str_dup(line, args->pool), args->pool);
+            const char *said = apr_pstrcat(args->pool, "httpd: ", shown, "\n", NULL);
             code = worse(code, zero_print(args->command, hap_str(said)));
         }
     }
@@ -120,7 +121,8 @@ static int check_options(const zero_args_t *args)
     }
     const char *module = zero_opt(args, "module");
     if (module && access(module, R_OK) != 0) {
-        return zero_fail(args->command, ZERO_IO, "-module: %s cannot be read", module);
+        return zero_fail(args->command, ZERO_IO, "-module: %s cannot be read",
+                         zero_show(module, args->pool));
     }
     return ZERO_DONE;
 }
