@@ -49,6 +49,18 @@ static bool has_dot_segment(const char *path)
     return false;
 }
 
+/* httpd answers such a request line with 400. */
+static bool has_blank_or_control(hap_str_t target)
+{
+    for (size_t i = 0; i < target.n; i++) {
+        unsigned char c = (unsigned char)target.p[i];
+        if (c <= 0x20 || c == 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
 apr_status_t hap_explain_path(const char **path, hap_str_t target, hap_diag_t *diag,
                               apr_pool_t *pool)
 {
@@ -57,6 +69,10 @@ apr_status_t hap_explain_path(const char **path, hap_str_t target, hap_diag_t *d
     size_t n = 0;
     if (raw.n == 0 || raw.p[0] != '/') {
         return refuse_path(diag, raw, "is not a path that begins with /", pool);
+    }
+    if (has_blank_or_control(target)) {
+        return refuse_path(diag, target,
+                           "has a blank or a control byte: write it as % and two hex digits", pool);
     }
     for (size_t i = 0; i < raw.n; i++) {
         int byte = decode(raw, &i);

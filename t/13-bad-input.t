@@ -101,6 +101,8 @@ for my $what (sort keys %reads) {
 # --- content of every kind ------------------------------------------------------------------------
 my $megabyte = 'x' x 1_000_000;
 my $name = '/config/name = ';
+my $fragment = fragment();
+my $state = slurp(($ENV{top_srcdir} // '.') . '/t/golden/state-1.txt');
 
 # What is taken ends with 0 and writes its target; all else leaves it.
 my @contents = (
@@ -118,6 +120,43 @@ my @contents = (
         qr/:1: \/config\/name: "1" must begin with a letter/],
     ['config/zero.config', 'has an open bracket', "#\n/config/x = [\n${name}App\n", 1,
         qr/:2: opens a bracket that is never closed/],
+
+    ['the fragment to replace', 'is empty', '', 1, qr/bad\.conf: is there and is not a fragment/],
+    ['the fragment to replace', 'has a line of 1 MB', "$megabyte\n", 1, qr/is there and is not a fragment/],
+    ['the fragment to replace', 'has a NUL byte', "\0\n", 1, qr/is there and is not a fragment/],
+
+    ['a fragment to merge', 'is empty', '', 1, qr/bad\.conf: is empty/],
+    ['a fragment to merge', 'has a line of 1 MB', "$fragment# $megabyte\n", 1,
+        qr/bad\.conf:9: the line has 1000002 bytes, at most 8192/],
+    ['a fragment to merge', 'has a NUL byte', "$fragment\0\n", 1, qr/bad\.conf:9: has a NUL byte/],
+    ['a fragment to merge', 'has a control byte', "$fragment\e\n", 1, qr/bad\.conf:9: has the control byte \\x1b/],
+    ['a fragment to merge', 'is not UTF-8', "$fragment\xed\xa0\x80\n", 1, qr/bad\.conf:9: has the byte \\xed/],
+    ['a fragment to merge', 'has CR LF', $fragment =~ s/\n/\r\n/gr, 1, qr/bad\.conf:1: ends in CR LF/],
+
+    ['the merged file of -diff', 'is empty', '', 1, qr/bad\.conf: is empty/],
+    ['the merged file of -diff', 'has a line of 1 MB', "# zero-merge: 1\n$megabyte\n", 1,
+        qr/bad\.conf:2: the line has 1000000 bytes/],
+    ['the merged file of -diff', 'has a NUL byte', "# zero-merge: 1\n\0\n", 1, qr/bad\.conf:2: has a NUL byte/],
+    ['the merged file of -diff', 'has a control byte', "# zero-merge: 1\n\e\n", 1,
+        qr/bad\.conf:2: has the control byte \\x1b/],
+    ['the merged file of -diff', 'is not UTF-8', "# zero-merge: 1\n\xff\n", 1, qr/bad\.conf:2: has the byte \\xff/],
+    ['the merged file of -diff', 'has CR LF', "# zero-merge: 1\r\n", 1, qr/bad\.conf:1: ends in CR LF/],
+    ['the merged file of -diff', 'is edited', "# zero-merge: 1\nListen 1\n", 1, qr/bad\.conf:\d+: /],
+
+    ['the file to explain', 'is empty', '', 1, qr/bad\.conf: is empty/],
+    ['the file to explain', 'has a line of 1 MB', "ProxyPass /$megabyte http://a.invalid/\n$conf", 0, qr/^$/],
+    ['the file to explain', 'has a NUL byte', "$conf\0\n", 1, qr/bad\.conf:3: has a NUL byte/],
+    ['the file to explain', 'has control bytes', "ProxyPass /\e[2J\x7f http://a\x01/\n$conf", 0, qr/^$/],
+    ['the file to explain', 'is not UTF-8', "ProxyPass /\xff http://\xc2\x9b/\n$conf", 0, qr/^$/],
+    ['the file to explain', 'has CR LF', $conf =~ s/\n/\r\n/gr, 0, qr/^$/],
+    ['the file to explain', 'has an open section', "\n<Proxy x>\n", 1, qr/bad\.conf:2: the section <Proxy> is not closed/],
+
+    ['the state to explain', 'is empty', '', 1, qr/bad\.conf:1: this is no zero-state file/],
+    ['the state to explain', 'has a line of 1 MB', "$megabyte\n", 1, qr/bad\.conf:1: this is no zero-state file/],
+    ['the state to explain', 'has a NUL byte', $state =~ s/saved/saved\0/r, 1, qr/bad\.conf:1: \d+ bytes follow/],
+    ['the state to explain', 'has a control byte', $state =~ s/drain/drai\e/r, 1,
+        qr/bad\.conf:1: the file was changed or damaged: its SHA-256/],
+    ['the state to explain', 'has CR LF', $state =~ s/\n/\r\n/gr, 1, qr/bad\.conf:1: this is no zero-state file/],
 );
 for my $case (@contents) {
     my ($what, $how, $content, $code, $says) = @$case;

@@ -30,6 +30,10 @@ static int read_conf(const hap_site_t **site, const zero_args_t *args)
     if (rv != APR_SUCCESS) {
         return zero_fail_read(args->command, rv, path, &diag);
     }
+    if (text.n == 0) {
+        hap_diag_set(&diag, 0, "is empty");
+        return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
+    }
     if (hap_conf_parse(conf, text, &diag, args->pool) != APR_SUCCESS) {
         return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
     }
@@ -77,6 +81,28 @@ static void read_keys(hap_explain_request_t *request, const hap_policy_t *policy
     memset((char *)(uintptr_t)text.p, 0, text.n);
 }
 
+/* HOST or HOST:PORT; the port only has to be one. */
+static int take_authority(hap_explain_request_t *request, hap_str_t authority,
+                          const zero_args_t *args)
+{
+    hap_diag_t diag;
+    const char *spelt = NULL;
+    unsigned port = 0;
+    size_t from = authority.n && authority.p[0] == '[' ? hap_str_find(authority, ']', 0) : 0;
+    size_t colon = hap_str_find(authority, ':', from);
+    hap_str_t host = hap_str_sub(authority, 0, colon);
+    hap_str_t number = hap_str_sub(authority, colon + 1, authority.n);
+    apr_status_t rv = hap_grammar_host(&spelt, host, "-url", &diag, args->pool);
+    if (rv == APR_SUCCESS && colon < authority.n) {
+        rv = hap_grammar_port(&port, number, "-url", &diag, args->pool);
+    }
+    if (rv != APR_SUCCESS) {
+        return zero_fail(args->command, ZERO_USAGE, "%s", diag.why);
+    }
+    request->host = hap_str_dup(host, args->pool);
+    return ZERO_DONE;
+}
+
 /* http://host:port/path gives host and path; what begins with a slash is the path. */
 static int split_url(hap_explain_request_t *request, const zero_args_t *args)
 {
@@ -87,9 +113,10 @@ static int split_url(hap_explain_request_t *request, const zero_args_t *args)
     if (http || https) {
         hap_str_t rest = hap_str_sub(url, http ? 7 : 8, url.n);
         size_t slash = hap_str_find(rest, '/', 0);
-        size_t from = rest.n && rest.p[0] == '[' ? hap_str_find(rest, ']', 0) : 0;
-        size_t colon = hap_str_find(hap_str_sub(rest, 0, slash), ':', from);
-        request->host = hap_str_dup(hap_str_sub(rest, 0, colon), args->pool);
+        int code = take_authority(request, hap_str_sub(rest, 0, slash), args);
+        if (code != ZERO_DONE) {
+            return code;
+        }
         url = slash < rest.n ? hap_str_sub(rest, slash, rest.n) : HAP_STR_LIT("/");
     }
     if (url.p[0] != '/') {

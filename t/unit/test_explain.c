@@ -184,6 +184,10 @@ static void paths_are_decoded_as_httpd_does(void)
     UNIT_STR_EQ(path("/a/../b"), "refused");
     UNIT_STR_EQ(path("/a/%2e"), "refused");
     UNIT_STR_EQ(path("a"), "refused");
+    UNIT_STR_EQ(path("/a b"), "refused");
+    UNIT_STR_EQ(path("/a\n"), "refused");
+    UNIT_STR_EQ(path("/a?b\x7f"), "refused");
+    UNIT_STR_EQ(path("/\xff"), "/\xff");
     UNIT_STR_EQ(path(""), "refused");
 }
 
