@@ -190,5 +190,32 @@ for my $file (sort keys %shown) {
 ended([zero(qw(modproxy check app.conf), "-module=/a\e\xffb")], 3, qr/-module: \/a\\x1b\\xffb cannot be read/,
     'a module that is not there');
 
+# --- an httpd that cannot be asked ----------------------------------------------------------------
+my %programs = (
+    'not there' => ["$dir/none", qr/there is no httpd at \Q$dir\E\/none: install apache2/],
+    'a folder' => [$dir, qr/there is no httpd at \Q$dir\E: install/],
+    'not a program' => ["$dir/app.conf", qr/there is no httpd at \Q$dir\E\/app\.conf: install/],
+    'of another machine' => ["$dir/alien", qr/httpd ended with code 127 and without a word/],
+    'one that says nothing' => ['/bin/false', qr/httpd ended with code 1 and without a word/],
+    'one that dies' => ["$dir/dies", qr/httpd was ended by signal 9/],
+);
+fresh();
+chmod 0755, spew('alien', "\x7fELF\x01"), spew('dies', "#!/bin/sh\nkill -9 \$\$\n");
+for my $how (sort keys %programs) {
+    my ($program, $says) = @{$programs{$how}};
+    ended([zero(qw(modproxy check app.conf), "-httpd=$program")], 3, qr/app\.conf: $says/, "httpd is $how");
+}
+ended([zero(@check, 'app.conf', "-modules=$dir/none")], 3, qr/-modules: \S+none cannot be read/, 'no -modules');
+ended([zero(@check, 'app.conf', "-modules=$dir/app.conf")], 3, qr/-modules: \S+ is not a folder/,
+    '-modules is a file');
+ended([zero(@check, 'app.conf', "-module=$dir")], 3, qr/-module: \S+ is a folder, not a file/,
+    '-module is a folder');
+{
+    local $ENV{TMPDIR} = "$dir/none";
+    ended([zero(@check, 'app.conf')], 3, qr/app\.conf: no private folder can be made for the test: No such/,
+        'no folder for the test');
+}
+untouched('check');
+
 chdir $home;
 done_testing();

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -107,6 +108,23 @@ static int check(const zero_args_t *args, const char *path)
     return code;
 }
 
+static int check_readable(const char *name, bool folder, const zero_args_t *args)
+{
+    struct stat info;
+    const char *path = zero_opt(args, name);
+    if (!path) {
+        return ZERO_DONE;
+    }
+    const char *wrong = folder ? "is not a folder" : "is a folder, not a file";
+    if (stat(path, &info) != 0 || access(path, R_OK) != 0) {
+        wrong = "cannot be read";
+    } else if (S_ISDIR(info.st_mode) == folder) {
+        return ZERO_DONE;
+    }
+    return zero_fail(args->command, ZERO_IO, "-%s: %s %s", name, zero_show(path, args->pool),
+                     wrong);
+}
+
 /* These end up inside quotes in a configuration, and httpd takes other ones as relative. */
 static int check_options(const zero_args_t *args)
 {
@@ -119,12 +137,8 @@ static int check_options(const zero_args_t *args)
                              names[i], hap_str_show(hap_str(value), args->pool));
         }
     }
-    const char *module = zero_opt(args, "module");
-    if (module && access(module, R_OK) != 0) {
-        return zero_fail(args->command, ZERO_IO, "-module: %s cannot be read",
-                         zero_show(module, args->pool));
-    }
-    return ZERO_DONE;
+    int code = check_readable("modules", true, args);
+    return code == ZERO_DONE ? check_readable("module", false, args) : code;
 }
 
 static int run(const zero_args_t *args)

@@ -161,6 +161,23 @@ static apr_status_t collect(hap_str_t *output, int in, hap_diag_t *diag, apr_poo
     }
 }
 
+/* A refusal has its reason with it; what ends without a word is no httpd, or could not be run. */
+static apr_status_t judge(bool *ok, int status, hap_str_t output, hap_diag_t *diag)
+{
+    *ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (WIFSIGNALED(status)) {
+        hap_diag_set(diag, 0, "httpd was ended by signal %d", WTERMSIG(status));
+        return APR_EGENERAL;
+    }
+    if (!*ok && output.n == 0) {
+        hap_diag_set(diag, 0,
+                     "httpd ended with code %d and without a word: name one with -httpd=PATH",
+                     WEXITSTATUS(status));
+        return APR_EGENERAL;
+    }
+    return APR_SUCCESS;
+}
+
 static apr_status_t run(bool *ok, hap_str_t *output, const char *program, const char *conf,
                         hap_diag_t *diag, apr_pool_t *pool)
 {
@@ -186,8 +203,13 @@ static apr_status_t run(bool *ok, hap_str_t *output, const char *program, const 
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
         continue;
     }
-    *ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    return rv;
+    return rv == APR_SUCCESS ? judge(ok, status, *output, diag) : rv;
+}
+
+static bool is_program(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, X_OK) == 0;
 }
 
 /* Include takes wildcards and ${NAME}, and a quote would end its argument. */
@@ -212,7 +234,7 @@ apr_status_t zero_httpd_test(bool *ok, hap_str_t *output, const zero_httpd_t *ht
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (access(httpd->program, X_OK) != 0) {
+    if (!is_program(httpd->program)) {
         hap_diag_set(diag, 0,
                      "there is no httpd at %s: install apache2, or name it with -httpd=PATH",
                      hap_str_show(hap_str(httpd->program), pool));
