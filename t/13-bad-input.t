@@ -217,5 +217,129 @@ ended([zero(@check, 'app.conf', "-module=$dir")], 3, qr/-module: \S+ is a folder
 }
 untouched('check');
 
+# --- what cannot be written -----------------------------------------------------------------------
+# The commands that write; NEW and OLD stand for a file that is not there and one that is.
+my %writes = (
+    'generate, a new file' => [@generate, '-o=NEW'],
+    'generate, in place of another' => [@generate, qw(-force -o=OLD)],
+    'merge, a new file' => [qw(modproxy merge -balancer -o=NEW good.conf)],
+    'merge, in place of another' => [qw(modproxy merge -balancer -o=OLD good.conf)],
+);
+
+# A command line of %writes with these files.
+sub writing($what, $new, $existing)
+{
+    return map {s/\bNEW$/$new/r =~ s/\bOLD$/$existing/r} @{$writes{$what}};
+}
+
+# Runs zero while no file may grow: a full disk that needs no root.
+sub without_room(@argv)
+{
+    return HA::Zero::run_program('sh', '-c', 'ulimit -f 0; exec "$@"', 'sh', zero_bin(), @argv);
+}
+
+# Runs zero with the folder full/ on a disk of its own that is full up; its files come back in
+# after/. Nothing where this user may not mount one.
+sub on_full_disk(@argv)
+{
+    return if $> != 0;
+    my $script = 'mount -t tmpfs -o size=16k tmpfs full && cp target.conf full || exit 99;'
+        . ' dd if=/dev/zero of=full/fill bs=1k count=64 2>/dev/null; "$@"; code=$?;'
+        . ' rm full/fill; cp -a full/. after; exit $code';
+    my @run = HA::Zero::run_program(qw(unshare -m sh -c), $script, 'sh', zero_bin(), @argv);
+    return $run[0] == 99 || $run[2] =~ /unshare/ ? () : @run;
+}
+
+mkdir 'shut';
+spew('shut/target.conf', $old);
+chmod 0555, 'shut';
+for my $what (sort keys %writes) {
+    fresh();
+    my $new = 'new.conf';
+    ended([without_room(writing($what, $new, 'target.conf'))], 3,
+        qr/(?:new|target)\.conf: cannot be written: File too large/, "no room: $what");
+    untouched("no room: $what");
+    ok(!-e $new, "no room: $what: no piece of a file");
+
+    my @shut = writing($what, 'shut/new.conf', 'shut/target.conf');
+    ended([as_user($dir, @shut)], 3, qr/shut\/(?:new|target)\.conf: cannot be written: Permission denied/,
+        "no permission: $what");
+    is(join(' ', map {s{.*/}{}r} glob 'shut/{*,.[!.]*}') . slurp('shut/target.conf'), "target.conf$old",
+        "no permission: $what: nothing has changed");
+
+    my @nowhere = writing($what, 'none/x.conf', 'target.conf/x.conf');
+    ended([zero(@nowhere)], 3, qr/(?:none|target\.conf)\/x\.conf: cannot be \w+: (?:No such file|Not a directory)/,
+        "no folder: $what");
+    symlink 'none/x', 'loose.conf';
+    ended([zero(writing($what, 'loose.conf', 'loose.conf'))], 3,
+        qr/loose\.conf: is a symbolic link that leads nowhere/, "a link that leads nowhere: $what");
+    unlink 'loose.conf';
+    untouched("no folder, a loose link: $what");
+
+  SKIP: {
+        mkdir $_ for qw(full after);
+        my @run = on_full_disk(writing($what, 'full/new.conf', 'full/target.conf'));
+        skip 'a full disk needs root and mount namespaces', 2 if !@run;
+        ended(\@run, 3, qr/full\/(?:new|target)\.conf: cannot be written: No space left on device/,
+            "a full disk: $what");
+        is(join(' ', map {s{.*/}{}r} glob 'after/{*,.[!.]*}') . slurp('after/target.conf'),
+            "target.conf$old", "a full disk: $what: nothing has changed");
+        unlink 'after/target.conf';
+    }
+}
+chmod 0755, 'shut';
+fresh();
+ended([without_room(qw(modproxy check app.conf))], 3,
+    qr/app\.conf: the configuration to test cannot be written: File too large/, 'no room: check');
+untouched('no room: check');
+SKIP: {
+    local $ENV{TMPDIR} = "$dir/full";
+    my @run = on_full_disk(qw(modproxy check app.conf));
+    skip 'a full disk needs root and mount namespaces', 2 if !@run;
+    ended(\@run, 3, qr/app\.conf: the configuration to test cannot be written: No space left/, 'a full disk: check');
+    is(join(' ', map {s{.*/}{}r} glob 'after/{*,.[!.]*}'), 'target.conf', 'a full disk: check leaves nothing');
+    unlink 'after/target.conf';
+}
+{
+    local $ENV{TMPDIR} = "$dir/shut";
+    chmod 0555, 'shut';
+    ended([as_user($dir, qw(modproxy check app.conf))], 3,
+        qr/app\.conf: no private folder can be made for the test: Permission denied/, 'no permission: check');
+}
+
+# What is said on standard output has to get there.
+my @says = (
+    [@generate], [qw(modproxy merge good.conf)], [qw(modproxy merge -diff -o=none.conf good.conf)],
+    [@check, 'app.conf'], [qw(modproxy explain -conf=app.conf -url=/App)], [qw(modproxy)], [],
+    [qw(help)], [qw(help modproxy)], [qw(help modproxy merge)], [qw(-version)],
+);
+for my $argv (@says) {
+    my @command = ('sh', '-c', '', 'sh', zero_bin(), @$argv);
+    for my $out ('>/dev/full', '>&-') {
+        $command[2] = qq("\$@" $out);
+        ended([HA::Zero::run_program(@command)], 3, qr/^zero.*: standard output cannot be written$/m,
+            "zero @$argv $out");
+    }
+}
+untouched('standard output');
+
+# A system call of the one who writes that fails, where there is a tracer to make it so.
+my @tracer = qw(strace -f -o /dev/null);
+SKIP: {
+    local $ENV{ASAN_OPTIONS} = 'detect_leaks=0';
+    my $traced = eval { (HA::Zero::run_program(@tracer, 'true'))[0] == 0 };
+    skip 'there is no strace that may trace', 36 if !$traced;
+    for my $call (qw(fsync fchmod rename)) {
+        for my $what (sort keys %writes) {
+            fresh();
+            my @argv = (@tracer, "-einject=$call:error=EIO", zero_bin(), writing($what, 'new.conf', 'target.conf'));
+            ended([HA::Zero::run_program(@argv)], 3, qr/\.conf: cannot be .*: Input\/output error/,
+                "$call fails: $what");
+            untouched("$call fails: $what");
+            ok(!-e 'new.conf', "$call fails: $what: no piece of a file");
+        }
+    }
+}
+
 chdir $home;
 done_testing();
