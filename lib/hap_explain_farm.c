@@ -55,16 +55,19 @@ static bool is_app(const hap_explain_t *result, hap_str_t app)
     return same && (app.n == label.n || (result->balancer->vhost && app.p[label.n] == '@'));
 }
 
-static const hap_state_member_t *find_state(const hap_explain_t *result, const hap_state_t *state,
-                                            const char *route)
+/* The balancer's saved members by their routes. */
+static apr_hash_t *states_by_route(const hap_explain_t *result, const hap_state_t *state,
+                                   apr_pool_t *pool)
 {
+    apr_hash_t *index = apr_hash_make(pool);
     for (size_t i = 0; state && i < state->n; i++) {
         const hap_state_member_t *saved = &state->members[i];
-        if (is_app(result, saved->app) && hap_str_eq(saved->route, hap_str(route))) {
-            return saved;
+        apr_ssize_t n = (apr_ssize_t)saved->route.n;
+        if (is_app(result, saved->app) && !apr_hash_get(index, saved->route.p, n)) {
+            apr_hash_set(index, saved->route.p, n, saved);
         }
     }
-    return NULL;
+    return index;
 }
 
 /* As the module names it: the same host and port with another path is told from it by a hash. */
@@ -79,9 +82,16 @@ static const char *route_of(const hap_site_member_t *member, const char *url, ap
     return taken ? hap_grammar_route_by_hash(url, pool) : route;
 }
 
+/** What is known beside the configuration, by route. */
+typedef struct known_t {
+    apr_hash_t *states; /* hap_state_member_t *: what was saved */
+    apr_time_t saved;   /* when that was */
+    apr_hash_t *seen;   /* hap_explain_member_t *: those described so far */
+} known_t;
+
 static apr_status_t describe(hap_explain_member_t *out, const hap_explain_t *result,
-                             const hap_site_member_t *member, const hap_state_t *state,
-                             apr_hash_t *seen, hap_diag_t *diag, apr_pool_t *pool)
+                             const hap_site_member_t *member, const known_t *known,
+                             hap_diag_t *diag, apr_pool_t *pool)
 {
     if (!member->route && result->rule.mode != HAP_AFFINITY_NONE) {
         return refuse(diag, member->directive->line,
@@ -89,20 +99,20 @@ static apr_status_t describe(hap_explain_member_t *out, const hap_explain_t *res
     }
     const char *url = hap_site_worker_url(member->url, pool);
     *out = (hap_explain_member_t){
-        .route = route_of(member, url, seen, pool),
+        .route = route_of(member, url, known->seen, pool),
         .url = url,
         .duty = hap_site_duty(member),
         .line = member->directive->line,
     };
-    if (apr_hash_get(seen, out->route, APR_HASH_KEY_STRING)) {
+    if (apr_hash_get(known->seen, out->route, APR_HASH_KEY_STRING)) {
         return refuse(diag, out->line, "a route is used by two members");
     }
-    apr_hash_set(seen, out->route, APR_HASH_KEY_STRING, out);
+    apr_hash_set(known->seen, out->route, APR_HASH_KEY_STRING, out);
     out->admin = out->duty.admin;
-    const hap_state_member_t *saved = find_state(result, state, out->route);
+    const hap_state_member_t *saved = apr_hash_get(known->states, out->route, APR_HASH_KEY_STRING);
     if (saved) {
         /* As if the server had been started again the moment it was saved. */
-        hap_statefile_restore(&out->state, saved, out->duty.admin, state->saved);
+        hap_statefile_restore(&out->state, saved, out->duty.admin, known->saved);
         out->saved = true;
         out->admin = out->state.member.admin;
         out->verdict = out->state.member.health;
@@ -110,15 +120,24 @@ static apr_status_t describe(hap_explain_member_t *out, const hap_explain_t *res
     return APR_SUCCESS;
 }
 
-static apr_status_t describe_all(hap_explain_t *result, const hap_state_t *state, hap_diag_t *diag,
-                                 apr_pool_t *pool)
+static apr_status_t describe_all(hap_explain_t *result, const hap_explain_request_t *request,
+                                 hap_diag_t *diag, apr_pool_t *pool)
 {
     const apr_array_header_t *from = result->balancer->members;
+    if (from->nelts > HAP_MEMBERS_MAX) {
+        return refuse(diag, result->balancer->line,
+                      apr_psprintf(pool, "it has %d members, and HAMaxMembers takes at most %d",
+                                   from->nelts, HAP_MEMBERS_MAX));
+    }
+    const known_t known = {
+        .states = states_by_route(result, request->state, pool),
+        .saved = request->state ? request->state->saved : 0,
+        .seen = apr_hash_make(pool),
+    };
     hap_explain_member_t *members = apr_pcalloc(pool, (size_t)from->nelts * sizeof(*members));
-    apr_hash_t *seen = apr_hash_make(pool);
     for (int i = 0; i < from->nelts; i++) {
         const hap_site_member_t *member = &APR_ARRAY_IDX(from, i, hap_site_member_t);
-        apr_status_t rv = describe(&members[i], result, member, state, seen, diag, pool);
+        apr_status_t rv = describe(&members[i], result, member, &known, diag, pool);
         if (rv != APR_SUCCESS) {
             return rv;
         }
@@ -192,55 +211,55 @@ static hap_pick_request_t ask(hap_explain_t *result, const hap_explain_request_t
     };
 }
 
-static void add_candidate(hap_explain_choice_t *choice, int member)
+/* `known` tells by index who is among them already. */
+static void add_candidate(hap_explain_choice_t *choice, bool *known, int member)
 {
-    for (uint32_t i = 0; i < choice->among_n; i++) {
-        if (choice->among[i] == (uint32_t)member) {
-            return;
-        }
+    if (member >= 0 && !known[member]) {
+        known[member] = true;
+        choice->among[choice->among_n++] = (uint32_t)member;
     }
-    choice->among[choice->among_n++] = (uint32_t)member;
 }
 
 /*
  * The round and the draws take any member that is ready. When none is, all are looked through from
  * a place that a draw says, and there are as many places as members.
  */
-static void list_candidates(hap_explain_choice_t *choice, const hap_selector_t *selector,
-                            const hap_pick_request_t *request)
+static void list_candidates(hap_explain_choice_t *choice, bool *known,
+                            const hap_selector_t *selector, const hap_pick_request_t *request)
 {
     const hap_schedule_t *schedule = selector->schedule;
     bool ready = false;
     for (uint32_t i = 0; i < schedule->ready_n; i++) {
         if (hap_pick_eligible(selector, request, schedule->ready[i])) {
-            add_candidate(choice, (int)schedule->ready[i]);
+            add_candidate(choice, known, (int)schedule->ready[i]);
             ready = true;
         }
     }
     hap_pick_request_t again = *request;
     for (uint32_t i = 0; !ready && i < selector->roster->n; i++) {
         again.draw = i;
-        add_candidate(choice, hap_pick(selector, &again).member);
+        add_candidate(choice, known, hap_pick(selector, &again).member);
     }
 }
 
 static void choose(hap_explain_choice_t *choice, const hap_selector_t *selector,
                    const hap_pick_request_t *request, apr_pool_t *pool)
 {
-    choice->among = apr_palloc(pool, (selector->roster->n + 1) * sizeof(uint32_t));
+    choice->among = apr_palloc(pool, selector->roster->n * sizeof(uint32_t));
+    bool *known = apr_pcalloc(pool, selector->roster->n * sizeof(bool));
     /* From the beginning of the round: which turn it is on the server is not known. */
     atomic_store(&selector->shared->balancers[selector->balancer].turn, 0);
     choice->pick = hap_pick(selector, request);
     if (choice->pick.member < 0) {
         return;
     }
-    add_candidate(choice, choice->pick.member);
+    add_candidate(choice, known, choice->pick.member);
     bool by_session = choice->pick.member == hap_pick_by_session(selector, request);
     bool by_hash =
         selector->policy->method == HAP_METHOD_HASH && choice->pick.why != HAP_PICK_LAST_RESORT;
     bool certain = choice->pick.why == HAP_PICK_SESSION || by_session || by_hash;
     if (!certain) {
-        list_candidates(choice, selector, request);
+        list_candidates(choice, known, selector, request);
     }
 }
 
@@ -260,7 +279,7 @@ apr_status_t hap_explain_choose(hap_explain_t *result, const hap_explain_request
                                 hap_diag_t *diag, apr_pool_t *pool)
 {
     apr_status_t rv = set_rule(result, request, diag);
-    rv = rv == APR_SUCCESS ? describe_all(result, request->state, diag, pool) : rv;
+    rv = rv == APR_SUCCESS ? describe_all(result, request, diag, pool) : rv;
     if (rv != APR_SUCCESS) {
         return rv;
     }

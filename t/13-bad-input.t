@@ -5,6 +5,7 @@
 use v5.36;
 use lib ($ENV{top_srcdir} // '.') . '/t/lib';
 use Cwd qw(getcwd);
+use Digest::SHA qw(sha256_hex);
 use HA::Zero;
 use POSIX qw(mkfifo);
 use Test::More;
@@ -340,6 +341,55 @@ SKIP: {
         }
     }
 }
+
+# --- a million members ----------------------------------------------------------------------------
+use constant {MILLION => 1_000_000, MOST => 65_536};
+
+# An Apache file with n members of one balancer.
+sub balancer($n)
+{
+    return "<Proxy \"balancer://App\">\n"
+        . join('', map {"BalancerMember http://h$_:1 route=r$_\n"} 1 .. $n)
+        . "ProxySet stickysession=zsessionid\n</Proxy>\nProxyPass /App balancer://App/App\n"
+        . "ProxyPassReverse /App balancer://App/App\nHABalancer App\n";
+}
+
+# A state file with n members, in their order.
+sub states($n)
+{
+    my ($line) = $state =~ /^(member .*route="hostA".*\n)/m;
+    $line =~ s/admin=drain/admin=enabled/;
+    my $body = join '', "saved 1\n", map {$line =~ s/hostA/$_/r} sort map {"r$_"} 1 .. $n;
+    return sprintf "zero-state 1 %d %s\n%s", length $body, sha256_hex($body), $body;
+}
+
+fresh();
+spew('million.conf', balancer(MILLION));
+ended([zero(@check, 'million.conf')], 0, qr/^$/, 'check reads a million members');
+my @explain = qw(modproxy explain -url=/App -cookie=zsessionid=1.r1);
+ended([zero(@explain, '-conf=million.conf')], 1,
+    qr/million\.conf:1: the module does not start with this: it has 1000000 members, and HAMaxMembers takes at most 65536/,
+    'explain refuses a million members');
+ended([zero(qw(modproxy merge -balancer -o=target.conf million.conf))], 1,
+    qr/million\.conf: has \d+ bytes, at most 2097152/, 'merge refuses a million members as a fragment');
+spew('million.conf', "# zero-merge: 1\n" . balancer(MILLION) =~ s/^(B\S+) (\S+)/    $1 "$2"/gmr
+    =~ s/^ProxySet/    ProxySet/mr =~ s/^(ProxyPass\S* +)(\S+) (\S+)/$1"$2" "$3"/gmr
+    =~ s/^ProxyPass /ProxyPass        /mr =~ s/^HABalancer App\n//mr);
+ended([zero(qw(modproxy merge -balancer -diff -o=million.conf good.conf))], 1,
+    qr/million\.conf: 1000000 fragments are too many, at most 10000/,
+    'merge -diff refuses a million members');
+spew('million.conf', states(MOST + 1));
+ended([zero(@explain, qw(-conf=app.conf -state=million.conf))], 1,
+    qr/million\.conf: the file has 65537 members, but there is room for 65536/,
+    'a state of more members than there can be');
+untouched('a million members');
+
+spew('million.conf', balancer(MOST));
+spew('state', states(MOST));
+my ($code, $out, $err) = zero(qw(modproxy explain -url=/App -conf=million.conf -state=state));
+ok($code == 0 && $out =~ /^choice .* one of 65520 others/m, 'as many as there can be are explained')
+    or diag("$code $err");
+unlink 'million.conf', 'state';
 
 chdir $home;
 done_testing();

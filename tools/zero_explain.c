@@ -12,13 +12,11 @@
 #include <apr_time.h>
 
 #include "hap_grammar.h"
+#include "hap_roster.h"
 #include "io/hapio_file.h"
 #include "zero_explain_text.h"
 
-enum {
-    STATE_MAX_MEMBERS = 65536, /* as many as HAMaxMembers takes */
-    KEY_FILE_MAX_BYTES = 4096
-};
+enum { KEY_FILE_MAX_BYTES = 4096 };
 
 static int read_conf(const hap_site_t **site, const zero_args_t *args)
 {
@@ -54,7 +52,7 @@ static int read_state(hap_explain_request_t *request, const zero_args_t *args)
         return zero_fail_read(args->command, rv, path, &diag);
     }
     hap_state_t *state = apr_palloc(args->pool, sizeof(*state));
-    if (hap_statefile_decode(state, text, STATE_MAX_MEMBERS, &diag, args->pool) != APR_SUCCESS) {
+    if (hap_statefile_decode(state, text, HAP_MEMBERS_MAX, &diag, args->pool) != APR_SUCCESS) {
         return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
     }
     request->state = state;
