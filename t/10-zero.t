@@ -129,7 +129,7 @@ like(ends_with_code([], 0, qr/^$/, 'zero alone'), qr/Exit status/, 'shows the he
 # --- names that try to leave their quotes ----------------------------------------------------
 my @evil = ("a\nListen 1", 'a\\', 'a"b', 'a>b', '</Proxy>', '${PATH}', 'a%{b}', "a'b", "a\x01b",
     "a\xffb", 'a b', "a\tb", 'a`b');
-for my $option (qw(app route sticky host context health)) {
+for my $option (qw(app route sticky host port context health)) {
     for my $value (@evil) {
         my $path = $option =~ /context|health/ ? "/$value" : $value;
         spew('target.conf', fragment());
@@ -140,9 +140,9 @@ for my $option (qw(app route sticky host context health)) {
         is(slurp('target.conf'), fragment(), 'the target is untouched');
     }
 }
-for my $key (qw(app context url route sticky)) {
+for my $key (qw(app context url route sticky health)) {
     for my $value (@evil) {
-        (my $text = fragment()) =~ s/^(# $key: ).*$/$1/m;
+        (my $text = fragment(health => '/h')) =~ s/^(# $key: ).*$/$1/m;
         $text =~ s/^(# $key: )$/$1$value/m;
         spew('evil.conf', $text);
         spew('target.conf', $old);

@@ -50,6 +50,9 @@ is("$code $out$err", "0 App.conf: ok\n", 'check works as an ordinary user');
 like(check("LoadModule nothere_module /x.so\n"), qr/^1\n.*httpd: .*line 1 of .*x\.conf/s,
     "httpd's own message comes with file and line");
 like(check("NoSuchDirective on\n"), qr/^1\n.*NoSuchDirective/s, 'an unknown directive is refused');
+like(check("ProxyPass /x http://a.invalid/x\nNoSuchDirective on\n"),
+    qr/^1\nx\.conf:1: warning: .*\nhttpd: .*line 2 of \S+x\.conf:\nhttpd: Invalid command 'NoSuchDirective'/,
+    'check lints, then asks the installed httpd');
 my $path = 'with space.conf';
 spew($path, slurp('App.conf'));
 ($code, $out, $err) = zero(qw(modproxy check), $path);
@@ -110,12 +113,19 @@ my %bad = (
     'an empty file' => ['', qr/^1\n.*x\.conf: is empty/],
     'a NUL byte' => ["Listen 1\nA\0B\n", qr/^1\n.*x\.conf:2: has a NUL byte/s],
     'an open section' => ["\n<Proxy x>\n", qr/^1\n.*x\.conf:2: the section <Proxy> is not closed/s],
-    'a 1 MB line' => ['ProxyPass ' . '/x' x (1 << 19) . "\n", qr/^1\n/],
-    'a terminal escape' => ["ProxyPass /\x1b[2J http://a.invalid/\n", qr/^[01]\n[ -~\n]*$/],
+    'a 1 MB line' => ['ProxyPass ' . '/x' x (1 << 19) . "\n", qr/^1\nhttpd: .*line 1 of \S+x\.conf:\nhttpd: ProxyPass/],
+    'a control byte' => ["Listen 1\nA\x1b[2J\x01\n",
+        qr/^1\nhttpd: .*line 2 of \S+x\.conf:\nhttpd: Invalid command 'A\\x1b\[2J\\x01'[ -~\n]*$/],
+    'invalid UTF-8' => ["\xff\xfe\n", qr/^1\nhttpd: .*line 1 of \S+x\.conf:\nhttpd: Invalid command '[ -~\n]*$/],
+    'a terminal escape in a value' => ["ProxyPass /\x1b[2J/ http://a.invalid\n",
+        qr/^1\n[ -~\n]*x\.conf:1: error: a request for \/\\x1b\[2J\/x[ -~]*\[slash\]\n$/],
 );
 for my $what (sort keys %bad) {
     like(check($bad{$what}[0]), $bad{$what}[1], "$what is refused with a sentence");
 }
+my $crlf = "ProxyPass /x http://a.invalid/x\r\nProxyPassReverse /x http://a.invalid/x\r\n";
+is(check($crlf), "0\nx.conf: ok\n", 'CR LF is taken, as httpd takes it');
+is(check('# ' . 'x' x 1_000_000 . "\n$crlf"), "0\nx.conf: ok\n", 'so is a comment of 1 MB');
 like(join(' ', zero(qw(modproxy check nothere.conf))), qr/^3 .*nothere\.conf: cannot be read/, 'a missing file');
 like(join(' ', zero(qw(modproxy check .))), qr/^3 .*is a folder, not a file/, 'a folder');
 like(check($bal, '-httpd=/nowhere/httpd'), qr/^3\n.*there is no httpd at \/nowhere\/httpd: install apache2/s,

@@ -342,7 +342,96 @@ SKIP: {
     }
 }
 
+# --- how each command is called -------------------------------------------------------------------
+# Its options, as its help shows them: {name => what it takes, or undef}.
+sub options_of($command)
+{
+    my ($synopsis) = (zero('help', 'modproxy', $command))[1] =~ /^(zero modproxy .*)$/m;
+    return map {/^-(\w+)(?:=(\w+))?$/ ? ($1 => $2) : ()} $synopsis =~ /\[(-[\w=]+)\]/g;
+}
+
+my %operands = (generate => [], merge => ['good.conf'], check => ['app.conf'], explain => []);
+fresh();
+for my $command (sort keys %operands) {
+    my %takes = options_of($command);
+    my $try = sub ($words, $code, $says, $name) {
+        my $shown = join ' ', map {length > 40 ? substr($_, 0, 20) . '...' : $_} @$words;
+        ended([zero('modproxy', $command, @$words, @{$operands{$command}})], $code,
+            qr/^zero modproxy $command: $says/, "$command $shown: $name");
+    };
+    $try->([$_], 2, qr/unknown option -nosuch, allowed are -\w+/, 'an unknown option')
+        for '-nosuch', '--nosuch', '-nosuch=x', '--nosuch=';
+    $try->(['-'. uc $_], 2, qr/unknown option/, 'another case') for (sort keys %takes)[0];
+    for my $option (sort keys %takes) {
+        my $value = $takes{$option};
+        if (!$value) {
+            $try->(["-$option=yes"], 2, qr/-$option takes no value, write -$option$/m, 'a value');
+            $try->(["-$option", "--$option"], 2, qr/-$option is given twice/, 'twice');
+            next;
+        }
+        $try->([$_], 2, qr/-$option has no value, write -$option=$value/, 'no value')
+            for "-$option", "-$option=", "--$option", "--$option=";
+        $try->(["-$option=a", "--$option=a"], 2, qr/-$option is given twice, give it once/, 'twice');
+    }
+}
+my %operand = (merge => 'FRAGMENT', check => 'FILE');
+for my $command (sort keys %operands) {
+    my $says = $operand{$command} ? qr/\Q$operand{$command}...\E is missing/ : qr/unexpected "x"/;
+    ended([zero('modproxy', $command, $operand{$command} ? () : 'x')], 2, $says, "$command, its operands");
+}
+
+# The longest argument that Linux passes on.
+my $longest = 'x' x 131_000;
+for my $option (qw(app context host port route sticky health)) {
+    ended([zero(qw(modproxy generate), "-$option=$longest")], 2,
+        qr/^zero modproxy generate: -$option: "x{80}\.\.\." /, "generate -$option with 131,000 bytes");
+}
+ended([zero(@generate, "-o=$longest")], 3, qr/File name too long/, 'generate -o with 131,000 bytes');
+ended([zero(qw(modproxy merge), "-o=$longest", 'good.conf')], 3, qr/File name too long/, 'merge -o');
+ended([zero(qw(modproxy merge), $longest)], 3, qr/File name too long/, 'a fragment');
+ended([zero(qw(modproxy check app.conf), "-$_=/$longest")], 3, qr/^zero modproxy check: /, "check -$_")
+    for qw(httpd modules module);
+ended([zero(qw(modproxy explain -conf=app.conf), "-url=/App/$longest", "-cookie=$longest")], 0, qr/^$/,
+    'explain with 131,000 bytes of path and of cookie');
+ended([zero(qw(modproxy explain -conf=app.conf -url=/App), "-client=$longest")], 2, qr/is not an IP address/,
+    'explain -client with 131,000 bytes');
+ended([zero("-$longest")], 2, qr/unknown command "-x+\.\.\."/, 'a command of 131,000 bytes');
+ended([zero('help', 'modproxy', $longest)], 2, qr/unknown command "modproxy x+\.\.\."/, 'help for one');
+
+# --- names that try to leave their quotes ---------------------------------------------------------
+my @evil = ('a\\', 'a"b', 'a>b', '</Proxy>', '${PATH}', 'a%{b}', "a'b", "a\x01b", "a\xffb", 'a b', "a\tb",
+    'a`b', "a\nListen 1");
+my %fields = (app => '', context => '/', host => '', port => '8', route => '', sticky => '', health => '/');
+
+# Whole, as generate would write them if it let them through.
+for my $field (sort keys %fields) {
+    for my $value (@evil) {
+        fresh();
+        spew('bad.conf', fragment($field => "$fields{$field}$value"));
+        my $name = "a fragment whose $field has " . $value =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ger;
+        my @run = zero(qw(modproxy merge -balancer -o=target.conf bad.conf));
+        ended(\@run, 1, qr/^zero modproxy merge: bad\.conf:\d+: /, $name);
+        ended([zero(qw(modproxy merge -o=target.conf good.conf bad.conf))], 1,
+            qr/^zero modproxy merge: bad\.conf:\d+: /, "$name, beside another");
+        untouched($name);
+    }
+}
+my @keys = qw(name http/ipAddress http/port contextRoot externalUriPrefix apacheRouteID health);
+for my $key (@keys) {
+    # A blank or a quote ends a value there, a newline begins the next line.
+    for my $value (grep {!/[\n'\t ]/} @evil) {
+        fresh();
+        spew('config/zero.config', "\n/config/$key = /$value\n");
+        my $name = "/config/$key with " . $value =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ger;
+        ended([zero(qw(modproxy generate -force -o=target.conf))], 1,
+            qr/^zero modproxy generate: config\/zero\.config:2: \/config\/$key: /, $name);
+        untouched($name);
+    }
+}
+unlink 'config/zero.config';
+
 # --- a million members ----------------------------------------------------------------------------
+# Last, because a Perl that has grown is slow to fork.
 use constant {MILLION => 1_000_000, MOST => 65_536};
 
 # An Apache file with n members of one balancer.

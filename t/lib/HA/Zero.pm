@@ -6,6 +6,7 @@ use warnings;
 use Cwd qw(abs_path);
 use Exporter 'import';
 use File::Temp qw(tempdir);
+use IO::Select;
 use IPC::Open3 qw(open3);
 use POSIX ();
 use Symbol qw(gensym);
@@ -24,9 +25,15 @@ sub run_program {
     my $err = gensym;
     my $pid = open3(my $in, my $out, $err, @argv);
     close $in;
-    local $/;
-    my $stdout = <$out> // '';
-    my $stderr = <$err> // '';
+    # Both at once: one that fills its pipe while the other is read would wait for ever.
+    my %said = map {fileno $_ => ''} $out, $err;
+    my $open = IO::Select->new($out, $err);
+    while (my @ready = $open->can_read) {
+        for my $from (@ready) {
+            sysread($from, $said{fileno $from}, 1 << 20, length $said{fileno $from}) or $open->remove($from);
+        }
+    }
+    my ($stdout, $stderr) = map {$said{fileno $_}} $out, $err;
     waitpid $pid, 0;
     my $code = $? & 127 ? -($? & 127) : $? >> 8;
     return ($code, $stdout, $stderr);
