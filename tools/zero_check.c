@@ -100,7 +100,8 @@ static int check(const zero_args_t *args, const char *path)
     if (rv != APR_SUCCESS) {
         return zero_fail_read(args->command, rv, path, &diag);
     }
-    int code = worse(lint(args, path, text), ask_httpd(args, path));
+    int code = lint(args, path, text);
+    code = worse(code, ask_httpd(args, path));
     if (code == ZERO_DONE) {
         const char *line = apr_pstrcat(args->pool, zero_show(path, args->pool), ": ok\n", NULL);
         code = zero_print(args->command, hap_str(line));
