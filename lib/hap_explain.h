@@ -107,7 +107,8 @@ apr_status_t hap_explain(hap_explain_t *result, const hap_explain_request_t *req
 /**
  * The path of a request target as httpd compares it with contexts: decoded, without doubled
  * slashes. APR_EINVAL with a sentence for what httpd refuses by default (`%2F`, `%00`, a bad
- * escape, a blank or a control byte) and for `.` and `..` segments, which it resolves first. Allocates from `pool`.
+ * escape, a blank or a control byte) and for `.` and `..` segments, which it resolves first.
+ * Allocates from `pool`.
  */
 apr_status_t hap_explain_path(const char **path, hap_str_t target, hap_diag_t *diag,
                               apr_pool_t *pool);

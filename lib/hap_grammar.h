@@ -98,7 +98,7 @@ const char *hap_grammar_balancer_key(hap_str_t name, apr_pool_t *pool);
  */
 apr_status_t hap_grammar_text(hap_str_t text, hap_diag_t *diag);
 
-/** Length of the UTF-8 sequence (RFC 3629) that begins at `i` with a byte over 0x7f, 0: none does. */
+/** Length of the UTF-8 sequence (RFC 3629) of two bytes or more at `i`; 0: there is none. */
 size_t hap_grammar_utf8(hap_str_t text, size_t i);
 
 /**

@@ -22,8 +22,8 @@ typedef struct hap_zeroconfig_t {
 /**
  * Reads `KEY = VALUE` lines; the value may be quoted with " or '; a # at the start of a line or
  * after a blank begins a comment; a later line wins. APR_EINVAL with line and key for a value of
- * ours that its grammar refuses, and with the line of what would hide keys: a NUL byte, or a bracket
- * that is never closed. Copies into `pool`.
+ * ours that its grammar refuses, and with the line of what would hide keys: a NUL byte, or a
+ * bracket that is never closed. Copies into `pool`.
  */
 apr_status_t hap_zeroconfig_parse(hap_zeroconfig_t *config, hap_str_t text, hap_diag_t *diag,
                                   apr_pool_t *pool);
