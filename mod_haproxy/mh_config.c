@@ -112,10 +112,20 @@ static const char *mh_set_check(cmd_parms *cmd, void *dir, int argc, char *const
     return set_named(cmd, mh_server_conf(cmd->server)->checks, argc, argv, &hap_check_options);
 }
 
+/* For a directive of the main server that stands there once. */
+static const char *check_single(cmd_parms *cmd, bool given)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    if (!err && given) {
+        err = apr_psprintf(cmd->pool, "%s: given twice in this server, keep one", cmd->cmd->name);
+    }
+    return err;
+}
+
 static const char *mh_set_max_members(cmd_parms *cmd, void *dir, const char *arg)
 {
     unsigned long n;
-    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    const char *err = check_single(cmd, mh_main_conf.max_members_where[0] != '\0');
     if (err) {
         return err;
     }
@@ -129,9 +139,23 @@ static const char *mh_set_max_members(cmd_parms *cmd, void *dir, const char *arg
     return NULL;
 }
 
+/* The file is replaced by rename, and whatever else stood there would be lost. */
+static const char *check_replaceable(const char *path, apr_pool_t *p)
+{
+    apr_finfo_t info;
+    if (apr_stat(&info, path, APR_FINFO_TYPE | APR_FINFO_LINK, p) != APR_SUCCESS ||
+        info.filetype == APR_REG || info.filetype == APR_LNK) {
+        return NULL;
+    }
+    if (info.filetype == APR_DIR) {
+        return apr_psprintf(p, "HAStateFile: %s is a folder, name a file in it", path);
+    }
+    return apr_psprintf(p, "HAStateFile: %s is not a regular file, name another", path);
+}
+
 static const char *mh_set_state_file(cmd_parms *cmd, void *dir, const char *arg)
 {
-    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    const char *err = check_single(cmd, mh_main_conf.state_file != NULL);
     if (err) {
         return err;
     }
@@ -139,7 +163,7 @@ static const char *mh_set_state_file(cmd_parms *cmd, void *dir, const char *arg)
     if (!mh_main_conf.state_file) {
         return apr_psprintf(cmd->pool, "HAStateFile: %s is not a usable path", arg);
     }
-    return NULL;
+    return check_replaceable(mh_main_conf.state_file, cmd->pool);
 }
 
 /* To httpd it is the same; the setter refuses what stands elsewhere. */

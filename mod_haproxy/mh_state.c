@@ -2,9 +2,7 @@
 /* Owns reading and writing HAStateFile, in the parent. Does not know the format. */
 #include "mh_state.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -76,12 +74,6 @@ static apr_status_t write_file(apr_pool_t *p, hap_diag_t *diag)
     hap_str_t text;
     apr_status_t rv = hap_statefile_encode(&text, &state, diag, p);
     if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    /* A file that is there keeps its mode, and somebody may have opened this one to others. */
-    if (chmod(mh_main_conf.state_file, S_IRUSR | S_IWUSR) != 0 && errno != ENOENT) {
-        rv = errno;
-        hap_diag_set(diag, 0, "its mode cannot be set: %s", strerror(rv));
         return rv;
     }
     return hapio_file_write_own(mh_main_conf.state_file, text, diag, p);

@@ -252,6 +252,38 @@ subtest 'there is room for all members, or the start is refused' => sub {
         before => "$two<VirtualHost *>\n", after => "</VirtualHost>\n");
 };
 
+subtest 'directives that take one value take one, once' => sub {
+    my $context = qr/cannot occur within <VirtualHost> section/;
+    for my $row (['HAMaxMembers', 100], ['HAStateFile', 'state']) {
+        my ($name, $value) = @$row;
+        accepted("$name $value", "$name $value");
+        refused($name, qr/^$name takes one argument, /m, "$name without its value");
+        refused("$name $value $value", qr/^$name takes one argument, /m, "$name with two values");
+        refused("$name $value", qr/^$name: given twice in this server, keep one$/m, "$name twice",
+            before => "$two$name $value\n", start => 1);
+        refused("$name $value", $context, "$name in a virtual host",
+            before => "$two<VirtualHost *>\n", after => "</VirtualHost>\n");
+    }
+    for my $name (qw(HABalance HAChecks HAMaxMember HAStatefiles)) {
+        refused("$name App", qr/^Invalid command '$name', perhaps misspelled/m, "misspelt: $name");
+    }
+};
+
+subtest 'the state file is a file, or is not there yet' => sub {
+    my $root = $httpd->root;
+    accepted('HAStateFile none/there/yet', 'in a folder that is not there yet');
+    refused('HAStateFile .', qr/^HAStateFile: \Q$root\E\S* is a folder, name a file in it$/m, 'ServerRoot');
+    refused('HAStateFile ""', qr/^HAStateFile takes one argument, /m, 'an empty name');
+    refused("HAStateFile $root/conf", qr/^HAStateFile: \S+conf is a folder, name a file in it$/m, 'a folder',
+        start => 1);
+    refused('HAStateFile /dev/null', qr/^HAStateFile: \/dev\/null is not a regular file, name another$/m, 'a device');
+    my $long = 'x' x 5000;
+    refused("HAStateFile $long", qr/^HAStateFile: x+ is not a usable path$/m, 'a name of 5000 bytes');
+    my $mode = (stat "$root/conf")[2] & 07777;
+    is(sprintf('%o', $mode), '755', 'no folder was touched');
+    ok(-c '/dev/null', 'nor the device');
+};
+
 subtest 'a key file is read at the start, or the start is refused' => sub {
     my $sign = "HABalancer App affinity=insert sign=";
     accepted("$sign$key", 'a good one');

@@ -250,6 +250,36 @@ subtest 'a damaged file is named, set aside and begun anew' => sub {
     }
 };
 
+subtest 'a file of an impossible size is named and replaced' => sub {
+    my $path = $proxy->root . '/state';
+    truncate $path, 65 << 20 or die "$path: $!\n";
+    $t->expect_log(qr/HAStateFile \Q$path\E: not read: /);
+    $t->mark;
+    $proxy->start;
+    ok($t->wait_for(qr/haproxy:error.* HAStateFile \Q$path\E: not read: has 68157440 bytes, at most 67108864/),
+        'the log says why');
+    like(shares($proxy), qr/hostB/, 'all begin as configured');
+    $proxy->stop;
+    like(saved($proxy, 'hostB'), qr/admin=enabled/, 'a good one is written');
+};
+
+subtest 'a link in place of the file leads nowhere else' => sub {
+    my $path = $proxy->root . '/state';
+    my $other = $t->write_file('somebody-elses', "not ours\n");
+    chmod 0644, $other;
+    unlink $path;
+    $proxy->start;
+    symlink $other, $path or die "$path: $!\n";
+    order($proxy, 'hostB', 'drain');
+    $proxy->stop;
+    ok(!-l $path && -f $path, 'the link is replaced');
+    is(content($other), "not ours\n", 'what it led to has its content');
+    is((stat $other)[2] & 07777, 0644, 'and its mode');
+    $proxy->start;
+    order($proxy, 'hostB', 'drain', 0);
+    $proxy->stop;
+};
+
 subtest 'a file that others may write is closed to them again' => sub {
     my $path = $proxy->root . '/state';
     chmod 0666, $path;
