@@ -160,6 +160,9 @@ static void ten_thousand_members_are_taken_and_one_more_is_not(void)
     CU_ASSERT_TRUE(builds(fragments, 10000, true));
     CU_ASSERT_EQUAL(merge.member_count, 10000);
     CU_ASSERT_FALSE(builds(fragments, 10001, true));
+    /* Counted before it is looked at. */
+    CU_ASSERT_FALSE(builds(fragments, 1000000, true));
+    UNIT_STR_EQ(diag.why, "1000000 fragments are too many, at most 10000 can be merged");
     CU_ASSERT_FALSE(builds(fragments, 0, true));
 }
 

@@ -2,6 +2,8 @@
 /* Tests of hap_option and the tables of hap_policy. */
 #include "unit.h"
 
+#include <apr_strings.h>
+
 #include "hap_policy.h"
 
 static hap_policy_t policy;
@@ -82,6 +84,38 @@ static void a_bad_value_is_named_with_what_is_allowed(void)
     CU_ASSERT_EQUAL(policy.set, 0);
 }
 
+/* A value that no key of a row's kind takes. */
+static const char *const wrong[] = {
+    "", " ", "-1", "1e3", "0x1", "1 ", "99999999999999999999999999", "yes\n", "\x01", "1x"};
+
+/* Numbers beyond both ends are in the integration test, row by row. */
+static void every_key_refuses_what_is_no_value_of_its_kind(void)
+{
+    const hap_options_t *tables[] = {&hap_policy_options, &hap_check_options};
+    for (size_t t = 0; t < 2; t++) {
+        for (size_t i = 0; i < tables[t]->n; i++) {
+            const hap_option_t *row = &tables[t]->rows[i];
+            size_t tried = row->kind == HAP_OPTION_TEXT ? 2 : sizeof(wrong) / sizeof(wrong[0]);
+            for (size_t k = 0; k < tried; k++) {
+                union {
+                    hap_policy_t policy;
+                    hap_check_policy_t check;
+                    uint64_t set;
+                } record = {.set = 0};
+                const char *pair = apr_psprintf(unit_pool, "%s=%s", row->name, wrong[k]);
+                apr_status_t rv =
+                    hap_option_set(&record, tables[t], hap_str(pair), &diag, unit_pool);
+                const char *says =
+                    apr_psprintf(unit_pool, "%s: %s=%s is not allowed, use ", tables[t]->what,
+                                 row->name, hap_str_show(hap_str(wrong[k]), unit_pool));
+                CU_ASSERT_EQUAL(rv, APR_EINVAL);
+                UNIT_STR_EQ(apr_pstrndup(unit_pool, diag.why, strlen(says)), says);
+                CU_ASSERT_EQUAL(record.set, 0);
+            }
+        }
+    }
+}
+
 static void durations_take_units_and_bare_seconds(void)
 {
     int64_t us = 0;
@@ -160,6 +194,7 @@ const unit_test_t suite_option[] = {
     UNIT_TEST(every_default_is_a_value_that_its_own_row_accepts),
     UNIT_TEST(every_key_is_taken_once_and_a_second_time_refused),
     UNIT_TEST(a_bad_value_is_named_with_what_is_allowed),
+    UNIT_TEST(every_key_refuses_what_is_no_value_of_its_kind),
     UNIT_TEST(durations_take_units_and_bare_seconds),
     UNIT_TEST(affinity_takes_a_cookie_of_a_good_name),
     UNIT_TEST(a_virtual_host_overrides_key_by_key),
