@@ -3,6 +3,7 @@
 use v5.36;
 
 use Digest::SHA qw(sha256_hex);
+use Time::HiRes qw(time);
 
 use HA::Test;
 
@@ -133,6 +134,66 @@ subtest 'the ledger tells how far a request got' => sub {
     is(($app->ledger)[0]{sequence}, $total + 1, 'answered, with a number that goes on');
     $client->get('/App/health');
     is(scalar($app->ledger), 1, 'health requests are not in it');
+};
+
+subtest 'it answers any status' => sub {
+    my $client = $app->client;
+    my @seen;
+    for my $status (200 .. 599) {
+        $app->status($status, 1);
+        my $r = $client->get('/App/plain');
+        push @seen, $status if $r->status != $status || $r->instance ne 'hostA';
+    }
+    is("@seen", '', 'each from 200 to 599');
+    is($client->get('/App/plain')->status, 200, 'once');
+    is($client->retried, 0, 'all on one connection');
+    $app->status(503);
+    is(join(' ', map {$client->get('/App/plain')->status} 1 .. 3), '503 503 503', 'or all of them');
+    is($client->get('/App/health')->status, 200, 'but not its health');
+    $app->status(0);
+    is($client->get('/App/plain')->status, 200, 'until told otherwise');
+    ok(!eval { $app->control("status $_") }, "$_ is none") for 1, 199, 1000, 'x';
+    is($client->get('/App/status?code=418')->status, 418, 'or that of the request');
+};
+
+subtest 'it is slow on command' => sub {
+    my $client = $app->client;
+    $app->slow(800);
+    my $begin = time;
+    is($client->get('/App/plain')->status, 200, 'answered');
+    cmp_ok(time - $begin, '>=', 0.8, 'but late');
+    $begin = time;
+    is($client->get('/App/health')->status, 200, 'its health');
+    cmp_ok(time - $begin, '<', 0.8, 'at once');
+    $app->slow(0);
+    $begin = time;
+    $client->get('/App/plain');
+    cmp_ok(time - $begin, '<', 0.8, 'then it is not');
+};
+
+subtest 'its health fails and hangs on command' => sub {
+    my $client = $app->client;
+    $app->health('fail');
+    is($client->get('/App/health')->status, 503, 'failed');
+    is($client->get('/App/plain')->status, 200, 'requests are served');
+    $app->health('hang');
+    $client->send($client->format_request(GET => '/App/health'));
+    is($client->read_raw(timeout => 0.05), '', 'hangs');
+    is($app->client->get('/App/plain')->status, 200, 'requests are served all the same');
+    $app->health('ok');
+    is($client->read_response->status, 200, 'answered when it is well again');
+};
+
+subtest 'a barrier holds requests, and opens' => sub {
+    $app->barrier_hold;
+    my @clients = map {$app->client} 1 .. 3;
+    $_->send($_->format_request(GET => '/App/plain')) for @clients;
+    $app->barrier_wait(3);
+    is($app->count->{held}, 3, 'three are held');
+    is(join('', map {$_->read_raw(timeout => 0.02)} @clients), '', 'none is answered');
+    $app->barrier_open;
+    is(join(' ', map {$_->read_response->status} @clients), '200 200 200', 'now all are');
+    is($app->client->get('/App/plain')->status, 200, 'and no more are held');
 };
 
 subtest 'ways to misbehave' => sub {
