@@ -390,6 +390,10 @@ static int by_name(const void *left, const void *right)
 
 static hap_merge_app_t *apps_by_name(const hap_merge_t *merge, apr_pool_t *pool)
 {
+    /* Nothing has no array either, and neither function takes NULL for one. */
+    if (merge->app_count == 0) {
+        return NULL;
+    }
     hap_merge_app_t *apps = apr_pmemdup(pool, merge->apps, merge->app_count * sizeof(*apps));
     qsort(apps, merge->app_count, sizeof(*apps), by_name);
     return apps;

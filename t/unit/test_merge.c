@@ -300,6 +300,19 @@ static void diff_says_what_changes(void)
                 "app Shop: removed (context /App/shop, members: 1)");
 }
 
+static void diff_against_nothing_names_every_application(void)
+{
+    const hap_merge_t nothing = {.balancer = true};
+    CU_ASSERT_TRUE(builds((const hap_fragment_t[]){host_a, host_b}, 2, true));
+    apr_array_header_t *changes = hap_merge_diff(&nothing, &merge, unit_pool);
+    UNIT_STR_EQ(apr_array_pstrcat(unit_pool, changes, '\n'),
+                "app App: added (context /App, members: 2)");
+    changes = hap_merge_diff(&merge, &nothing, unit_pool);
+    UNIT_STR_EQ(apr_array_pstrcat(unit_pool, changes, '\n'),
+                "app App: removed (context /App, members: 2)");
+    CU_ASSERT_EQUAL(hap_merge_diff(&nothing, &nothing, unit_pool)->nelts, 0);
+}
+
 const unit_test_t suite_merge[] = {
     UNIT_TEST(emit_writes_the_golden_files),
     UNIT_TEST(one_application_must_agree_on_everything_its_members_share),
@@ -317,5 +330,6 @@ const unit_test_t suite_merge[] = {
     UNIT_TEST(a_changed_byte_is_refused_or_makes_another_valid_merge),
     UNIT_TEST(an_edited_or_truncated_merge_is_refused_with_its_line),
     UNIT_TEST(diff_says_what_changes),
+    UNIT_TEST(diff_against_nothing_names_every_application),
     UNIT_END,
 };
