@@ -95,7 +95,8 @@ static void every_key_refuses_what_is_no_value_of_its_kind(void)
     for (size_t t = 0; t < 2; t++) {
         for (size_t i = 0; i < tables[t]->n; i++) {
             const hap_option_t *row = &tables[t]->rows[i];
-            size_t tried = row->kind == HAP_OPTION_TEXT ? 2 : sizeof(wrong) / sizeof(wrong[0]);
+            bool any_text = row->kind == HAP_OPTION_TEXT || row->kind == HAP_OPTION_FILE;
+            size_t tried = any_text ? 2 : sizeof(wrong) / sizeof(wrong[0]);
             for (size_t k = 0; k < tried; k++) {
                 union {
                     hap_policy_t policy;
