@@ -23,7 +23,7 @@ enum { HAP_STALL_SILENCE_US = 500000 /* without any answer, then it is stalled *
 typedef struct hap_stall_t {
     _Alignas(HAP_CACHE_LINE) _Atomic uint32_t
         waiting;              /* requests that were given to it and not answered yet */
-    _Atomic int64_t heard_us; /* monotonic; its last answer, or the first that waits */
+    _Atomic int64_t asked_us; /* monotonic; its first request since its last answer; 0 none */
     _Atomic int64_t trial_us; /* monotonic; when one was last let through */
 } hap_stall_t;
 
@@ -32,6 +32,13 @@ typedef struct hap_stalls_t {
     hap_stall_t *members;
     uint32_t limit; /* requests that wait, from which on silence counts; 0 never */
 } hap_stalls_t;
+
+/* Not counted from the last answer: who was not asked since has nothing to say. */
+static inline bool hap_stall_is_silent(const hap_stall_t *stall, int64_t now_us)
+{
+    int64_t asked_us = atomic_load(&stall->asked_us);
+    return asked_us && now_us - asked_us >= HAP_STALL_SILENCE_US;
+}
 
 /**
  * The member shall get no request now. Lets one through for each HAP_STALL_SILENCE_US, to whomever
@@ -42,7 +49,7 @@ static inline bool hap_stall_blocks(const hap_stalls_t *stalls, uint32_t member,
     hap_stall_t *stall = &stalls->members[member];
     if (stalls->limit == 0 ||
         atomic_load_explicit(&stall->waiting, memory_order_relaxed) < stalls->limit ||
-        now_us - atomic_load(&stall->heard_us) < HAP_STALL_SILENCE_US) {
+        !hap_stall_is_silent(stall, now_us)) {
         return false;
     }
     int64_t trial_us = atomic_load(&stall->trial_us);
@@ -55,21 +62,23 @@ static inline bool hap_stall_begin(const hap_stalls_t *stalls, uint32_t member, 
 {
     hap_stall_t *stall = &stalls->members[member];
     uint32_t waiting = atomic_fetch_add_explicit(&stall->waiting, 1, memory_order_relaxed);
+    bool stalled = stalls->limit && waiting >= stalls->limit && hap_stall_is_silent(stall, now_us);
+    int64_t nothing = 0;
     if (waiting == 0) {
-        atomic_store(&stall->heard_us, now_us);
+        atomic_store(&stall->asked_us, now_us);
+    } else if (atomic_load(&stall->asked_us) == 0) {
+        atomic_compare_exchange_strong(&stall->asked_us, &nothing, now_us);
     }
-    return stalls->limit && waiting >= stalls->limit &&
-           now_us - atomic_load(&stall->heard_us) >= HAP_STALL_SILENCE_US;
+    return stalled;
 }
 
 /** The request is answered, or has ended without an answer. Once for each hap_stall_begin. */
-static inline void hap_stall_end(const hap_stalls_t *stalls, uint32_t member, bool answered,
-                                 int64_t now_us)
+static inline void hap_stall_end(const hap_stalls_t *stalls, uint32_t member, bool answered)
 {
     hap_stall_t *stall = &stalls->members[member];
     atomic_fetch_sub_explicit(&stall->waiting, 1, memory_order_relaxed);
     if (answered) {
-        atomic_store_explicit(&stall->heard_us, now_us, memory_order_relaxed);
+        atomic_store(&stall->asked_us, 0);
     }
 }
 

@@ -83,7 +83,7 @@ static void wait_ends(mh_request_t *request, bool answered)
 {
     if (request->waiting) {
         request->waiting = false;
-        hap_stall_end(&request->app->stalls, (uint32_t)request->member, answered, mh_now_us());
+        hap_stall_end(&request->app->stalls, (uint32_t)request->member, answered);
     }
 }
 

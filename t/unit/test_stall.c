@@ -69,7 +69,7 @@ static void one_answer_ends_the_silence(void)
     child.now_us += SECOND_US;
     CU_ASSERT_FALSE(blocks());
     CU_ASSERT_TRUE(blocks());
-    hap_stall_end(&child.stalls, 0, true, child.now_us);
+    hap_stall_end(&child.stalls, 0, true);
     CU_ASSERT_FALSE(blocks());
     CU_ASSERT_FALSE(hap_stall_begin(&child.stalls, 0, child.now_us));
 }
@@ -79,7 +79,7 @@ static void a_request_that_ended_without_an_answer_is_no_sign_of_life(void)
     begin();
     give(LIMIT + 2);
     child.now_us += SECOND_US;
-    hap_stall_end(&child.stalls, 0, false, child.now_us);
+    hap_stall_end(&child.stalls, 0, false);
     CU_ASSERT_FALSE(blocks());
     CU_ASSERT_TRUE(blocks());
 }
@@ -89,10 +89,26 @@ static void a_member_that_was_idle_is_not_silent(void)
 {
     begin();
     give(1);
-    hap_stall_end(&child.stalls, 0, true, child.now_us);
+    hap_stall_end(&child.stalls, 0, true);
     child.now_us += 60 * (int64_t)SECOND_US;
     give(LIMIT);
     CU_ASSERT_FALSE(blocks());
+}
+
+/* One takes long, as a long poll does; what comes after a pause has not waited at all. */
+static void a_burst_after_a_pause_is_not_silence(void)
+{
+    begin();
+    give(2);
+    hap_stall_end(&child.stalls, 0, true);
+    child.now_us += 60 * (int64_t)SECOND_US;
+    give(LIMIT);
+    CU_ASSERT_FALSE(blocks());
+    CU_ASSERT_FALSE(hap_stall_begin(&child.stalls, 0, child.now_us));
+    CU_ASSERT_FALSE(blocks());
+    child.now_us += HAP_STALL_SILENCE_US;
+    CU_ASSERT_FALSE(blocks());
+    CU_ASSERT_TRUE(blocks());
 }
 
 static void no_limit_is_no_watch(void)
@@ -153,6 +169,7 @@ const unit_test_t suite_stall[] = {
     UNIT_TEST(one_answer_ends_the_silence),
     UNIT_TEST(a_request_that_ended_without_an_answer_is_no_sign_of_life),
     UNIT_TEST(a_member_that_was_idle_is_not_silent),
+    UNIT_TEST(a_burst_after_a_pause_is_not_silence),
     UNIT_TEST(no_limit_is_no_watch),
     UNIT_TEST(a_stalled_member_gets_nothing_while_another_is_ready),
     UNIT_TEST(a_stalled_member_that_is_the_last_gets_all),
