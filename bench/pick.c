@@ -99,7 +99,7 @@ static void fill(farm_t *farm)
     size_t bytes = (farm->n + 1) * sizeof(hap_stall_t);
     uintptr_t memory = (uintptr_t)apr_pcalloc(farm->pool, bytes);
     hap_stalls_t *watch = &stalls[farm - &farms[0][0]];
-    *watch = (hap_stalls_t){(void *)APR_ALIGN(memory, HAP_CACHE_LINE), 1000};
+    *watch = (hap_stalls_t){(void *)APR_ALIGN(memory, HAP_CACHE_LINE), 1000, 1000};
     farm->selector.stalls = watch;
 }
 

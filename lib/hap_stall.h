@@ -25,12 +25,14 @@ typedef struct hap_stall_t {
         waiting;              /* requests that were given to it and not answered yet */
     _Atomic int64_t asked_us; /* monotonic; its first request since its last answer; 0 none */
     _Atomic int64_t trial_us; /* monotonic; when one was last let through */
+    _Atomic uint32_t trials;  /* those of the waiting that were let through while it was silent */
 } hap_stall_t;
 
 /** All members of a balancer, by their index in the roster. */
 typedef struct hap_stalls_t {
     hap_stall_t *members;
     uint32_t limit; /* requests that wait, from which on silence counts; 0 never */
+    uint32_t most;  /* requests that wait, from which on one trial waits at a time */
 } hap_stalls_t;
 
 /* Not counted from the last answer: who was not asked since has nothing to say. */
@@ -42,15 +44,17 @@ static inline bool hap_stall_is_silent(const hap_stall_t *stall, int64_t now_us)
 
 /**
  * The member shall get no request now. Lets one through for each HAP_STALL_SILENCE_US, to whomever
- * asks first.
+ * asks first; but trials that are not answered must not take, one by one, what is to be spared.
  */
 static inline bool hap_stall_blocks(const hap_stalls_t *stalls, uint32_t member, int64_t now_us)
 {
     hap_stall_t *stall = &stalls->members[member];
-    if (stalls->limit == 0 ||
-        atomic_load_explicit(&stall->waiting, memory_order_relaxed) < stalls->limit ||
-        !hap_stall_is_silent(stall, now_us)) {
+    uint32_t waiting = atomic_load_explicit(&stall->waiting, memory_order_relaxed);
+    if (stalls->limit == 0 || waiting < stalls->limit || !hap_stall_is_silent(stall, now_us)) {
         return false;
+    }
+    if (waiting >= stalls->most && atomic_load(&stall->trials) > 0) {
+        return true;
     }
     int64_t trial_us = atomic_load(&stall->trial_us);
     return now_us - trial_us < HAP_STALL_SILENCE_US ||
@@ -62,21 +66,31 @@ static inline bool hap_stall_begin(const hap_stalls_t *stalls, uint32_t member, 
 {
     hap_stall_t *stall = &stalls->members[member];
     uint32_t waiting = atomic_fetch_add_explicit(&stall->waiting, 1, memory_order_relaxed);
-    bool stalled = stalls->limit && waiting >= stalls->limit && hap_stall_is_silent(stall, now_us);
+    bool trial = stalls->limit && waiting >= stalls->limit && hap_stall_is_silent(stall, now_us);
     int64_t nothing = 0;
     if (waiting == 0) {
         atomic_store(&stall->asked_us, now_us);
     } else if (atomic_load(&stall->asked_us) == 0) {
         atomic_compare_exchange_strong(&stall->asked_us, &nothing, now_us);
     }
-    return stalled;
+    if (trial) {
+        atomic_fetch_add(&stall->trials, 1);
+    }
+    return trial;
 }
 
-/** The request is answered, or has ended without an answer. Once for each hap_stall_begin. */
-static inline void hap_stall_end(const hap_stalls_t *stalls, uint32_t member, bool answered)
+/**
+ * The request is answered, or has ended without an answer. Once for each hap_stall_begin, with what
+ * that has said.
+ */
+static inline void hap_stall_end(const hap_stalls_t *stalls, uint32_t member, bool trial,
+                                 bool answered)
 {
     hap_stall_t *stall = &stalls->members[member];
     atomic_fetch_sub_explicit(&stall->waiting, 1, memory_order_relaxed);
+    if (trial) {
+        atomic_fetch_sub(&stall->trials, 1);
+    }
     if (answered) {
         atomic_store(&stall->asked_us, 0);
     }

@@ -14,8 +14,11 @@
 /* How long an old schedule is kept at least before it is asked for again whether it may go. */
 enum { RETIRE_US = 10000 };
 
-/* A silent member may hold all but a quarter of a child's threads, where a quarter is any. */
-enum { SPARED_PART = 4 };
+/*
+ * A silent member may hold all but a quarter of a child's threads, where a quarter is any; half of
+ * the quarter is for requests that try whether it is silent still.
+ */
+enum { SPARED_PART = 4, TRIALS_PART = 2 };
 
 /** The loop's part of one application. */
 typedef struct schedule_work_t {
@@ -97,9 +100,12 @@ static void watch_stalls(mh_app_t *app, apr_pool_t *p)
     size_t size = (n + 1) * sizeof(hap_stall_t);
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     uintptr_t memory = (uintptr_t)apr_pcalloc(p, size + HAP_CACHE_LINE);
+    uint32_t spared = (uint32_t)(threads / SPARED_PART);
+    uint32_t limit = spared ? (uint32_t)threads - spared : 0;
     app->stalls = (hap_stalls_t){
         .members = (void *)APR_ALIGN(memory, HAP_CACHE_LINE),
-        .limit = threads < SPARED_PART ? 0 : (uint32_t)(threads - threads / SPARED_PART),
+        .limit = limit,
+        .most = limit + spared / TRIALS_PART,
     };
 }
 

@@ -83,7 +83,7 @@ static void wait_ends(mh_request_t *request, bool answered)
 {
     if (request->waiting) {
         request->waiting = false;
-        hap_stall_end(&request->app->stalls, (uint32_t)request->member, answered);
+        hap_stall_end(&request->app->stalls, (uint32_t)request->member, request->trial, answered);
     }
 }
 
@@ -189,7 +189,9 @@ static void suspect(const mh_request_t *request, hap_suspicion_t why)
 static void wait_begins(mh_request_t *request)
 {
     request->waiting = true;
-    if (hap_stall_begin(&request->app->stalls, (uint32_t)request->member, request->started_us)) {
+    request->trial =
+        hap_stall_begin(&request->app->stalls, (uint32_t)request->member, request->started_us);
+    if (request->trial) {
         suspect(request, HAP_SUSPICION_SILENCE);
     }
 }

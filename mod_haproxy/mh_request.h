@@ -24,6 +24,7 @@ typedef struct mh_request_t {
     uint32_t tried_n;
     bool counted;       /* in the member's in-flight count */
     bool waiting;       /* for the member's answer to begin */
+    bool trial;         /* of a member that answers nobody; see hap_stall.h */
     bool serving;       /* inside our own run of the scheme handlers */
     bool filtered;      /* the filter that sees the answer begin is in place */
     int64_t started_us; /* monotonic, start of this attempt */

@@ -4,7 +4,7 @@
 
 #include "farm.h"
 
-enum { LIMIT = 4, SECOND_US = 1000000 };
+enum { LIMIT = 4, MOST = 8, SECOND_US = 1000000 };
 
 static struct {
     hap_stall_t members[2];
@@ -15,7 +15,7 @@ static struct {
 static void begin(void)
 {
     memset(&child, 0, sizeof(child));
-    child.stalls = (hap_stalls_t){child.members, LIMIT};
+    child.stalls = (hap_stalls_t){child.members, LIMIT, MOST};
     child.now_us = 1000 * (int64_t)SECOND_US;
 }
 
@@ -62,6 +62,34 @@ static void a_silent_member_is_asked_once_in_half_a_second(void)
     CU_ASSERT_TRUE(blocks());
 }
 
+/* However long the silence: the last threads are for others. */
+static void trials_are_not_without_end(void)
+{
+    begin();
+    give(LIMIT);
+    for (int i = 0; i < 100; i++) {
+        child.now_us += HAP_STALL_SILENCE_US;
+        give(blocks() ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(atomic_load(&child.members[0].waiting), MOST);
+    hap_stall_end(&child.stalls, 0, true, false);
+    CU_ASSERT_FALSE(blocks());
+}
+
+/* Requests that all take long are no reason for good: each trial that is answered makes room. */
+static void a_trial_that_is_answered_makes_room_for_others(void)
+{
+    begin();
+    give(LIMIT + 100);
+    for (int i = 0; i < 100; i++) {
+        child.now_us += HAP_STALL_SILENCE_US;
+        CU_ASSERT_FALSE(blocks());
+        CU_ASSERT_TRUE(hap_stall_begin(&child.stalls, 0, child.now_us));
+        hap_stall_end(&child.stalls, 0, true, true);
+        CU_ASSERT_FALSE(hap_stall_begin(&child.stalls, 0, child.now_us));
+    }
+}
+
 static void one_answer_ends_the_silence(void)
 {
     begin();
@@ -69,7 +97,7 @@ static void one_answer_ends_the_silence(void)
     child.now_us += SECOND_US;
     CU_ASSERT_FALSE(blocks());
     CU_ASSERT_TRUE(blocks());
-    hap_stall_end(&child.stalls, 0, true);
+    hap_stall_end(&child.stalls, 0, false, true);
     CU_ASSERT_FALSE(blocks());
     CU_ASSERT_FALSE(hap_stall_begin(&child.stalls, 0, child.now_us));
 }
@@ -79,7 +107,7 @@ static void a_request_that_ended_without_an_answer_is_no_sign_of_life(void)
     begin();
     give(LIMIT + 2);
     child.now_us += SECOND_US;
-    hap_stall_end(&child.stalls, 0, false);
+    hap_stall_end(&child.stalls, 0, false, false);
     CU_ASSERT_FALSE(blocks());
     CU_ASSERT_TRUE(blocks());
 }
@@ -89,7 +117,7 @@ static void a_member_that_was_idle_is_not_silent(void)
 {
     begin();
     give(1);
-    hap_stall_end(&child.stalls, 0, true);
+    hap_stall_end(&child.stalls, 0, false, true);
     child.now_us += 60 * (int64_t)SECOND_US;
     give(LIMIT);
     CU_ASSERT_FALSE(blocks());
@@ -100,7 +128,7 @@ static void a_burst_after_a_pause_is_not_silence(void)
 {
     begin();
     give(2);
-    hap_stall_end(&child.stalls, 0, true);
+    hap_stall_end(&child.stalls, 0, false, true);
     child.now_us += 60 * (int64_t)SECOND_US;
     give(LIMIT);
     CU_ASSERT_FALSE(blocks());
@@ -166,6 +194,8 @@ const unit_test_t suite_stall[] = {
     UNIT_TEST(many_requests_are_no_silence),
     UNIT_TEST(few_requests_may_take_as_long_as_they_like),
     UNIT_TEST(a_silent_member_is_asked_once_in_half_a_second),
+    UNIT_TEST(trials_are_not_without_end),
+    UNIT_TEST(a_trial_that_is_answered_makes_room_for_others),
     UNIT_TEST(one_answer_ends_the_silence),
     UNIT_TEST(a_request_that_ended_without_an_answer_is_no_sign_of_life),
     UNIT_TEST(a_member_that_was_idle_is_not_silent),
