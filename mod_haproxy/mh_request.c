@@ -186,8 +186,22 @@ static void suspect(const mh_request_t *request, hap_suspicion_t why)
     }
 }
 
+/*
+ * A tunnel is open for as long as it likes, and its 101 goes to the client past the filter that
+ * sees answers begin.
+ */
+static bool asks_for_tunnel(const mh_request_t *request)
+{
+    const proxy_worker_shared *worker = mh_request_member(request)->worker->s;
+    bool may_upgrade = *worker->upgrade || apr_tolower(*worker->scheme) == 'w';
+    return may_upgrade && apr_table_get(request->r->headers_in, "Upgrade");
+}
+
 static void wait_begins(mh_request_t *request)
 {
+    if (asks_for_tunnel(request)) {
+        return;
+    }
     request->waiting = true;
     request->trial =
         hap_stall_begin(&request->app->stalls, (uint32_t)request->member, request->started_us);

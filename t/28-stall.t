@@ -3,6 +3,8 @@
 # page is wrong still serves when there is nobody better.
 use v5.36;
 
+use IO::Socket::INET;
+
 use HA::Test;
 
 my $t = HA::Test->new;
@@ -22,12 +24,10 @@ sub balancer($name, $check)
         CONFIG
 }
 
-# One child, so that its threads are all there are. Probes never take a member down here.
-my $threads = 32;
-my $proxy = $t->httpd(
-    modules    => [qw(proxy proxy_http)],
-    haproxy    => 1,
-    mpm_config => <<~"CONFIG",
+# One child, so that its threads are all there are.
+sub one_child($threads)
+{
+    return <<~"CONFIG";
         StartServers 1
         ServerLimit 1
         ThreadLimit $threads
@@ -35,6 +35,14 @@ my $proxy = $t->httpd(
         MaxRequestWorkers $threads
         MinSpareThreads 1
         CONFIG
+}
+
+# Probes never take a member down here.
+my $threads = 32;
+my $proxy = $t->httpd(
+    modules    => [qw(proxy proxy_http)],
+    haproxy    => 1,
+    mpm_config => one_child($threads),
     config => join '',
     balancer('App',   'uri=/App/health interval=1s fall=100'),
     balancer('wrong', 'uri=/no/such/page interval=100ms'),
@@ -83,6 +91,64 @@ subtest 'an instance that hangs leaves threads to the others' => sub {
     my $client = $t->client(port => $proxy->port, headers => {Cookie => 'zsessionid=s.hostA'});
     ok($t->wait_for(sub { $client->get('/App/plain')->status == 200 }), 'then it serves its sessions');
     ok($t->wait_for(qr/App: member hostA: (?:unknown -> up|up, no longer suspect), status 200/), 'and a probe has cleared it');
+};
+
+# --- a member whose connections this test answers itself -----------------------------------------
+
+my $sockets = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 32, Timeout => 10) or die "listen: $!\n";
+my $tunnels = $t->httpd(
+    modules    => [qw(proxy proxy_http)],
+    haproxy    => 1,
+    mpm        => 'event',
+    mpm_config => one_child(16),
+    config     => <<~"CONFIG",
+        <Proxy "balancer://App">
+        BalancerMember "http://127.0.0.1:${\$sockets->sockport}" route=hostW upgrade=websocket
+        BalancerMember "${\$b->url}" route=hostB
+        ProxySet stickysession=zsessionid
+        </Proxy>
+        HABalancer App
+        ProxyPass "/App" "balancer://App/App"
+        CONFIG
+);
+
+# A client that has asked for this of hostW.
+sub ask_sockets(@headers)
+{
+    my $client = $t->client(port => $tunnels->port, cookies => 0);
+    $client->send($client->format_request(GET => '/App/plain', headers => {Cookie => 'zsessionid=s.hostW', @headers}));
+    return $client;
+}
+
+# Answers the next request that comes to hostW. Its connection, undef when none came.
+sub answer_sockets($bytes)
+{
+    while (my $end = $sockets->accept) {
+        my $head = '';
+        1 while $head !~ /\r\n\r\n/ && sysread($end, $head, 8192, length $head);
+        # A connection without a request is a probe.
+        next if $head eq '';
+        syswrite $end, $bytes;
+        return $end;
+    }
+    return undef;
+}
+
+subtest 'open tunnels are no silence' => sub {
+    my @open;
+    my $switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    for (1 .. 12) {
+        my $client = ask_sockets(Upgrade => 'websocket', Connection => 'Upgrade');
+        push @open, $client, answer_sockets($switch);
+        like($client->read_raw, qr/^HTTP\/1.1 101 /, 'a tunnel');
+    }
+    my $other = $t->client(port => $tunnels->port, cookies => 0);
+    is($other->get('/App/slow?ms=600', headers => {Cookie => 'zsessionid=s.hostB'})->status, 200, 'a pause');
+    my @asked = map {ask_sockets()} 1, 2;
+    my @ends = map {answer_sockets("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")} @asked;
+    is(join(' ', map {$_->read_response->status} @asked), '200 200', 'requests beside them are served');
+    is($tunnels->log->count(qr/suspect/), 0, 'and nobody is suspected');
+    $_->close for @open;
 };
 
 $t->done;
