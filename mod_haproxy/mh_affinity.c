@@ -10,6 +10,8 @@
 #include "mh_request.h"
 
 #include <apr_strings.h>
+#include <http_connection.h>
+#include <http_protocol.h>
 #include <http_ssl.h>
 #include <openssl/rand.h>
 #include <util_filter.h>
@@ -114,13 +116,22 @@ static void add_cookie(const mh_request_t *request)
     }
 }
 
+/* A member that closed the connection instead: mod_proxy passes word of it on to the client's end.
+ */
+static bool is_answer(const apr_bucket_brigade *brigade)
+{
+    const apr_bucket *first = APR_BRIGADE_FIRST(brigade);
+    return first == APR_BRIGADE_SENTINEL(brigade) ||
+           !(AP_BUCKET_IS_ERROR(first) || AP_BUCKET_IS_EOC(first));
+}
+
 static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *brigade)
 {
     mh_request_t *request = f->ctx;
     ap_filter_t *next = f->next;
     ap_remove_output_filter(f);
     /* What comes after the handler is a page of httpd's own about a failure. */
-    bool answered = request->serving && request->member >= 0;
+    bool answered = request->serving && request->member >= 0 && is_answer(brigade);
     if (answered) {
         mh_request_answered(request);
     }

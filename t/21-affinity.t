@@ -269,6 +269,24 @@ sub changed($text, $at)
     return $text;
 }
 
+subtest 'a connection that ends without an answer is none' => sub {
+    my $log = $t->dir('cookies.log');
+    my $server = $t->httpd(
+        modules => [qw(proxy proxy_http)],
+        haproxy => 1,
+        config => qq(CustomLog "$log" "%U %{Set-Cookie}o"\n) . balancer('App', 'affinity=insert', members => ['hostA']),
+    );
+    $t->expect_log(qr/AH01102: error reading status line/);
+    my $client = $t->client(port => $server->port, cookies => 0, retry => 0);
+    is($client->get('/App/plain')->status, 200, 'the first request is answered');
+    $a->reset('before', 1);
+    ok($client->get('/App/broken')->nothing, 'the second one is not');
+    $server->stop;
+    my $said = HA::Log->new($log)->text;
+    like($said, qr{^/App/plain HAROUTE=}m, 'what is answered has a cookie');
+    like($said, qr{^/App/broken -$}m, 'what is not has none');
+};
+
 subtest 'a signed cookie counts only as it was made' => sub {
     my $client = $t->client;
     my $route = $client->get('/signed/plain')->instance;
