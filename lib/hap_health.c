@@ -179,9 +179,7 @@ hap_health_change_t hap_health_probed(hap_health_t *health, const hap_health_rul
 {
     bool ok = how == HAP_CHECK_GOOD;
     record(health, ok, now);
-    if (!ok) {
-        health->answers = how == HAP_CHECK_SICK;
-    }
+    health->answers = how != HAP_CHECK_DEAD;
     return run((step_t){.health = health, .rule = rule, .now = now, .why = why},
                ok ? EVENT_OK : EVENT_FAILED);
 }

@@ -51,7 +51,7 @@ enum {
 typedef struct hap_health_t {
     uint32_t verdict;               /* hap_verdict_t */
     uint32_t suspect;               /* 1: requests met trouble that no good probe followed yet */
-    uint32_t answers;               /* 1: the last probe that failed was answered all the same */
+    uint32_t answers;               /* 1: the last probe was answered, whatever with */
     uint32_t streak;                /* consecutive last results that contradict the verdict */
     uint32_t seen;                  /* results in history, at most HAP_HEALTH_HISTORY */
     uint64_t history;               /* the last results, the newest in bit 0; 1 = good */

@@ -39,7 +39,7 @@ enum {
     HAP_FLAG_MAINT = 1 << 3, /* admin: takes nothing */
     HAP_FLAG_STANDBY = 1 << 4, /* admin: takes something only when no other member can */
     HAP_FLAG_RAMP = 1 << 5,    /* came back less than slow-start ago */
-    HAP_FLAG_SICK = 1 << 6     /* health, beside DOWN: it answers probes, but not as it should */
+    HAP_FLAG_SICK = 1 << 6     /* health, beside DOWN: it answers probes, if not as it should */
 };
 
 /** An admin state as it is stored: one word, so that it is never seen half-written. */

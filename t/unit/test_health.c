@@ -97,6 +97,21 @@ static void each_transition_makes_one_line_and_the_rest_none(void)
     CU_ASSERT_EQUAL(health.since, 7);
 }
 
+/* One good probe of two is no verdict yet, but an answer, as a wrong one is. */
+static void a_member_answers_that_answered_its_last_probe(void)
+{
+    static const hap_check_end_t ends[] = {HAP_CHECK_DEAD, HAP_CHECK_SICK, HAP_CHECK_DEAD,
+                                           HAP_CHECK_GOOD};
+    hap_health_t health;
+    hap_health_init(&health, 0);
+    trace(&health, "---");
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        hap_health_probed(&health, &rule, ends[i], 1, "");
+        CU_ASSERT_EQUAL(health.verdict, HAP_HEALTH_DOWN);
+        CU_ASSERT_EQUAL(health.answers, ends[i] != HAP_CHECK_DEAD);
+    }
+}
+
 static void a_reason_is_cut_and_made_printable(void)
 {
     char why[300];
@@ -288,6 +303,7 @@ const unit_test_t suite_health[] = {
     UNIT_TEST(verdicts_follow_consecutive_results),
     UNIT_TEST(a_single_failed_probe_never_ejects),
     UNIT_TEST(each_transition_makes_one_line_and_the_rest_none),
+    UNIT_TEST(a_member_answers_that_answered_its_last_probe),
     UNIT_TEST(a_reason_is_cut_and_made_printable),
     UNIT_TEST(history_keeps_the_last_64_results),
     UNIT_TEST(the_interval_is_jittered_by_a_tenth_and_quartered_in_transition),
