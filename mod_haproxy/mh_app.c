@@ -410,6 +410,7 @@ static apr_status_t build_balancer(server_rec *s, proxy_balancer *balancer, serv
     bool method_only = !own && balancer->lbmethod && strcmp(balancer->lbmethod->name, "ha") == 0;
     if (method_only) {
         own = method_conf(bare_name(balancer), p);
+        check = NULL;
     }
     if (!own) {
         return APR_SUCCESS;

@@ -207,6 +207,9 @@ subtest 'a directive finds its balancer' => sub {
         'a balancer that nobody defined', start => 1);
     refused('HACheck App uri=/x', qr/HACheck App \(.*\): no HABalancer hands this balancer over/,
         'a check without HABalancer', start => 1);
+    refused('HACheck App uri=/x', qr/HACheck App \(.*\): no HABalancer hands this balancer over/,
+        'a check where only the method is ours',
+        before => "$two<Proxy balancer://App>\nProxySet lbmethod=ha\n</Proxy>\n");
     refused('HABalancer App max=1', qr/^HABalancer App: given twice in this server, keep one$/m,
         'HABalancer twice', before => "${two}HABalancer App\n");
     refused('HACheck app', qr/^HACheck app: given twice in this server, keep one$/m,
