@@ -100,9 +100,11 @@ static const char *mh_set_balancer(cmd_parms *cmd, void *dir, int argc, char *co
     if (err) {
         return err;
     }
-    mh_named_t *entry = &APR_ARRAY_IDX(list, list->nelts - 1, mh_named_t);
-    if (entry->policy.sign) {
-        entry->policy.sign = ap_server_root_relative(cmd->pool, entry->policy.sign);
+    hap_policy_t *policy = &APR_ARRAY_IDX(list, list->nelts - 1, mh_named_t).policy;
+    const char *sign = policy->sign;
+    policy->sign = sign ? ap_server_root_relative(cmd->pool, sign) : NULL;
+    if (sign && !policy->sign) {
+        return apr_psprintf(cmd->pool, "sign=%s is not a usable path", sign);
     }
     return NULL;
 }

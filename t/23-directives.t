@@ -305,6 +305,8 @@ subtest 'a key file is read at the start, or the start is refused' => sub {
         chmod 0600, $path;
         refused("$sign$path", $bad{$name}[1], "$name", start => $name eq 'short');
     }
+    my $endless = 'x' x 5000;
+    refused("$sign$endless", qr/^sign=x+ is not a usable path$/m, 'a name of 5000 bytes');
     refused($sign . $t->dir('none.key'), qr/sign=\S+none\.key cannot be read: No such file/, 'none');
     mkdir $t->dir('folder.key'), 0700;
     refused($sign . $t->dir('folder.key'), qr/sign=\S+folder\.key cannot be read: /, 'a folder');
