@@ -13,11 +13,17 @@ typedef struct depth_t {
     int line; /* where the outermost one was opened */
 } depth_t;
 
-static void count_brackets(depth_t *depth, hap_str_t value, int line)
+/* Whether a # here begins a comment: at the start, or after a blank. */
+static bool is_comment(hap_str_t text, size_t at)
+{
+    return text.p[at] == '#' && (at == 0 || text.p[at - 1] == ' ' || text.p[at - 1] == '\t');
+}
+
+static void count_brackets(depth_t *depth, hap_str_t text, int line)
 {
     char quote = '\0';
-    for (size_t i = 0; i < value.n; i++) {
-        char c = value.p[i];
+    for (size_t i = 0; i < text.n && (quote || !is_comment(text, i)); i++) {
+        char c = text.p[i];
         if (quote) {
             i += c == '\\' ? 1 : 0;
             quote = c == quote ? '\0' : quote;
@@ -28,6 +34,22 @@ static void count_brackets(depth_t *depth, hap_str_t value, int line)
         } else if ((c == '}' || c == ']') && depth->brackets > 0) {
             depth->brackets--;
         }
+    }
+}
+
+/*
+ * A line that is no key of ours. A value that has a bracket somewhere, as a pattern or a password
+ * may, is a text; one that begins with a bracket may go on over several lines.
+ */
+static void pass_over(depth_t *depth, hap_str_t content, hap_str_t value, int line)
+{
+    value = hap_str_trim(value);
+    char first = value.n ? value.p[0] : '\0';
+    bool opens = (first == '{' || first == '[') && content.p[0] != '#';
+    if (depth->brackets > 0) {
+        count_brackets(depth, content, line);
+    } else if (opens) {
+        count_brackets(depth, value, line);
     }
 }
 
@@ -59,7 +81,7 @@ static bool plain_value(hap_str_t *value, hap_str_t text)
         return end < text.n && (after.n == 0 || after.p[0] == '#');
     }
     for (size_t i = 1; i < text.n; i++) {
-        if (text.p[i] == '#' && (text.p[i - 1] == ' ' || text.p[i - 1] == '\t')) {
+        if (is_comment(text, i)) {
             text.n = i;
         }
     }
@@ -114,14 +136,13 @@ static apr_status_t read_line(hap_zeroconfig_t *config, depth_t *depth, hap_str_
     content = hap_str_trim(content);
     size_t equals = hap_str_find(content, '=', 0);
     hap_str_t name = hap_str_trim(hap_str_sub(content, 0, equals));
+    hap_str_t value = equals < content.n ? hap_str_sub(content, equals + 1, content.n) : content;
     int key = depth->brackets == 0 && equals < content.n ? find_key(name) : KEYS;
     if (key == KEYS) {
-        if (content.n && content.p[0] != '#') {
-            count_brackets(depth, content, line);
-        }
+        pass_over(depth, content, value, line);
         return APR_SUCCESS;
     }
-    apr_status_t rv = set(config, key, hap_str_sub(content, equals + 1, content.n), diag, pool);
+    apr_status_t rv = set(config, key, value, diag, pool);
     if (rv != APR_SUCCESS) {
         diag->line = line;
     }

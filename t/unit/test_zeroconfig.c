@@ -2,6 +2,8 @@
 /* Tests of hap_zeroconfig. */
 #include "unit.h"
 
+#include <apr_strings.h>
+
 #include "hap_zeroconfig.h"
 
 static hap_diag_t diag;
@@ -34,6 +36,25 @@ static void everything_else_is_passed_over(void)
                          "@include \"x\"\n\n/config/names = x\n"));
     CU_ASSERT_PTR_NULL(config.name);
     CU_ASSERT_EQUAL(config.port, 0);
+}
+
+static void a_bracket_in_a_text_or_a_comment_opens_nothing(void)
+{
+    static const char *const lines[] = {
+        "/config/rate = 0.5 # in [0,1)",
+        "# [",
+        "# /config/list = [",
+        "/config/pattern = ^[a-z",
+        "/config/secret = x{7",
+        "[\n1 # ]\n]",
+        "/config/list = [1] # and so on: [",
+        "/config/text = \"{\"",
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        CU_ASSERT_TRUE(reads(apr_pstrcat(unit_pool, lines[i], "\n/config/name = App\n", NULL)));
+        UNIT_STR_EQ(config.name, "App");
+    }
+    CU_ASSERT_FALSE(reads("[\n1 # ]\n"));
 }
 
 static void a_later_line_wins(void)
@@ -75,6 +96,7 @@ static void a_file_whose_keys_could_not_be_seen_is_refused_with_its_line(void)
 const unit_test_t suite_zeroconfig[] = {
     UNIT_TEST(our_keys_are_read_with_and_without_quotes),
     UNIT_TEST(everything_else_is_passed_over),
+    UNIT_TEST(a_bracket_in_a_text_or_a_comment_opens_nothing),
     UNIT_TEST(a_later_line_wins),
     UNIT_TEST(a_bad_value_of_ours_is_refused_with_line_and_key),
     UNIT_TEST(a_key_behind_a_byte_order_mark_is_read),
