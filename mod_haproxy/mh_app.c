@@ -193,8 +193,7 @@ static const char *route_of(const proxy_worker *worker, apr_hash_t *seen, apr_po
     return taken ? hap_grammar_route_by_hash(url, p) : route;
 }
 
-/* A WebSocket server too: what makes a connection one is an HTTP request. */
-static bool speaks_http(const proxy_worker *worker)
+bool mh_speaks_http(const proxy_worker *worker)
 {
     static const char *const schemes[] = {"http", "https", "ws", "wss"};
     for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
@@ -223,7 +222,7 @@ static apr_status_t add_member(mh_app_t *app, proxy_worker *worker, apr_hash_t *
                                    "must differ",
                                    route, twin->s->name_ex, worker->s->name_ex));
     }
-    if (app->check.uri.n && !speaks_http(worker)) {
+    if (app->check.uri.n && !mh_speaks_http(worker)) {
         return refuse(app, app->conf, p,
                       apr_psprintf(p,
                                    "BalancerMember %s cannot be asked for the uri= of HACheck: "

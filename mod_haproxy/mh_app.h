@@ -81,6 +81,9 @@ static inline mh_app_t *mh_app_at(int i)
     return APR_ARRAY_IDX(mh_apps, i, mh_app_t *);
 }
 
+/** A WebSocket server does so too: what makes a connection one is an HTTP request. */
+bool mh_speaks_http(const proxy_worker *worker);
+
 /** The admin state that mod_proxy's status flags stand for. */
 hap_admin_t mh_admin_of(unsigned status);
 

@@ -128,17 +128,6 @@ static bool is_idempotent(const request_rec *r)
     return false;
 }
 
-static bool is_http(const proxy_worker *worker)
-{
-    static const char *const schemes[] = {"http", "https", "ws", "wss"};
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
-        if (ap_cstr_casecmp(worker->s->scheme, schemes[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /*
  * An application's own 503 is an answer, and OK here. The 503 of a handler means that there was no
  * connection, with exceptions: mod_proxy_http says it too when nothing came back for a head that
@@ -147,7 +136,7 @@ static bool is_http(const proxy_worker *worker)
  */
 static bool was_not_sent(const request_rec *r, const proxy_worker *worker)
 {
-    if (is_http(worker)) {
+    if (mh_speaks_http(worker)) {
         return !apr_table_get(r->notes, timed_out);
     }
     return ap_cstr_casecmp(worker->s->scheme, "ajp") == 0;
