@@ -179,13 +179,19 @@ hap_health_change_t hap_health_probed(hap_health_t *health, const hap_health_rul
 {
     bool ok = how == HAP_CHECK_GOOD;
     record(health, ok, now);
+    if (ok && rule->connects_only && health->suspect && now < health->unproved) {
+        return (hap_health_change_t){.kind = HAP_HEALTH_SAME};
+    }
     health->answers = how != HAP_CHECK_DEAD;
     return run((step_t){.health = health, .rule = rule, .now = now, .why = why},
                ok ? EVENT_OK : EVENT_FAILED);
 }
 
-hap_health_change_t hap_health_suspect(hap_health_t *health, const char *why)
+hap_health_change_t hap_health_suspect(hap_health_t *health, const char *why, apr_time_t unproved)
 {
+    if (!health->suspect) {
+        health->unproved = unproved;
+    }
     return run((step_t){.health = health, .why = why}, EVENT_SUSPECT);
 }
 

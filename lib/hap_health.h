@@ -32,6 +32,7 @@ typedef struct hap_health_rule_t {
     apr_interval_time_t interval; /* from the start of a probe to the start of the next */
     apr_interval_time_t timeout;  /* a probe that takes longer has failed */
     bool on_demand;               /* no HACheck: probe only while suspect or DOWN */
+    bool connects_only;           /* a probe asks for nothing: see hap_health_suspect */
 } hap_health_rule_t;
 
 /** The defaults of HACheck. */
@@ -52,6 +53,7 @@ typedef struct hap_health_t {
     uint32_t verdict;               /* hap_verdict_t */
     uint32_t suspect;               /* 1: requests met trouble that no good probe followed yet */
     uint32_t answers;               /* 1: the last probe was answered, whatever with */
+    int64_t unproved;               /* apr_time_t until which a mere connect proves nothing */
     uint32_t streak;                /* consecutive last results that contradict the verdict */
     uint32_t seen;                  /* results in history, at most HAP_HEALTH_HISTORY */
     uint64_t history;               /* the last results, the newest in bit 0; 1 = good */
@@ -96,9 +98,11 @@ hap_health_change_t hap_health_probed(hap_health_t *health, const hap_health_rul
 
 /**
  * Requests met trouble: a connect failure, or hap_passive_error() said so. The caller brings the
- * next probe forward to now unless `kind` is SAME.
+ * next probe forward to now unless `kind` is SAME. A member that hangs can still be connected to,
+ * so where probes only connect they end a suspicion of another kind no sooner than `unproved`; 0
+ * for a suspicion that a connect disproves.
  */
-hap_health_change_t hap_health_suspect(hap_health_t *health, const char *why);
+hap_health_change_t hap_health_suspect(hap_health_t *health, const char *why, apr_time_t unproved);
 
 /**
  * From the START of the last probe to the start of the next: the interval +-10 %, by `draw` (any

@@ -161,6 +161,7 @@ static apr_status_t set_check(mh_app_t *app, const mh_named_t *conf, apr_pool_t 
         .interval = policy.interval,
         .timeout = policy.timeout,
         .on_demand = conf == NULL,
+        .connects_only = !policy.uri || !*policy.uri,
     };
     app->check.method = (hap_check_method_t)policy.method;
     apr_status_t rv = hap_expect_parse(&app->check.expect, hap_str(policy.expect), &diag, p);

@@ -19,7 +19,10 @@
 #include "mh_shared.h"
 
 /* How often a child asks for the lock, and the one that has it looks what operators changed. */
-enum { TICK_US = 250000 };
+enum {
+    TICK_US = 250000,
+    UNPROVED_US = 10000000 /* how long a connect is no proof that requests are answered */
+};
 
 /* Loop thread only, once started. */
 static struct {
@@ -112,7 +115,8 @@ static void take_suspicion(const mh_member_t *member)
     hap_health_t health = health_of(member);
     uint32_t why = atomic_load(&slot_of(member)->suspicion);
     const char *text = hap_suspicion_names[why < HAP_SUSPICION_COUNT ? why : 0];
-    hap_health_change_t change = hap_health_suspect(&health, text);
+    apr_time_t unproved = why == HAP_SUSPICION_CONNECT ? 0 : apr_time_now() + UNPROVED_US;
+    hap_health_change_t change = hap_health_suspect(&health, text, unproved);
     if (change.kind == HAP_HEALTH_SAME) {
         return;
     }

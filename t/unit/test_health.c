@@ -30,7 +30,7 @@ static const char *trace(hap_health_t *health, const char *events)
         } else if (events[n] == '-') {
             hap_health_probed(health, &rule, HAP_CHECK_DEAD, (apr_time_t)n, "connect refused");
         } else {
-            hap_health_suspect(health, "connect refused");
+            hap_health_suspect(health, "connect refused", 0);
         }
         seen[n] = health->suspect ? 's' : "?ud"[health->verdict];
     }
@@ -85,13 +85,13 @@ static void each_transition_makes_one_line_and_the_rest_none(void)
     UNIT_STR_EQ(line_of(hap_health_probed(&health, &rule, HAP_CHECK_DEAD, 5, "connect refused")),
                 "member hostA: up -> down, connect refused, 3 of 3 probes failed");
     CU_ASSERT_EQUAL(health.since, 5);
-    UNIT_STR_EQ(line_of(hap_health_suspect(&health, "connect refused")), "");
+    UNIT_STR_EQ(line_of(hap_health_suspect(&health, "connect refused", 0)), "");
     UNIT_STR_EQ(line_of(hap_health_probed(&health, &rule, HAP_CHECK_GOOD, 6, "status 200")), "");
     UNIT_STR_EQ(line_of(hap_health_probed(&health, &rule, HAP_CHECK_GOOD, 7, "status 200")),
                 "member hostA: down -> up, status 200, 2 of 2 probes succeeded");
-    UNIT_STR_EQ(line_of(hap_health_suspect(&health, "connect refused by a request")),
+    UNIT_STR_EQ(line_of(hap_health_suspect(&health, "connect refused by a request", 0)),
                 "member hostA: up, now suspect, connect refused by a request");
-    UNIT_STR_EQ(line_of(hap_health_suspect(&health, "connect refused by a request")), "");
+    UNIT_STR_EQ(line_of(hap_health_suspect(&health, "connect refused by a request", 0)), "");
     UNIT_STR_EQ(line_of(hap_health_probed(&health, &rule, HAP_CHECK_GOOD, 8, "status 200")),
                 "member hostA: up, no longer suspect, status 200, 1 of 1 probe succeeded");
     CU_ASSERT_EQUAL(health.since, 7);
@@ -123,7 +123,7 @@ static void a_reason_is_cut_and_made_printable(void)
     hap_health_probed(&health, &rule, HAP_CHECK_DEAD, 1, why);
     CU_ASSERT_EQUAL(strlen(health.why), HAP_HEALTH_WHY_BYTES - 1);
     CU_ASSERT_EQUAL(health.why[0], '?');
-    hap_health_change_t change = hap_health_suspect(&health, why);
+    hap_health_change_t change = hap_health_suspect(&health, why, 0);
     char line[20];
     hap_health_line(line, sizeof(line), hap_str("hostA"), &change);
     UNIT_STR_EQ(line, "member hostA: unkno");
@@ -204,7 +204,7 @@ static void a_record_with_an_impossible_verdict_counts_as_unknown(void)
     hap_health_t health;
     memset(&health, 0xff, sizeof(health));
     health.suspect = 0;
-    hap_health_suspect(&health, "x");
+    hap_health_suspect(&health, "x", 0);
     CU_ASSERT_EQUAL(health.verdict, HAP_HEALTH_UNKNOWN);
     UNIT_STR_EQ(hap_verdict_name((hap_verdict_t)77), "unknown");
 }
@@ -299,6 +299,28 @@ static void a_recovered_member_is_up_within_2_seconds(void)
     CU_ASSERT_TRUE(worst("---", true, 50000) <= 2000000);
 }
 
+/* A member that hangs is connected to as ever: it was suspected and trusted in turn, for ever. */
+static void a_mere_connect_does_not_disprove_that_requests_fail(void)
+{
+    hap_health_rule_t connects = rule;
+    hap_health_t health;
+    connects.connects_only = true;
+    hap_health_init(&health, 0);
+    hap_health_suspect(&health, "requests failed", 100);
+    hap_health_suspect(&health, "requests failed", 500);
+    hap_health_probed(&health, &connects, HAP_CHECK_GOOD, 99, "connected");
+    CU_ASSERT_TRUE(health.suspect);
+    UNIT_STR_EQ(health.why, "requests failed");
+    hap_health_probed(&health, &connects, HAP_CHECK_GOOD, 100, "connected");
+    CU_ASSERT_FALSE(health.suspect);
+    hap_health_suspect(&health, "requests failed", 500);
+    hap_health_probed(&health, &rule, HAP_CHECK_GOOD, 200, "status 200");
+    CU_ASSERT_FALSE(health.suspect);
+    hap_health_suspect(&health, "no connection", 0);
+    hap_health_probed(&health, &connects, HAP_CHECK_GOOD, 201, "connected");
+    CU_ASSERT_FALSE(health.suspect);
+}
+
 const unit_test_t suite_health[] = {
     UNIT_TEST(verdicts_follow_consecutive_results),
     UNIT_TEST(a_single_failed_probe_never_ejects),
@@ -316,5 +338,6 @@ const unit_test_t suite_health[] = {
     UNIT_TEST(a_hung_member_is_down_within_3_seconds),
     UNIT_TEST(a_refusing_member_is_down_within_2_seconds_without_passive_help),
     UNIT_TEST(a_recovered_member_is_up_within_2_seconds),
+    UNIT_TEST(a_mere_connect_does_not_disprove_that_requests_fail),
     UNIT_END,
 };
