@@ -43,12 +43,12 @@ static inline bool hap_stall_is_silent(const hap_stall_t *stall, int64_t now_us)
 }
 
 /**
- * The member shall get no request now. Lets one through for each HAP_STALL_SILENCE_US, to whomever
- * asks first; but trials that are not answered must not take, one by one, what is to be spared.
+ * The member shall get no request now. Lets one through for each HAP_STALL_SILENCE_US, whoever asks
+ * first; but trials that are not answered must not take, one by one, what is to be spared.
  */
 static inline bool hap_stall_blocks(const hap_stalls_t *stalls, uint32_t member, int64_t now_us)
 {
-    hap_stall_t *stall = &stalls->members[member];
+    const hap_stall_t *stall = &stalls->members[member];
     uint32_t waiting = atomic_load_explicit(&stall->waiting, memory_order_relaxed);
     if (stalls->limit == 0 || waiting < stalls->limit || !hap_stall_is_silent(stall, now_us)) {
         return false;
@@ -56,9 +56,7 @@ static inline bool hap_stall_blocks(const hap_stalls_t *stalls, uint32_t member,
     if (waiting >= stalls->most && atomic_load(&stall->trials) > 0) {
         return true;
     }
-    int64_t trial_us = atomic_load(&stall->trial_us);
-    return now_us - trial_us < HAP_STALL_SILENCE_US ||
-           !atomic_compare_exchange_strong(&stall->trial_us, &trial_us, now_us);
+    return now_us - atomic_load(&stall->trial_us) < HAP_STALL_SILENCE_US;
 }
 
 /** A request is given to the member. True if it has stalled: this one is a trial. */
@@ -75,6 +73,7 @@ static inline bool hap_stall_begin(const hap_stalls_t *stalls, uint32_t member, 
     }
     if (trial) {
         atomic_fetch_add(&stall->trials, 1);
+        atomic_store(&stall->trial_us, now_us);
     }
     return trial;
 }

@@ -31,6 +31,14 @@ static bool blocks(void)
     return hap_stall_blocks(&child.stalls, 0, child.now_us);
 }
 
+/* It is tried now, and then no more. */
+static void try_it(void)
+{
+    CU_ASSERT_FALSE(blocks());
+    CU_ASSERT_TRUE(hap_stall_begin(&child.stalls, 0, child.now_us));
+    CU_ASSERT_TRUE(blocks());
+}
+
 static void many_requests_are_no_silence(void)
 {
     begin();
@@ -52,14 +60,11 @@ static void a_silent_member_is_asked_once_in_half_a_second(void)
     begin();
     give(LIMIT);
     child.now_us += HAP_STALL_SILENCE_US;
-    CU_ASSERT_FALSE(blocks());
-    CU_ASSERT_TRUE(hap_stall_begin(&child.stalls, 0, child.now_us));
-    for (int i = 0; i < 100; i++) {
-        CU_ASSERT_TRUE(blocks());
-    }
-    child.now_us += HAP_STALL_SILENCE_US;
-    CU_ASSERT_FALSE(blocks());
+    try_it();
+    child.now_us += HAP_STALL_SILENCE_US - 1;
     CU_ASSERT_TRUE(blocks());
+    child.now_us++;
+    try_it();
 }
 
 /* However long the silence: the last threads are for others. */
@@ -95,8 +100,7 @@ static void one_answer_ends_the_silence(void)
     begin();
     give(LIMIT + 1);
     child.now_us += SECOND_US;
-    CU_ASSERT_FALSE(blocks());
-    CU_ASSERT_TRUE(blocks());
+    try_it();
     hap_stall_end(&child.stalls, 0, false, true);
     CU_ASSERT_FALSE(blocks());
     CU_ASSERT_FALSE(hap_stall_begin(&child.stalls, 0, child.now_us));
@@ -108,8 +112,7 @@ static void a_request_that_ended_without_an_answer_is_no_sign_of_life(void)
     give(LIMIT + 2);
     child.now_us += SECOND_US;
     hap_stall_end(&child.stalls, 0, false, false);
-    CU_ASSERT_FALSE(blocks());
-    CU_ASSERT_TRUE(blocks());
+    try_it();
 }
 
 /* Silence is counted from when there was something to say. */
@@ -135,8 +138,7 @@ static void a_burst_after_a_pause_is_not_silence(void)
     CU_ASSERT_FALSE(hap_stall_begin(&child.stalls, 0, child.now_us));
     CU_ASSERT_FALSE(blocks());
     child.now_us += HAP_STALL_SILENCE_US;
-    CU_ASSERT_FALSE(blocks());
-    CU_ASSERT_TRUE(blocks());
+    try_it();
 }
 
 static void no_limit_is_no_watch(void)
@@ -149,16 +151,35 @@ static void no_limit_is_no_watch(void)
     CU_ASSERT_FALSE(hap_stall_begin(&child.stalls, 0, child.now_us));
 }
 
-/* A member of two has stalled, and the trial is on its way. */
-static void make_stalled(farm_t *farm)
+/* A member of two has stalled. */
+static void make_silent(farm_t *farm, hap_method_t method)
 {
     begin();
-    farm_make(farm, 2, HAP_METHOD_ROUND, unit_pool);
+    farm_make(farm, 2, method, unit_pool);
     farm->selector.stalls = &child.stalls;
     give(LIMIT);
     child.now_us += SECOND_US;
     farm->request.now_us = child.now_us;
-    CU_ASSERT_FALSE(blocks());
+}
+
+/* And the trial is on its way. */
+static void make_stalled(farm_t *farm)
+{
+    make_silent(farm, HAP_METHOD_ROUND);
+    try_it();
+}
+
+/* It is only looked at when the better of two is chosen, and nobody is sent there. */
+static void a_trial_is_left_to_who_needs_it(void)
+{
+    farm_t farm;
+    make_silent(&farm, HAP_METHOD_LEAST);
+    atomic_store(&hap_shared_claim_row(&farm.shared, 1)->count[0], LIMIT);
+    for (int i = 0; i < 10; i++) {
+        CU_ASSERT_EQUAL(farm_pick(&farm).member, 1);
+    }
+    farm.request.wanted = 0;
+    CU_ASSERT_EQUAL(farm_pick(&farm).why, HAP_PICK_SESSION);
 }
 
 static void a_stalled_member_gets_nothing_while_another_is_ready(void)
@@ -201,6 +222,7 @@ const unit_test_t suite_stall[] = {
     UNIT_TEST(a_member_that_was_idle_is_not_silent),
     UNIT_TEST(a_burst_after_a_pause_is_not_silence),
     UNIT_TEST(no_limit_is_no_watch),
+    UNIT_TEST(a_trial_is_left_to_who_needs_it),
     UNIT_TEST(a_stalled_member_gets_nothing_while_another_is_ready),
     UNIT_TEST(a_stalled_member_that_is_the_last_gets_all),
     UNIT_END,
