@@ -27,8 +27,16 @@ mh_shared_t *mh_shared;
  */
 static mh_shared_t *last;
 
-/* Code of another version, loaded by a graceful restart, begins with memory of its own. */
-static const char retained_key[] = "mod_haproxy-shared-" PACKAGE_VERSION;
+/*
+ * Code of another version, or of another layout, loaded by a graceful restart, begins with memory
+ * of its own.
+ */
+static const char *retained_key(apr_pool_t *p)
+{
+    return apr_psprintf(p, "mod_haproxy-shared-" PACKAGE_VERSION "-%u-%u-%u-%u",
+                        (unsigned)sizeof(mh_shared_t), (unsigned)sizeof(mh_tenant_t),
+                        (unsigned)sizeof(hap_slot_t), (unsigned)sizeof(hap_balancer_t));
+}
 
 /* What a graceful restart can keep alive beside the new children. */
 enum { GENERATIONS = 2, SPARE_ROWS = 8 };
@@ -95,7 +103,7 @@ apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
     int children = 0;
     apr_pool_t *forever = s->process->pool;
     mh_shared_t *old = NULL;
-    apr_pool_userdata_get((void **)&old, retained_key, forever);
+    apr_pool_userdata_get((void **)&old, retained_key(s->process->pconf), forever);
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
     hap_geometry_t geometry = {
         /* The next configuration may name other members while the last one's are still busy. */
@@ -127,7 +135,7 @@ apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
             last = old;
         }
         /* Copies the key: this string goes away with the module when it is loaded anew. */
-        apr_pool_userdata_set(mh_shared, retained_key, NULL, forever);
+        apr_pool_userdata_set(mh_shared, retained_key(s->process->pconf), NULL, forever);
     }
     atomic_store(&mh_shared->view.head->generation, mh_shared->generation);
     index_tenants(&mh_shared->members, s->process->pconf);
