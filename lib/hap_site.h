@@ -90,7 +90,8 @@ const hap_conf_section_t *hap_site_server(const hap_site_t *site, const char *ho
 
 /**
  * The mounts that httpd asks in this vhost, in its order (const hap_site_mount_t *): those in
- * <Location>, the last one first; then the vhost's own and the main server's, as they stand.
+ * <Location>, the vhost's before the main server's, the last one first; then, as they stand, the
+ * main server's and the vhost's own.
  */
 apr_array_header_t *hap_site_mounts(const hap_site_t *site, const hap_conf_section_t *vhost,
                                     apr_pool_t *pool);

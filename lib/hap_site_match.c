@@ -61,12 +61,13 @@ apr_array_header_t *hap_site_mounts(const hap_site_t *site, const hap_conf_secti
                                     apr_pool_t *pool)
 {
     apr_array_header_t *mounts = apr_array_make(pool, 8, sizeof(const hap_site_mount_t *));
-    for (int in_location = 1; in_location >= 0; in_location--) {
-        add_mounts(mounts, site, vhost, in_location);
-        if (vhost) {
-            add_mounts(mounts, site, NULL, in_location);
-        }
+    /* A virtual host's sections are merged over the main server's; its ProxyPass rows are appended. */
+    add_mounts(mounts, site, vhost, true);
+    if (vhost) {
+        add_mounts(mounts, site, NULL, true);
+        add_mounts(mounts, site, NULL, false);
     }
+    add_mounts(mounts, site, vhost, false);
     return mounts;
 }
 

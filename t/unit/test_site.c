@@ -65,15 +65,15 @@ static void a_location_comes_before_all_others_and_the_last_one_first(void)
                 "6 3 1");
 }
 
-static void a_virtual_host_asks_its_own_mounts_and_then_the_main_server_s(void)
+static void a_virtual_host_asks_the_main_servers_mounts_before_its_own(void)
 {
     const char *text = "ProxyPass / http://a\n<VirtualHost *:80>\nServerName one.example\n"
                        "ProxyPass /x http://b\n</VirtualHost>\n<VirtualHost *:80>\n"
                        "ServerName http://two.example:80\nServerAlias *.two.example\n"
                        "ProxyPass /x http://c\n</VirtualHost>\n";
-    UNIT_STR_EQ(asked(text, "ONE.example"), "4 1");
-    UNIT_STR_EQ(asked(text, "two.example"), "9 1");
-    UNIT_STR_EQ(asked(text, "www.two.example"), "9 1");
+    UNIT_STR_EQ(asked(text, "ONE.example"), "1 4");
+    UNIT_STR_EQ(asked(text, "two.example"), "1 9");
+    UNIT_STR_EQ(asked(text, "www.two.example"), "1 9");
     UNIT_STR_EQ(asked(text, "three.example"), "1");
     UNIT_STR_EQ(asked(text, NULL), "1");
     UNIT_STR_EQ(asked(strstr(text, "<Virt"), NULL), "3");
@@ -171,7 +171,7 @@ const unit_test_t suite_site[] = {
     UNIT_TEST(any_number_of_slashes_is_any_other_number),
     UNIT_TEST(mounts_are_asked_as_they_stand),
     UNIT_TEST(a_location_comes_before_all_others_and_the_last_one_first),
-    UNIT_TEST(a_virtual_host_asks_its_own_mounts_and_then_the_main_server_s),
+    UNIT_TEST(a_virtual_host_asks_the_main_servers_mounts_before_its_own),
     UNIT_TEST(patterns_are_kept_apart),
     UNIT_TEST(parameters_of_members_are_read_as_mod_proxy_reads_them),
     UNIT_TEST(worker_urls_have_one_spelling),
