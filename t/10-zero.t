@@ -4,11 +4,14 @@
 use strict;
 use warnings;
 use lib ($ENV{top_srcdir} // '.') . '/t/lib';
-use Cwd qw(getcwd);
+use Cwd qw(abs_path getcwd);
+use File::Basename qw(dirname);
+use File::Copy ();
 use HA::Zero;
 use Test::More;
 
 my $home = getcwd();
+my $lib = abs_path(dirname($INC{'HA/Zero.pm'}) . '/..');
 my $dir = folder();
 chdir $dir or die;
 my $old = "kept as it was\n";
@@ -246,6 +249,18 @@ chmod 0555, 'shut';
 ok($code == 3 && $err =~ /shut\/App\.conf: cannot be written: Permission denied/, 'an unwritable folder')
     or diag("$code $err");
 is(slurp('shut/App.conf'), $old, 'the target is untouched');
+
+SKIP: {
+    skip 'an ordinary user enters what is his own', 1 if $> != 0;
+    mkdir 'private', 0700;
+    File::Copy::copy(zero_bin(), 'private/zero') or die;
+    chmod 0755, 'private/zero';
+    local $ENV{top_builddir} = 'private';
+    my @program = ($^X, '-I', $lib, '-MHA::Zero',
+        '-e', 'print +(as_user(@ARGV))[1]');
+    my ($code, $out, $err) = HA::Zero::run_program(@program, $dir, '-version');
+    like($out, qr/^zero \d/, 'a build that only root may enter can be tested') or diag($err);
+}
 
 SKIP: {
     skip 'mounting a small disk needs root', 3 if $> != 0;

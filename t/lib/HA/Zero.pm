@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use Cwd qw(abs_path);
 use Exporter 'import';
+use File::Copy ();
 use File::Temp qw(tempdir);
 use IO::Select;
 use IPC::Open3 qw(open3);
@@ -42,10 +43,22 @@ sub run_program {
 # Runs zero with these arguments.
 sub zero { return run_program($bin, @_) }
 
+# The program where everybody may run it: the build may be in a folder that only root may enter.
+sub public_bin {
+    our $public;
+    return $public if $public;
+    my $folder = folder();
+    chmod 0755, $folder or die "$folder: $!";
+    File::Copy::copy($bin, "$folder/zero") or die "$folder/zero: $!";
+    chmod 0755, "$folder/zero" or die "$folder/zero: $!";
+    return $public = "$folder/zero";
+}
+
 # Runs zero as an ordinary user, because root may read and write everything.
 sub as_user {
     my ($dir, @argv) = @_;
     return run_program($bin, @argv) if $> != 0;
+    my $program = public_bin();
     my @user = getpwnam 'nobody';
     my $err = "$dir/.as-user";
     my $pid = fork // die "fork: $!";
@@ -54,7 +67,7 @@ sub as_user {
         open STDERR, '>', "$err.err";
         $( = $) = "$user[3] $user[3]";
         ($<, $>) = ($user[2], $user[2]);
-        exec $bin, @argv or POSIX::_exit(126);
+        exec $program, @argv or POSIX::_exit(126);
     }
     waitpid $pid, 0;
     my $code = $? >> 8;
