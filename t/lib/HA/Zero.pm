@@ -6,6 +6,7 @@ use warnings;
 use Cwd qw(abs_path);
 use Exporter 'import';
 use File::Copy ();
+use File::Spec ();
 use File::Temp qw(tempdir);
 use IO::Select;
 use IPC::Open3 qw(open3);
@@ -16,6 +17,7 @@ use Test::More;
 our @EXPORT = qw(zero zero_bin ends_with_code slurp spew fragment generate folder leftovers as_user);
 
 my $bin = abs_path(($ENV{top_builddir} // '.') . '/zero');
+my $tmp = File::Spec->tmpdir;
 
 # The program under test.
 sub zero_bin { return $bin }
@@ -88,8 +90,8 @@ sub ends_with_code {
     return $out;
 }
 
-# A private folder that goes away with the test.
-sub folder { return tempdir('zero-t-XXXXXX', TMPDIR => 1, CLEANUP => 1) }
+# A private folder that goes away with the test; in the same place when the test sets TMPDIR.
+sub folder { return tempdir('zero-t-XXXXXX', DIR => $tmp, CLEANUP => 1) }
 
 # A file's whole content; undef when there is none.
 sub slurp {
