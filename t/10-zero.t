@@ -298,5 +298,11 @@ ends_with_code(['modproxy', 'merge', '-balancer', '-o=many.conf', @all], 1,
     qr/10001 fragments are too many, at most 10000/, '10,001 are refused');
 
 is(join(' ', leftovers('.')), '', 'no temporary file is left');
+for my $signal (qw(INT TERM HUP)) {
+    my $script = '$| = 1; my $dir = folder(); print $dir; mkdir "$dir/App"; chdir "$dir/App"; kill shift, $$; sleep 60';
+    my ($code, $out, $err) = HA::Zero::run_program($^X, '-I', $lib, '-MHA::Zero', '-e', $script, $signal);
+    ok($code == 130 && $out =~ m{^/} && !-e $out, "a test that SIG$signal interrupts leaves no folder")
+        or diag("$code $out $err");
+}
 chdir $home;
 done_testing();

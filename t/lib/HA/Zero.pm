@@ -19,6 +19,11 @@ our @EXPORT = qw(zero zero_bin ends_with_code slurp spew fragment generate folde
 my $bin = abs_path(($ENV{top_builddir} // '.') . '/zero');
 my $tmp = File::Spec->tmpdir;
 
+# The folders go away when a test is interrupted as well.
+$SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit 128 + 2 };
+# A folder that we are in would not be removed.
+END { chdir '/' }
+
 # The program under test.
 sub zero_bin { return $bin }
 
