@@ -252,6 +252,78 @@ subtest 'an end that is not clean is noticed' => sub {
     ok(!-e $dir, 'its folder is gone');
 };
 
+# Servers whose slots are in shared memory, which only their own end removes.
+my @shared = qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests);
+my $balancer = qq(<Proxy "balancer://App">\nBalancerMember "${\$a->url}"\n</Proxy>\n);
+
+subtest 'an instance that somebody stopped holds up nothing' => sub {
+    my $other = HA::Test->new;
+    my $app = $other->app('hostS');
+    my $count = $app->count;
+    CORE::kill('STOP', $app->pid);
+    ok(!eval { $app->control('sessions', 0.2) }, 'a command is not answered');
+    like($@, qr/^hostS: sessions: no answer for 0\.2 s$/, 'that is told in time');
+    CORE::kill('CONT', $app->pid);
+    is_deeply($app->count, $count, 'the next one gets its own answer');
+    CORE::kill('STOP', $app->pid);
+    my $begin = time;
+    $other->stop_all;
+    cmp_ok(time - $begin, '<', 10, 'the end comes soon');
+    is(join("\n", $other->problems), '', 'by SIGTERM');
+    $other->_clean;
+};
+
+subtest 'what has to be killed leaves no shared memory' => sub {
+    my $other = HA::Test->new;
+    my $httpd = $other->httpd(modules => \@shared, config => $balancer);
+    my @paths = HA::Test::shared_memory($httpd->pid);
+    is(scalar(grep {-e} @paths), scalar @paths, 'there is some') or diag("@paths");
+    cmp_ok(scalar @paths, '>', 0, 'and it is known');
+    $other->kill_session($httpd->pid);
+    $other->wait_end($httpd->pid);
+    is(join(' ', grep {-e} @paths), '', 'none is left');
+    $other->stop_all;
+    $other->_clean;
+};
+
+for my $signal (qw(INT TERM)) {
+    subtest "a test that SIG$signal interrupts leaves nothing" => sub {
+        my $script = $t->write_file('interrupted.pl', <<~"END");
+            use v5.36;
+            use HA::Test;
+            my \$t = HA::Test->new;
+            my \$app = \$t->app('hostI');
+            my \$httpd = \$t->httpd(modules => [qw(@shared)], config => <<'CONFIG');
+            $balancer
+            CONFIG
+            kill 'STOP', \$app->pid;
+            STDOUT->autoflush;
+            say join ' ', \$t->dir, HA::Test::shared_memory(\$httpd->pid);
+            sleep 60;
+            END
+        my $lib = HA::Test::top_srcdir() . '/t/lib';
+        my $name = "interrupted $signal";
+        my %build = (top_srcdir => HA::Test::top_srcdir(), top_builddir => HA::Test::top_builddir());
+        my $pid = $t->spawn(
+            $name,
+            cmd => [$^X, '-I', $lib, $script],
+            env => \%build,
+            death => POSIX::SIGTERM
+        );
+        $t->{processes}{$pid}{may_fail} = 1;
+        my $said = HA::Log->new($t->dir("$name.out"));
+        $t->wait_for(sub { $said->text =~ /\n/ }, 30, 'its start');
+        my ($dir, @paths) = split ' ', $said->text;
+        is(scalar(grep {-e} @paths), scalar @paths, 'it has shared memory') or diag("@paths");
+        cmp_ok(scalar @paths, '>', 0, 'known by name');
+        $t->signal($pid, $signal);
+        is($t->wait_end($pid) >> 8, 130, 'it ends') or diag($said->text);
+        is(join(' ', grep {-e} $dir, @paths), '', 'no file is left');
+        my @left = grep {/\Q$dir\E/} map {HA::Log->new($_)->text} glob '/proc/[0-9]*/cmdline';
+        is("@left", '', 'no process is left');
+    };
+}
+
 subtest 'a log line satisfies a pattern once' => sub {
     my $log = HA::Log->new($t->write_file('some.log', "one\ntwo\none\nthr"));
     my $taken = join ',', map {$log->take(qr/one/) // '-'} 1 .. 3;

@@ -4,12 +4,15 @@
 package HA::App;
 use v5.36;
 
+use IO::Select;
 use IO::Socket::INET;
+use Time::HiRes qw(time);
 
 use HA::Client;
 use HA::Log;
 
-use constant START_TRIES => 5;
+use constant {START_TRIES => 5, CONTROL_SECONDS => 15, LET_GO_SECONDS => 2,
+    READ_BYTES => 65536};
 
 # Options: route; context; sticky; health; reissue => 1; tls => [CERT, KEY]; unix => 1 listens on a
 # Unix-domain socket as well; args => [...] further arguments.
@@ -132,39 +135,61 @@ sub resume($self)
 
 # --- its control port -----------------------------------------------------------------------------
 
-# Runs a command. The lines of its answer; dies when it is refused.
-sub control($self, $command)
+sub _control_socket($self, $timeout)
 {
     my @peer = (PeerAddr => '127.0.0.1', PeerPort => $self->{control_port});
-    my $to = $self->{control} //= IO::Socket::INET->new(@peer)
+    $self->{control} //= IO::Socket::INET->new(@peer, Timeout => $timeout)
         // die "$self->{name}: control port: $!\n";
-    syswrite($to, "$command\n") or die "$self->{name}: control port: $!\n";
-    my @lines;
-    while (defined(my $line = <$to>)) {
-        chomp $line;
-        if ($line eq '.') {
-            my ($error) = grep {/^error:/} @lines;
-            die "$self->{name}: $command: $error\n" if $error;
-            return @lines;
-        }
-        push @lines, $line;
-    }
-    delete $self->{control};
-    die "$self->{name}: $command: the control port was closed\n";
+    return $self->{control};
 }
 
-sub slow($self, $ms)                     { $self->control("slow $ms");                return }
-sub hang($self, $which = '')             { $self->control("hang $which");             return }
-sub release($self)                       { $self->control('release');                 return }
-sub refuse($self)                        { $self->control('refuse');                  return }
-sub accept($self)                        { $self->control('accept');                  return }
-sub reset($self, $where, $count = '')    { $self->control("reset $where $count");     return }
-sub status($self, $status, $count = '')  { $self->control("status $status $count");   return }
-sub health($self, $how)                  { $self->control("health $how");             return }
-sub barrier_hold($self)                  { $self->control('barrier hold');            return }
-sub barrier_open($self)                  { $self->control('barrier open');            return }
-sub barrier_wait($self, $n, $ms = 10000) { $self->control("barrier wait $n $ms");     return }
-sub ledger_clear($self)                  { $self->control('ledger clear');            return }
+# The answer to a command as text, without the dot at its end. A connection that failed is not used
+# again: the answer could still come and be taken for another one's.
+sub _answer($self, $command, $timeout)
+{
+    my $until = time + $timeout;
+    my $socket = $self->_control_socket($timeout);
+    delete $self->{control};
+    syswrite($socket, "$command\n") or die "$self->{name}: control port: $!\n";
+    my $answer = "\n";
+    until (substr($answer, -3) eq "\n.\n") {
+        my $left = $until - time;
+        die "$self->{name}: $command: no answer for $timeout s\n" if $left <= 0;
+        next if !IO::Select->new($socket)->can_read($left);
+        sysread($socket, $answer, READ_BYTES, length $answer)
+            or die "$self->{name}: $command: the control port was closed\n";
+    }
+    $self->{control} = $socket;
+    return substr $answer, 1, -2;
+}
+
+# Runs a command. The lines of its answer; dies when it is refused, or not answered in time.
+sub control($self, $command, $timeout = CONTROL_SECONDS)
+{
+    my @lines = split /\n/, $self->_answer($command, $timeout);
+    my ($error) = grep {/^error:/} @lines;
+    die "$self->{name}: $command: $error\n" if $error;
+    return @lines;
+}
+
+sub slow($self, $ms)                    { $self->control("slow $ms");              return }
+sub hang($self, $which = '')            { $self->control("hang $which");           return }
+sub release($self)                      { $self->control('release');               return }
+sub refuse($self)                       { $self->control('refuse');                return }
+sub accept($self)                       { $self->control('accept');                return }
+sub reset($self, $where, $count = '')   { $self->control("reset $where $count");   return }
+sub status($self, $status, $count = '') { $self->control("status $status $count"); return }
+sub health($self, $how)                 { $self->control("health $how");           return }
+sub barrier_hold($self)                 { $self->control('barrier hold');          return }
+sub barrier_open($self)                 { $self->control('barrier open');          return }
+sub ledger_clear($self)                 { $self->control('ledger clear');          return }
+
+# Waits until n requests are held; dies when they are not after that time.
+sub barrier_wait($self, $n, $ms = 10000)
+{
+    $self->control("barrier wait $n $ms", $ms / 1000 + CONTROL_SECONDS);
+    return;
+}
 
 # Closes connections that wait for a next request. How many they were.
 sub close_idle($self)
@@ -202,9 +227,7 @@ sub let_go($self)
 {
     return if !$self->running;
     $self->resume if $self->{paused};
-    $self->release;
-    $self->barrier_open;
-    $self->health('ok');
+    $self->control($_, LET_GO_SECONDS) for 'release', 'barrier open', 'health ok';
     return;
 }
 

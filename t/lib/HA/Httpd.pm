@@ -263,7 +263,7 @@ sub _end($self, $signal, $timeout)
     $t->signal($self->{pid}, $signal);
     return if eval { $t->wait_end($self->{pid}, $timeout); 1 };
     push @{$t->{surprises}}, "$self->{name} did not end within $timeout s of SIG$signal";
-    $t->signal($self->{pid}, 'KILL');
+    $t->kill_session($self->{pid});
     $t->wait_end($self->{pid});
     return;
 }

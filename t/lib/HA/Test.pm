@@ -23,6 +23,8 @@ use HA::Log;
 
 # Below the range that the kernel takes ports for outgoing connections from.
 use constant {PORT_MIN => 10240, PORT_MAX => 32000, POLL_SECONDS => 0.01, DEADLINE_SECONDS => 15};
+# What is left of a test that died has this long to end by itself.
+use constant END_SECONDS => 5;
 use constant PRCTL => {x86_64 => 157, aarch64 => 167}->{(POSIX::uname())[4]};
 use constant PR_SET_PDEATHSIG => 1;
 
@@ -41,6 +43,7 @@ sub import($class, @)
 # A new environment. Options: keep => 1 leaves the folder behind, as HA_KEEP=1 does.
 sub new($class, %opt)
 {
+    $SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub ($name) { exit 128 + 2 };
     my $dir = tempdir('ha-XXXXXXXX', TMPDIR => 1);
     chmod 0755, $dir;
     mkdir "$dir/san";
@@ -59,7 +62,6 @@ sub new($class, %opt)
     }, $class;
     push @all, $self;
     weaken($all[-1]);
-    $SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub ($name) { exit 128 + 2 };
     return $self;
 }
 
@@ -348,9 +350,40 @@ sub expect_log($self, @patterns)
     return;
 }
 
+# One that was stopped hears nothing, not even SIGTERM.
+sub _continue_stopped($self)
+{
+    my $list = process_list();
+    my @ours = grep {$self->{processes}{$list->{$_}{session}}} keys %$list;
+    CORE::kill('CONT', grep {$list->{$_}{state} eq 'T'} @ours);
+    return;
+}
+
+# Kills a process with all of its session, and removes the shared memory that it leaves then: an
+# httpd that ends by itself does that.
+sub kill_session($self, $pid)
+{
+    my $list = process_list();
+    my @pids = grep {$list->{$_}{session} == $pid} keys %$list;
+    my @shared = map {shared_memory($_)} @pids;
+    $self->{processes}{$pid}{signals}{KILL} = 1;
+    CORE::kill('KILL', $pid, @pids);
+    unlink @shared;
+    return;
+}
+
+# Paths of the named shared memory that a process has.
+sub shared_memory($pid)
+{
+    open(my $in, '<', "/proc/$pid/maps") or return;
+    my %paths = map {m{ (/dev/shm/\S+)$} ? ($1 => 1) : ()} <$in>;
+    return sort keys %paths;
+}
+
 # Ends everything that still runs, httpds first.
 sub stop_all($self)
 {
+    $self->_continue_stopped;
     # One that has only just been started has no control port yet.
     for my $app (values %{$self->{apps}}) {
         eval { $app->let_go };
@@ -362,7 +395,7 @@ sub stop_all($self)
         next if eval { $self->wait_end($pid); 1 };
         my $who = "$self->{processes}{$pid}{name} (pid $pid)";
         push @{$self->{surprises}}, "$who did not end on SIGTERM";
-        $self->signal($pid, 'KILL');
+        $self->kill_session($pid);
         $self->wait_end($pid);
     }
     return;
@@ -487,16 +520,27 @@ sub remove($self)
     return;
 }
 
-# A test that died: nothing of it stays.
+# Ends everything at once and without a word.
+sub _abandon($self)
+{
+    my @pids = grep {!eval { defined $self->ended($_) }} keys %{$self->{processes}};
+    $self->_continue_stopped;
+    CORE::kill('TERM', @pids);
+    my $all_ended = sub { !grep {!defined $self->ended($_)} @pids };
+    eval { $self->wait_for($all_ended, END_SECONDS) };
+    for my $pid (grep {!defined $self->ended($_)} @pids) {
+        $self->kill_session($pid);
+        waitpid($pid, 0);
+    }
+    return;
+}
+
+# A test that died or was interrupted: nothing of it stays.
 END {
     my $status = $?;
     for my $t (grep {defined && $_->{owner} == $$ && !$_->{clean}} @all) {
-        for my $pid (keys %{$t->{processes}}) {
-            next if eval { defined $t->ended($pid) };
-            my $list = process_list();
-            CORE::kill('KILL', $pid, grep {$list->{$_}{session} == $pid} keys %$list);
-            waitpid($pid, 0);
-        }
+        local @SIG{qw(INT TERM HUP PIPE)} = ('IGNORE') x 4;
+        $t->_abandon;
         $? = $status || 255;
         $t->_clean;
     }
