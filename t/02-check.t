@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# What tools/check says and leaves, on a build that is none: a Makefile whose tests are told here.
+use v5.36;
+
+use File::Copy ();
+
+use HA::Test;
+
+my $t = HA::Test->new;
+my $tree = $t->dir('tree');
+mkdir $_ or die "$_: $!\n" for $tree, "$tree/tools", "$tree/build";
+for my $name (qw(check failures)) {
+    File::Copy::copy(HA::Test::top_srcdir() . "/tools/$name", "$tree/tools/$name") or die "$!\n";
+}
+$t->write_file("$tree/tools/$_", "#!/bin/sh\n") for qw(setup build);
+chmod 0755, glob "$tree/tools/*";
+
+# Starts tools/check. Its pid, and the log of what it says.
+sub start_check($name, $recipe)
+{
+    $t->write_file("$tree/build/Makefile", "check:\n" . $recipe =~ s/^/\t/gmr);
+    my $pid = $t->spawn($name, cmd => ["$tree/tools/check", '--quick'], death => POSIX::SIGTERM);
+    $t->{processes}{$pid}{may_fail} = 1;
+    return ($pid, HA::Log->new($t->dir("$name.out")));
+}
+
+# What a test program leaves in its build.
+sub result($name, $result, $log)
+{
+    $t->write_file("$tree/$name.log", $log);
+    $t->write_file("$tree/$name.result", ":global-test-result: $result\n");
+    return "cp ../$name.log . && cp ../$name.result $name.trs && echo '$result: $name'\n";
+}
+
+subtest 'of what failed it says what and why, and no more' => sub {
+    my $tap = join '', map {"ok $_ - passes $_\n"} 1 .. 500;
+    $tap .= "# Subtest: a good one\n    ok 1 - inside\n    1..1\nok 501 - a good one\n";
+    $tap .= "# Subtest: a bad one\n    ok 1 - fine\n    not ok 2 - broken\n";
+    $tap .= "    #   Failed test 'broken'\n    1..2\nnot ok 502 - a bad one\n";
+    $tap .= join '', map {"ok $_ - passes $_\n"} 503 .. 1000;
+    my $words = join '', map {"word $_\n"} 1 .. 1000;
+    my $recipe = result('good', PASS => "secret\n") . result('tap', FAIL => $tap)
+        . result('words', FAIL => $words) . "exit 1\n";
+    my ($pid, $log) = start_check('failing', $recipe);
+    is($t->wait_end($pid) >> 8, 1, 'exit 1');
+    my $said = $log->text;
+    like($said, qr/^1 passed, 2 failed, 0 skipped\n\z/m, 'the last line counts') or diag($said);
+    like($said, qr/^== build\/tap failed, all that it said is in build\/tap\.log$/m, 'a failed one');
+    my $failed = "# Subtest: a bad one\n    not ok 2 - broken\nnot ok 502 - a bad one\n"
+        . "    #   Failed test 'broken'\n";
+    like($said, qr/\n\Q$failed\E/, 'its failed assertions, in their subtest');
+    like($said, qr/^== build\/words failed/m, 'one that does not speak TAP');
+    like($said, qr/^word 951\n(?:word \d+\n)+word 1000$/m, 'its end');
+    unlike($said, qr/secret|a good one|word 950\n|passes 500/, 'not what passed, nor all');
+    cmp_ok(scalar @{$log->lines}, '<', 150, 'a page or two');
+};
+
+for my $signal (qw(INT TERM)) {
+    subtest "SIG$signal waits until the tests have cleaned up, and says so" => sub {
+        my $script = $t->write_file("$tree/slow.pl", <<~'END');
+            $SIG{TERM} = sub { select undef, undef, undef, 0.5; unlink '../left'; exit 130 };
+            open my $out, '>', '../left' or die;
+            sleep 60;
+            END
+        my ($pid, $log) = start_check("stopped by $signal", "(sh -c '$^X $script; echo FAIL: slow')\n");
+        $t->wait_for(sub { -e "$tree/left" });
+        # As a terminal does, to all that are in front.
+        $t->{processes}{$pid}{signals}{$signal} = 1;
+        kill $signal, -$pid;
+        is($t->wait_end($pid) >> 8, 128 + {INT => 2, TERM => 15}->{$signal}, 'exit 128 + signal');
+        ok(!-e "$tree/left", 'the test has removed its file');
+        like($log->text, qr/^interrupted\n\z/m, 'the last word') or diag($log->text);
+        unlike($log->text, qr/FAIL|failed/, 'nothing has failed');
+    };
+}
+
+$t->done;
