@@ -29,7 +29,7 @@ static apr_status_t set_rule(hap_explain_t *result, const hap_explain_request_t 
     size_t bar = hap_str_find(sticky, '|', 0);
     hap_affinity_rule_t *rule = &result->rule;
     rule->mode = policy->affinity.mode;
-    rule->app = hap_str(result->policy.directive->argv[0]);
+    rule->app = hap_str(result->policy.name);
     if (rule->mode == HAP_AFFINITY_INSERT) {
         rule->cookie = hap_str(policy->affinity.cookie);
         rule->sign = policy->sign ? request->sign : NULL;

@@ -391,6 +391,42 @@ static void module_names(lint_t *lint)
     }
 }
 
+/* Where a key of a balancer stood first, in one server: there it stands once, over all lines. */
+static void check_keys(lint_t *lint, const hap_conf_directive_t *directive, apr_hash_t *seen)
+{
+    const hap_conf_section_t *vhost = hap_conf_within(directive, "VirtualHost");
+    const char *name = hap_grammar_balancer_key(hap_str(directive->argv[0]), lint->pool);
+    const char *what = hap_conf_is(directive, "HACheck") ? "HACheck" : "HABalancer";
+    for (int i = 1; i < directive->argc; i++) {
+        hap_str_t pair = hap_str(directive->argv[i]);
+        hap_str_t key = hap_str_sub(pair, 0, hap_str_find(pair, '=', 0));
+        const char *place = apr_psprintf(lint->pool, "%d %s %s %.*s", vhost ? vhost->line : 0, what,
+                                         name, HAP_STR_ARG(key));
+        const hap_conf_directive_t *first = apr_hash_get(seen, place, APR_HASH_KEY_STRING);
+        if (first) {
+            lint_found(lint, HAP_LINT_ERROR, directive->line, "twice",
+                       "%s %s: %s= is given in line %d already: the module does not start with "
+                       "both, keep one",
+                       show(lint, directive->name), show(lint, directive->argv[0]),
+                       hap_str_show(key, lint->pool), first->line);
+        } else {
+            apr_hash_set(seen, place, APR_HASH_KEY_STRING, directive);
+        }
+    }
+}
+
+static void doubled_keys(lint_t *lint)
+{
+    apr_hash_t *seen = apr_hash_make(lint->pool);
+    for (int i = 0; i < lint->conf->count; i++) {
+        const hap_conf_directive_t *directive = &lint->conf->directives[i];
+        if ((hap_conf_is(directive, "HABalancer") || hap_conf_is(directive, "HACheck")) &&
+            directive->argc > 0) {
+            check_keys(lint, directive, seen);
+        }
+    }
+}
+
 /* The host of a member's URL in one spelling, NULL for unix: and for what is none. */
 static const char *host_of(const lint_t *lint, const char *url)
 {
@@ -453,6 +489,6 @@ static void same_key(lint_t *lint)
 }
 
 lint_rule_fn *const lint_rules[] = {
-    slash,   routes,        sticky_names, long_urls, references, reverses,
-    shadows, per_child_max, module_names, loopback,  same_key,   NULL,
+    slash,         routes,       sticky_names, long_urls, references, reverses, shadows,
+    per_child_max, module_names, doubled_keys, loopback,  same_key,   NULL,
 };

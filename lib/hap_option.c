@@ -264,6 +264,17 @@ apr_status_t hap_option_set(void *record, const hap_options_t *options, hap_str_
     return APR_SUCCESS;
 }
 
+const hap_option_t *hap_option_common(const void *a, const void *b, const hap_options_t *options)
+{
+    uint64_t both = *(const uint64_t *)a & *(const uint64_t *)b;
+    for (size_t i = 0; i < options->n; i++) {
+        if (both & (UINT64_C(1) << i)) {
+            return &options->rows[i];
+        }
+    }
+    return NULL;
+}
+
 void hap_option_merge(void *result, const void *base, const void *over,
                       const hap_options_t *options)
 {

@@ -70,6 +70,9 @@ apr_status_t hap_option_set(void *record, const hap_options_t *options, hap_str_
 void hap_option_merge(void *result, const void *base, const void *over,
                       const hap_options_t *options);
 
+/** The first key that both records set, NULL if there is none. Borrows from the table. */
+const hap_option_t *hap_option_common(const void *a, const void *b, const hap_options_t *options);
+
 /** What a row's value may be, in words: "on or off", "1 to 100", "100ms to 1h". From `pool`. */
 const char *hap_option_allowed(const hap_option_t *row, apr_pool_t *pool);
 

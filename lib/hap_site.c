@@ -239,33 +239,52 @@ const hap_site_t *hap_site_read(const hap_conf_t *conf, apr_pool_t *pool)
     return site;
 }
 
-/* The lines of one directive for one balancer in one server, of which httpd takes only one. */
-static const hap_conf_directive_t *find_line(const hap_site_t *site,
-                                             const hap_conf_section_t *vhost, const char *name,
-                                             const char *what)
+/* The lines of one directive for one balancer in one server, joined as the module joins them. */
+static apr_status_t read_line(hap_site_policy_t *result, int given[],
+                              const hap_conf_directive_t *directive, const hap_options_t *options,
+                              hap_diag_t *diag, apr_pool_t *pool)
 {
-    for (int i = 0; i < site->conf->count; i++) {
-        const hap_conf_directive_t *directive = &site->conf->directives[i];
-        if (hap_conf_is(directive, what) && directive->argc > 0 &&
-            hap_str_eq_nocase(hap_str(directive->argv[0]), hap_str(name)) &&
-            hap_conf_within(directive, "VirtualHost") == vhost) {
-            return directive;
-        }
-    }
-    return NULL;
-}
-
-static apr_status_t read_line(hap_site_policy_t *result, const hap_conf_directive_t *directive,
-                              const hap_options_t *options, hap_diag_t *diag, apr_pool_t *pool)
-{
+    hap_site_policy_t line;
     apr_status_t rv = APR_SUCCESS;
-    hap_option_defaults(&result->set, options);
-    result->directive = directive;
-    for (int i = 1; directive && rv == APR_SUCCESS && i < directive->argc; i++) {
-        rv = hap_option_set(&result->set, options, hap_str(directive->argv[i]), diag, pool);
+    hap_option_defaults(&line.set, options);
+    for (int i = 1; rv == APR_SUCCESS && i < directive->argc; i++) {
+        rv = hap_option_set(&line.set, options, hap_str(directive->argv[i]), diag, pool);
     }
     if (rv != APR_SUCCESS) {
         diag->line = directive->line;
+        return rv;
+    }
+    const hap_option_t *twice = hap_option_common(&result->set, &line.set, options);
+    if (twice) {
+        hap_diag_set(diag, directive->line, "%s: %s= is given in line %d already, keep one",
+                     options->what, twice->name, given[twice - options->rows]);
+        return APR_EINVAL;
+    }
+    for (size_t i = 0; i < options->n; i++) {
+        given[i] = line.set & (UINT64_C(1) << i) ? directive->line : given[i];
+    }
+    hap_option_merge(&result->set, &result->set, &line.set, options);
+    result->directive = line.set || !result->directive ? directive : result->directive;
+    result->name = result->name ? result->name : directive->argv[0];
+    return APR_SUCCESS;
+}
+
+static apr_status_t read_lines(hap_site_policy_t *result, const hap_site_t *site,
+                               const hap_conf_section_t *vhost, const char *name,
+                               const hap_options_t *options, hap_diag_t *diag, apr_pool_t *pool)
+{
+    int *given = apr_pcalloc(pool, options->n * sizeof(*given));
+    apr_status_t rv = APR_SUCCESS;
+    hap_option_defaults(&result->set, options);
+    result->directive = NULL;
+    result->name = NULL;
+    for (int i = 0; rv == APR_SUCCESS && i < site->conf->count; i++) {
+        const hap_conf_directive_t *directive = &site->conf->directives[i];
+        if (hap_conf_is(directive, options->what) && directive->argc > 0 &&
+            hap_str_eq_nocase(hap_str(directive->argv[0]), hap_str(name)) &&
+            hap_conf_within(directive, "VirtualHost") == vhost) {
+            rv = read_line(result, given, directive, options, diag, pool);
+        }
     }
     return rv;
 }
@@ -276,17 +295,19 @@ apr_status_t hap_site_policy(hap_site_policy_t *result, const hap_site_t *site,
 {
     hap_site_policy_t base;
     hap_site_policy_t own;
-    const hap_conf_directive_t *inherited = find_line(site, NULL, name, options->what);
-    const hap_conf_directive_t *nearest =
-        vhost ? find_line(site, vhost, name, options->what) : NULL;
-    apr_status_t rv = read_line(&base, inherited, options, diag, pool);
-    rv = rv == APR_SUCCESS ? read_line(&own, nearest, options, diag, pool) : rv;
+    apr_status_t rv = read_lines(&base, site, NULL, name, options, diag, pool);
+    if (rv == APR_SUCCESS && vhost) {
+        rv = read_lines(&own, site, vhost, name, options, diag, pool);
+    }
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    hap_option_merge(&own.set, &base.set, &own.set, options);
-    *result = own;
-    result->directive = nearest ? nearest : inherited;
+    *result = base;
+    if (vhost) {
+        hap_option_merge(&result->set, &base.set, &own.set, options);
+        result->directive = own.directive ? own.directive : base.directive;
+        result->name = own.name ? own.name : base.name;
+    }
     if (options == &hap_policy_options) {
         rv = hap_policy_check(&result->policy, diag);
     }

@@ -111,7 +111,9 @@ const char *hap_site_cookie_path(const hap_site_t *site, const hap_site_balancer
 
 /** What HABalancer or HACheck lines say of a balancer in one vhost. */
 typedef struct hap_site_policy_t {
-    const hap_conf_directive_t *directive; /* the nearest; NULL: there is none */
+    const char *name; /* as the nearest server's first line writes it */
+    /* the nearest server's last line with keys, else its first; NULL: there is none */
+    const hap_conf_directive_t *directive;
     union {
         uint64_t set; /* which keys were given; both records begin with it */
         hap_policy_t policy;

@@ -67,8 +67,9 @@ const char *mh_config_where(const ap_directive_t *directive, apr_pool_t *p)
     return apr_psprintf(p, "%s:%d", directive->filename, directive->line_num);
 }
 
-static const char *set_named(cmd_parms *cmd, apr_array_header_t *list, int argc, char *const argv[],
-                             const hap_options_t *options)
+/* The line's keys, over the defaults. */
+static const char *read_named(mh_named_t *entry, cmd_parms *cmd, int argc, char *const argv[],
+                              const hap_options_t *options)
 {
     if (argc < 1 || strchr(argv[0], '=')) {
         return apr_psprintf(cmd->pool,
@@ -76,42 +77,70 @@ static const char *set_named(cmd_parms *cmd, apr_array_header_t *list, int argc,
                             "%s App key=value",
                             cmd->cmd->name, cmd->cmd->name);
     }
-    if (mh_config_find(list, argv[0])) {
-        return apr_psprintf(cmd->pool, "%s %s: given twice in this server, keep one",
-                            cmd->cmd->name, argv[0]);
-    }
-    mh_named_t entry = {.name = argv[0], .directive = cmd->directive};
-    hap_option_defaults(&entry.set, options);
+    *entry = (mh_named_t){.name = argv[0], .directive = cmd->directive};
+    hap_option_defaults(&entry->set, options);
     for (int i = 1; i < argc; i++) {
         hap_diag_t diag;
-        if (hap_option_set(&entry.set, options, hap_str(argv[i]), &diag, cmd->pool) !=
+        if (hap_option_set(&entry->set, options, hap_str(argv[i]), &diag, cmd->pool) !=
             APR_SUCCESS) {
             return apr_pstrdup(cmd->pool, diag.why);
         }
     }
-    APR_ARRAY_PUSH(list, mh_named_t) = entry;
+    return NULL;
+}
+
+/*
+ * The lines for one balancer are one: what merge writes says little, and the next merge replaces
+ * it, so whoever tunes the balancer does it in a line of his own.
+ */
+static const char *join_named(cmd_parms *cmd, apr_array_header_t *list, const mh_named_t *line,
+                              const hap_options_t *options)
+{
+    mh_named_t *entry = mh_config_find(list, line->name);
+    if (!entry) {
+        entry = apr_array_push(list);
+        *entry = *line;
+        entry->given = apr_pcalloc(cmd->pool, options->n * sizeof(*entry->given));
+    } else {
+        const hap_option_t *twice = hap_option_common(&entry->set, &line->set, options);
+        if (twice) {
+            return apr_psprintf(cmd->pool, "%s %s: %s= is given at %s and at %s, keep one",
+                                cmd->cmd->name, line->name, twice->name,
+                                mh_config_where(entry->given[twice - options->rows], cmd->pool),
+                                mh_config_where(line->directive, cmd->pool));
+        }
+        hap_option_merge(&entry->set, &entry->set, &line->set, options);
+        entry->directive = line->set ? line->directive : entry->directive;
+    }
+    for (size_t i = 0; i < options->n; i++) {
+        if (line->set & (UINT64_C(1) << i)) {
+            entry->given[i] = line->directive;
+        }
+    }
     return NULL;
 }
 
 static const char *mh_set_balancer(cmd_parms *cmd, void *dir, int argc, char *const argv[])
 {
-    apr_array_header_t *list = mh_server_conf(cmd->server)->balancers;
-    const char *err = set_named(cmd, list, argc, argv, &hap_policy_options);
+    mh_named_t line;
+    const char *err = read_named(&line, cmd, argc, argv, &hap_policy_options);
     if (err) {
         return err;
     }
-    hap_policy_t *policy = &APR_ARRAY_IDX(list, list->nelts - 1, mh_named_t).policy;
-    const char *sign = policy->sign;
-    policy->sign = sign ? ap_server_root_relative(cmd->pool, sign) : NULL;
-    if (sign && !policy->sign) {
+    const char *sign = line.policy.sign;
+    line.policy.sign = sign ? ap_server_root_relative(cmd->pool, sign) : NULL;
+    if (sign && !line.policy.sign) {
         return apr_psprintf(cmd->pool, "sign=%s is not a usable path", sign);
     }
-    return NULL;
+    return join_named(cmd, mh_server_conf(cmd->server)->balancers, &line, &hap_policy_options);
 }
 
 static const char *mh_set_check(cmd_parms *cmd, void *dir, int argc, char *const argv[])
 {
-    return set_named(cmd, mh_server_conf(cmd->server)->checks, argc, argv, &hap_check_options);
+    mh_named_t line;
+    const char *err = read_named(&line, cmd, argc, argv, &hap_check_options);
+    return err ? err
+               : join_named(cmd, mh_server_conf(cmd->server)->checks, &line, &hap_check_options);
 }
 
 /* For a directive of the main server that stands there once. */

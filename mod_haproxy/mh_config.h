@@ -15,10 +15,11 @@
 /** The one symbol that the module exports. */
 extern module AP_MODULE_DECLARE_DATA haproxy_module __attribute__((visibility("default")));
 
-/** HABalancer or HACheck for one balancer. */
+/** The HABalancer or HACheck lines for one balancer, joined. */
 typedef struct mh_named_t {
-    const char *name;                /* of the balancer, as written */
-    const ap_directive_t *directive; /* where it stands, for messages */
+    const char *name;                /* of the balancer, as first written */
+    const ap_directive_t *directive; /* the last line with keys, else the first; for messages */
+    const ap_directive_t **given;    /* by row of the key: the line that gives it, or NULL */
     union {
         uint64_t set; /* which keys were given; both records begin with it */
         hap_policy_t policy;

@@ -210,14 +210,32 @@ subtest 'a directive finds its balancer' => sub {
     refused('HACheck App uri=/x', qr/HACheck App \(.*\): no HABalancer hands this balancer over/,
         'a check where only the method is ours',
         before => "$two<Proxy balancer://App>\nProxySet lbmethod=ha\n</Proxy>\n");
-    refused('HABalancer App max=1', qr/^HABalancer App: given twice in this server, keep one$/m,
-        'HABalancer twice', before => "${two}HABalancer App\n");
-    refused('HACheck app', qr/^HACheck app: given twice in this server, keep one$/m,
-        'HACheck twice, names differ only by case', before => "${two}HABalancer App\nHACheck App\n");
     refused('HABalancer App', qr/the balancer has no BalancerMember/, 'a balancer without members',
         before => $sticky);
     refused('HABalancer App', qr/HABalancer not allowed (?:here|in)/, 'not in a Location',
         before => "$two<Location /x>\n", after => "</Location>\n",);
+};
+
+subtest 'lines for one balancer are joined, and a key stands in one of them' => sub {
+    my $merged = $t->write_file('App.conf', "${two}HABalancer App\nHACheck App uri=/health\n");
+    my $tuned = "HABalancer App method=least slow-start=30s\nHACheck app interval=2s\n";
+    my $host = sub ($text) { return "<VirtualHost *>\n$text</VirtualHost>\n" };
+    my $include = qq(Include "$merged"\n);
+    accepted('', 'own keys behind the Include', before => $include . $tuned);
+    accepted('', 'before it', before => $tuned . $include);
+    accepted('', 'in a virtual host', before => $host->($tuned . $include));
+    accepted('HABalancer App max=1', 'keys that need each other in two lines',
+        before => "${two}HABalancer App queue=5\n");
+    my $conf = quotemeta $httpd->conf;
+    refused('HACheck app uri=/other', qr/^HACheck app: uri= is given at \Q$merged\E:6 and at $conf:\d+, keep one$/m,
+        'a key that merge writes', before => $include, start => 1);
+    refused('HABalancer App max=1', qr/^HABalancer App: max= is given at $conf:\d+ and at $conf:\d+, keep one$/m,
+        'a key twice', before => "${two}HABalancer app max=2\n");
+    refused('HABalancer App max=1', qr/^HABalancer App: max= is given at /m, 'in a virtual host',
+        before => "<VirtualHost *>\n${two}HABalancer app max=2\n", after => "</VirtualHost>\n");
+    refused('HABalancer App queue=5', qr/HABalancer App \(.*\): queue= waits for members /,
+        'what is wrong with a key is said of its line',
+        before => $include, after => "HABalancer App\n");
 };
 
 subtest 'members are told apart by their routes' => sub {

@@ -157,6 +157,22 @@ static void a_directive_of_ours_in_a_virtual_host_has_its_balancer_there(void)
     UNIT_STR_EQ(findings_of("ProxyInherit Off\n" GOOD VHOST(GOOD MOUNT "HABalancer app\n")), "");
 }
 
+static void lines_of_a_balancer_are_joined_and_a_key_stands_once(void)
+{
+    const char *host = "<VirtualHost *>\nHABalancer app max=2\n" GOOD "</VirtualHost>\n";
+    UNIT_STR_EQ(findings_of(GOOD "HABalancer app max=1\nHABalancer App retries=1\n"), "");
+    UNIT_STR_EQ(findings_of(GOOD "HABalancer app max=1\nHABalancer App retries=1 max=1\n"),
+                "6:twice!");
+    UNIT_STR_EQ(findings_of(GOOD "HACheck app uri=/a\nHABalancer app\nhacheck app uri=/b\n"),
+                "7:twice!");
+    UNIT_STR_EQ(first_why(GOOD "HACheck app uri=/a\nHABalancer app\nHACheck app uri=/b\n"),
+                "HACheck app: uri= is given in line 5 already: the module does not start with "
+                "both, keep one");
+    UNIT_STR_EQ(findings_of(apr_pstrcat(unit_pool, "ProxyInherit off\nHABalancer app max=1\n" GOOD,
+                                        host, NULL)),
+                "");
+}
+
 static void loopback_beside_other_hosts_is_found(void)
 {
     UNIT_STR_EQ(findings_of("<Proxy balancer://a>\nBalancerMember http://localhost:1\n"
@@ -187,6 +203,7 @@ const unit_test_t suite_lint[] = {
     UNIT_TEST(max_is_per_child_and_the_sum_is_shown),
     UNIT_TEST(a_directive_of_ours_for_an_unknown_balancer_is_found),
     UNIT_TEST(a_directive_of_ours_in_a_virtual_host_has_its_balancer_there),
+    UNIT_TEST(lines_of_a_balancer_are_joined_and_a_key_stands_once),
     UNIT_TEST(loopback_beside_other_hosts_is_found),
     UNIT_TEST(balancers_that_stop_httpd_from_starting_are_found),
     UNIT_END,

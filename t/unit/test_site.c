@@ -159,6 +159,24 @@ static void policies_are_inherited_key_by_key(void)
     UNIT_STR_EQ(policy("HABalancer Other\n", NULL), "round 3 none");
 }
 
+static void lines_for_one_balancer_are_joined(void)
+{
+    const char *text = "HABalancer App\nHABalancer app method=least\nHABalancer App retries=1\n"
+                       "<VirtualHost *>\nServerName v\nHABalancer App\nHABalancer App retries=2\n"
+                       "</VirtualHost>\n";
+    UNIT_STR_EQ(policy(text, NULL), "least 1");
+    UNIT_STR_EQ(policy(text, "v"), "least 2");
+    UNIT_STR_EQ(
+        policy("HABalancer App retries=1\nHABalancer App\nHABalancer App retries=1\n", NULL),
+        "3: HABalancer: retries= is given in line 1 already, keep one");
+    UNIT_STR_EQ(policy("HABalancer App\nHABalancer App queue=5\nHABalancer App max=1\n", NULL),
+                "round 3");
+    CU_ASSERT_PTR_NOT_NULL(strstr(policy("HABalancer App\nHABalancer App queue=5\n"
+                                         "HABalancer App\n",
+                                         NULL),
+                                  "2: "));
+}
+
 static void bad_policies_are_refused_with_their_line(void)
 {
     UNIT_STR_EQ(policy("\nHABalancer App method=best\n", NULL),
@@ -177,6 +195,7 @@ const unit_test_t suite_site[] = {
     UNIT_TEST(worker_urls_have_one_spelling),
     UNIT_TEST(the_cookie_s_path_is_the_one_mount),
     UNIT_TEST(policies_are_inherited_key_by_key),
+    UNIT_TEST(lines_for_one_balancer_are_joined),
     UNIT_TEST(bad_policies_are_refused_with_their_line),
     UNIT_END,
 };
