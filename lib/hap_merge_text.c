@@ -96,10 +96,18 @@ static bool between(hap_str_t *value, hap_str_t *rest, const char *start, const 
 
 static apr_status_t not_ours(hap_str_t content, int line, hap_diag_t *diag, apr_pool_t *pool)
 {
-    hap_diag_set(diag, line,
-                 "\"%s\" is not what zero modproxy merge writes: merge the fragments again",
+    hap_diag_set(diag, line, "\"%s\" is not what zero modproxy merge writes",
                  hap_str_show(content, pool));
     return APR_EINVAL;
+}
+
+/* A value that no fragment can have, such as a route with hand-written parameters behind it. */
+static bool is_value(hap_str_t value,
+                     apr_status_t (*check)(hap_str_t, const char *, hap_diag_t *, apr_pool_t *),
+                     apr_pool_t *pool)
+{
+    hap_diag_t unused;
+    return check(value, "", &unused, pool) == APR_SUCCESS;
 }
 
 static apr_status_t close_app(reader_t *reader, hap_diag_t *diag)
@@ -183,6 +191,9 @@ static apr_status_t read_mount(reader_t *reader, hap_str_t content, int line, ha
         !between(&target, &rest, "", "\"")) {
         return not_ours(content, line, diag, reader->pool);
     }
+    if (!is_value(context, hap_grammar_path, reader->pool)) {
+        return not_ours(content, line, diag, reader->pool);
+    }
     hap_str_t scheme = reader->balancer ? HAP_STR_LIT("balancer://") : HAP_STR_LIT("http://");
     size_t slash = hap_str_find(target, '/', scheme.n);
     const char *path =
@@ -212,6 +223,9 @@ static apr_status_t read_line(reader_t *reader, hap_str_t content, int line, hap
         return read_mount(reader, content, line, diag);
     }
     if (between(&first, &rest, "<Proxy \"balancer://", "\">")) {
+        if (!is_value(first, hap_grammar_app, reader->pool)) {
+            return not_ours(content, line, diag, reader->pool);
+        }
         reader->balancer = true;
         return open_app(reader, first, line, diag);
     }
@@ -219,15 +233,20 @@ static apr_status_t read_line(reader_t *reader, hap_str_t content, int line, hap
         return not_ours(content, line, diag, reader->pool);
     }
     if (between(&first, &rest, "    BalancerMember \"", "\" route=")) {
-        return add_member(reader, rest, first, line, diag);
+        return is_value(rest, hap_grammar_route, reader->pool)
+                   ? add_member(reader, rest, first, line, diag)
+                   : not_ours(content, line, diag, reader->pool);
     }
+    bool ours = true;
     if (between(&first, &rest, "    ProxySet stickysession=", "")) {
+        ours = is_value(first, hap_grammar_cookie, reader->pool);
         reader->app.sticky = hap_str_dup(first, reader->pool);
     } else if (between(&first, &rest, "    HACheck    ", " uri=") &&
                between(&second, &rest, "", "")) {
+        ours = is_value(second, hap_grammar_path, reader->pool);
         reader->app.health = hap_str_dup(second, reader->pool);
     }
-    return APR_SUCCESS;
+    return ours ? APR_SUCCESS : not_ours(content, line, diag, reader->pool);
 }
 
 static apr_status_t read_version(hap_str_t *rest, hap_diag_t *diag, apr_pool_t *pool)

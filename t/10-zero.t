@@ -91,7 +91,7 @@ like(ends_with_code([qw(modproxy merge hostA.conf shop.conf)], 0, qr/^$/,
 
 # --- usage -----------------------------------------------------------------------------------
 my @usage = (
-    [[qw(modproxy merge -lane=on hostA.conf)], qr/unknown option -lane, allowed are -balancer, -o=FILE, -diff/],
+    [[qw(modproxy merge -lane=on hostA.conf)], qr/unknown option -lane, allowed are -balancer, -o=FILE, -diff, -force/],
     [[qw(modproxy merge -balancr hostA.conf)], qr/unknown option -balancr/],
     [['modproxy', 'merge', "-a\nb", 'x'], qr/unknown option -a\\x0ab/],
     [[qw(modproxy merge -balancer=yes hostA.conf)], qr/-balancer takes no value/],
@@ -208,6 +208,39 @@ ends_with_code([qw(modproxy merge -balancer hostA.conf hostA.conf)], 1, qr/the r
     'Z2: the same file twice is refused');
 ends_with_code([qw(modproxy merge -balancer -o=hostA.conf hostA.conf hostB.conf)], 1,
     qr/hostA\.conf: is a fragment and would be lost/, 'a fragment is never the target');
+ends_with_code([qw(modproxy merge -balancer -force -o=hostA.conf hostA.conf hostB.conf)], 1,
+    qr/hostA\.conf: is a fragment and would be lost/, 'not even with -force');
+
+# --- what somebody wrote -------------------------------------------------------------------------
+my @merge = qw(modproxy merge -balancer -o=target.conf hostA.conf hostB.conf);
+my @edits = (
+    # what, the edited text, where merge and -diff see it
+    ['a directive of our own', $merged =~ s/HABalancer App\K/ max=9/r, 10, '    HABalancer App max=9'],
+    ['a member with a parameter', $merged =~ s/=hostB\K/ loadfactor=2/r, 4,
+        '    BalancerMember "http://hostb.example:8080" route=hostB loadfactor=2'],
+    ['a parameter of the balancer', $merged =~ s/=zsessionid\K/ timeout=5/r, 5,
+        '    ProxySet stickysession=zsessionid timeout=5'],
+    ['a comment', $merged =~ s/^(?=ProxyPass )/# ours\n/mr, 7, '# ours'],
+    ['a line behind it', $merged . "Listen 80\n", 12, 'Listen 80'],
+    ['a name', $merged =~ s/(?<=balancer:\/\/)App(?=">)/-App/r, 2, '<Proxy "balancer://-App">'],
+);
+for my $edit (@edits) {
+    my ($what, $text, $line, $shown) = @$edit;
+    my $quoted = quotemeta($shown =~ s/"/\\"/gr);
+    my $says = qr/target\.conf:$line: "$quoted" is not what zero modproxy merge writes/;
+    spew('target.conf', $text);
+    ends_with_code(\@merge, 1, qr/$says: use another name, or -force to replace the file$/m, "$what is not lost");
+    is(slurp('target.conf'), $text, 'the target is untouched');
+    ends_with_code([@merge, '-diff'], 1, qr/$says$/m, "$what, with -diff");
+}
+spew('target.conf', $old);
+ends_with_code(\@merge, 1, qr/target\.conf:1: is not a merged file: .*: use another name, or -force/,
+    'a file of others is not lost');
+ends_with_code([@merge, '-force'], 0, qr/^$/, '-force replaces it');
+is(slurp('target.conf'), $merged, 'with the merged text');
+spew('target.conf', '');
+ends_with_code(\@merge, 0, qr/^$/, 'an empty file is filled');
+is(slurp('target.conf'), $merged, 'with the merged text');
 
 # --- files -----------------------------------------------------------------------------------
 ends_with_code([qw(modproxy merge nothere.conf)], 3, qr/nothere\.conf: cannot be read: No such file/,
@@ -245,7 +278,7 @@ chmod 0644, 'hostB.conf';
 mkdir 'shut';
 spew('shut/App.conf', $old);
 chmod 0555, 'shut';
-($code, $out, $err) = as_user($dir, qw(modproxy merge -balancer -o=shut/App.conf hostA.conf hostB.conf));
+($code, $out, $err) = as_user($dir, qw(modproxy merge -force -balancer -o=shut/App.conf hostA.conf hostB.conf));
 ok($code == 3 && $err =~ /shut\/App\.conf: cannot be written: Permission denied/, 'an unwritable folder')
     or diag("$code $err");
 is(slurp('shut/App.conf'), $old, 'the target is untouched');
@@ -269,7 +302,7 @@ SKIP: {
         . ' && { dd if=/dev/zero of=full/fill bs=1k count=64 2>/dev/null; true; }'
         . ' && shift && { "$@"; echo "code $?"; cat full/App.conf; ls -A full; } 2>&1';
     my @command = ('unshare', '-m', 'sh', '-c', $script, 'sh', $old, zero_bin(),
-        qw(modproxy merge -balancer -o=full/App.conf hostA.conf hostB.conf));
+        qw(modproxy merge -force -balancer -o=full/App.conf hostA.conf hostB.conf));
     open my $said, '-|', @command or die;
     my $text = do { local $/; <$said> } // '';
     close $said;

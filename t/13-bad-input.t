@@ -224,7 +224,7 @@ my %writes = (
     'generate, a new file' => [@generate, '-o=NEW'],
     'generate, in place of another' => [@generate, qw(-force -o=OLD)],
     'merge, a new file' => [qw(modproxy merge -balancer -o=NEW good.conf)],
-    'merge, in place of another' => [qw(modproxy merge -balancer -o=OLD good.conf)],
+    'merge, in place of another' => [qw(modproxy merge -balancer -force -o=OLD good.conf)],
 );
 
 # A command line of %writes with these files.

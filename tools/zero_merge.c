@@ -81,6 +81,15 @@ static int write_merged(const char *path, hap_str_t text, const hap_fragment_t *
     return ZERO_DONE;
 }
 
+/* Somebody's own words would be lost with the file, which is not for us to decide. */
+static int refuse_target(const char *path, const hap_diag_t *diag, const zero_args_t *args)
+{
+    const char *line = diag->line ? apr_psprintf(args->pool, ":%d", diag->line) : "";
+    return zero_fail(args->command, ZERO_REFUSED,
+                     "%s%s: %s: use another name, or -force to replace the file",
+                     zero_show(path, args->pool), line, diag->why);
+}
+
 /* What the file has now; a fragment is never replaced. *found is false when there is none. */
 static int read_target(hap_merge_t *now, bool *found, const char *path, const zero_args_t *args)
 {
@@ -98,12 +107,19 @@ static int read_target(hap_merge_t *now, bool *found, const char *path, const ze
     if (diff && hap_merge_parse(now, text, &diag, args->pool) != APR_SUCCESS) {
         return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
     }
-    if (!diff && hap_fragment_is(text)) {
+    if (diff) {
+        return ZERO_DONE;
+    }
+    if (hap_fragment_is(text)) {
         return zero_fail(args->command, ZERO_REFUSED,
                          "%s: is a fragment and would be lost, use another name",
                          zero_show(path, args->pool));
     }
-    return ZERO_DONE;
+    if (text.n == 0 || zero_opt(args, "force") ||
+        hap_merge_parse(now, text, &diag, args->pool) == APR_SUCCESS) {
+        return ZERO_DONE;
+    }
+    return refuse_target(path, &diag, args);
 }
 
 static int print_diff(const hap_merge_t *now, const hap_merge_t *merge, const zero_args_t *args)
@@ -186,6 +202,7 @@ static const zero_option_t options[] = {
     {"balancer", NULL, "make each application a balancer of its fragments"},
     {"o", "FILE", "write to FILE; - or nothing: to standard output"},
     {"diff", NULL, "say what would change in FILE, write nothing; 1 if anything would"},
+    {"force", NULL, "replace FILE even if merge did not write it, or it was edited since"},
     {NULL, NULL, NULL},
 };
 
@@ -200,6 +217,7 @@ const zero_command_t zero_merge_command = {
     .details =
         "With -balancer the fragments of an application become one balancer; without it every\n"
         "application has one fragment. The same fragments in any order give the same bytes.\n"
-        "FILE is replaced in one step, or left as it was.\n",
+        "FILE is replaced in one step, or left as it was. What merge did not write stays, unless\n"
+        "-force is given: keys of your own go into another file, beside the Include.\n",
     .run = run,
 };
