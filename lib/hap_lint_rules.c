@@ -5,6 +5,7 @@
  */
 #include "hap_lint_model.h"
 
+#include <apr_fnmatch.h>
 #include <apr_strings.h>
 
 #include "hap_grammar.h"
@@ -288,6 +289,50 @@ static void shadows(lint_t *lint)
     }
 }
 
+/* The mount that gets the requests for a path in this vhost, NULL if none does. */
+static const hap_site_mount_t *taker_of(const lint_t *lint, const hap_conf_section_t *vhost,
+                                        const char *path)
+{
+    apr_array_header_t *mounts = hap_site_mounts(lint->site, vhost, lint->pool);
+    for (int i = 0; i < mounts->nelts; i++) {
+        const hap_site_mount_t *mount = APR_ARRAY_IDX(mounts, i, const hap_site_mount_t *);
+        if (hap_site_match(path, mount->context)) {
+            return is_excluded(mount) ? NULL : mount;
+        }
+    }
+    return NULL;
+}
+
+/* A <Location> of the main server holds for all virtual hosts. */
+static void check_handler(lint_t *lint, const hap_conf_directive_t *directive, const char *path)
+{
+    const hap_conf_section_t *vhost = hap_conf_within(directive, "VirtualHost");
+    const hap_site_mount_t *taker = taker_of(lint, vhost, path);
+    for (int i = 0; !taker && !vhost && i < lint->site->vhosts->nelts; i++) {
+        taker =
+            taker_of(lint, APR_ARRAY_IDX(lint->site->vhosts, i, hap_site_vhost_t).section, path);
+    }
+    if (taker) {
+        lint_found(lint, HAP_LINT_WARNING, directive->line, "swallowed",
+                   "the handler for %s gets no request: line %d takes %s first, add "
+                   "ProxyPass \"!\" to this <Location>",
+                   show(lint, path), taker->directive->line, show(lint, taker->context));
+    }
+}
+
+/* mod_proxy takes a request before its handler is looked for. */
+static void handlers(lint_t *lint)
+{
+    for (int i = 0; i < lint->conf->count; i++) {
+        const hap_conf_directive_t *directive = &lint->conf->directives[i];
+        const hap_conf_section_t *location = hap_conf_within(directive, "Location");
+        if (location && hap_conf_is(directive, "SetHandler") && location->argc == 1 &&
+            location->argv[0][0] == '/' && !apr_fnmatch_test(location->argv[0])) {
+            check_handler(lint, directive, location->argv[0]);
+        }
+    }
+}
+
 /* The last value of a server-wide number, 0 if it is not there. */
 static unsigned long number_of(const lint_t *lint, const char *name)
 {
@@ -489,6 +534,6 @@ static void same_key(lint_t *lint)
 }
 
 lint_rule_fn *const lint_rules[] = {
-    slash,         routes,       sticky_names, long_urls, references, reverses, shadows,
-    per_child_max, module_names, doubled_keys, loopback,  same_key,   NULL,
+    slash,    routes,        sticky_names, long_urls,    references, reverses, shadows,
+    handlers, per_child_max, module_names, doubled_keys, loopback,   same_key, NULL,
 };

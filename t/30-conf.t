@@ -103,6 +103,7 @@ subtest 'the installed files make a server that serves and keeps its state' => s
     my $httpd = $t->httpd(
         start => 0,
         preload => 1,
+        ports => 2,
         modules => [grep {$_ ne 'haproxy'} enabled('haproxy')],
         config => <<~"END",
             IncludeOptional \@ROOT@/mods-enabled/*.load
@@ -112,15 +113,21 @@ subtest 'the installed files make a server that serves and keeps its state' => s
             </Proxy>
             HABalancer App
             HACheck    App uri=/App/health
-            ProxyPass  "/ha-health" "!"
             ProxyPass  "/" "balancer://App/"
+            <VirtualHost *:\@PORT2\@>
+                ProxyPass "/" "balancer://App/"
+            </VirtualHost>
             END
     );
     enable($httpd->root);
     $httpd->start;
     $t->wait_for(qr/member hostA: unknown -> up/);
-    is(health($httpd, 'App'), '200 200', 'ha-health answers');
-    is($t->client(port => $httpd->port)->get('/App/')->instance, 'hostA', 'so does the application');
+    for my $port ($httpd->port, $httpd->port(2)) {
+        my $client = $t->client(port => $port);
+        is($client->get('/ha-health')->body, "serving\n", 'ha-health answers beside a mount on /');
+        is($client->get('/App/')->instance, 'hostA', 'so does the application');
+    }
+    is(health($httpd, 'App'), '200 200', 'ha-health knows it');
     $httpd->stop;
     is(mode("$path{statedir}/state"), '600', 'the state file is there after a stop');
 };

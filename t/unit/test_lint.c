@@ -128,6 +128,23 @@ static void a_context_behind_a_shorter_one_is_found(void)
                 "");
 }
 
+static void a_handler_under_a_mount_is_found(void)
+{
+#define ROOT          "ProxyPass / http://h/\nProxyPassReverse / http://h/\n"
+#define HANDLER(more) "<Location /ha-health>\nSetHandler ha-health\n" more "</Location>\n"
+    UNIT_STR_EQ(findings_of(ROOT HANDLER("")), "4:swallowed");
+    UNIT_STR_EQ(findings_of(HANDLER("") ROOT), "2:swallowed");
+    UNIT_STR_EQ(findings_of(ROOT HANDLER("ProxyPass !\n")), "");
+    UNIT_STR_EQ(findings_of("ProxyPass /ha-health !\n" ROOT HANDLER("")), "");
+    UNIT_STR_EQ(findings_of(GOOD MOUNT HANDLER("")), "");
+    UNIT_STR_EQ(findings_of(HANDLER("") "<VirtualHost *>\n" ROOT "</VirtualHost>\n"),
+                "2:swallowed");
+    UNIT_STR_EQ(findings_of(ROOT "<Location /x*>\nSetHandler x\n</Location>\n"), "");
+    UNIT_STR_EQ(first_why(ROOT HANDLER("")),
+                "the handler for /ha-health gets no request: line 1 takes / first, add "
+                "ProxyPass \"!\" to this <Location>");
+}
+
 static void max_is_per_child_and_the_sum_is_shown(void)
 {
     const char *member = "BalancerMember balancer://a http://a:1 max=20\n";
@@ -200,6 +217,7 @@ const unit_test_t suite_lint[] = {
     UNIT_TEST(a_mount_of_a_balancer_without_members_is_found),
     UNIT_TEST(a_missing_reverse_is_found),
     UNIT_TEST(a_context_behind_a_shorter_one_is_found),
+    UNIT_TEST(a_handler_under_a_mount_is_found),
     UNIT_TEST(max_is_per_child_and_the_sum_is_shown),
     UNIT_TEST(a_directive_of_ours_for_an_unknown_balancer_is_found),
     UNIT_TEST(a_directive_of_ours_in_a_virtual_host_has_its_balancer_there),
