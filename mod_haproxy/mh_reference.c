@@ -46,7 +46,7 @@ static const extra_t extras[] = {
     {"HACheck", &hap_check_options,
      "HACheck App uri=/App/health interval=2s timeout=1s expect=200,204\n"},
     {"HAMaxMembers", NULL, "HAMaxMembers 10000\n"},
-    {"HAStateFile", NULL, "HAStateFile /var/lib/apache2/haproxy/members.state\n"},
+    {"HAStateFile", NULL, "HAStateFile /var/lib/mod_haproxy/state\n"},
 };
 
 static const char *context_of(const directive_t *directive)

@@ -62,6 +62,14 @@ subtest 'make install puts everything where packages expect it' => sub {
     like($path{modsdir}, qr{/etc/apache2/mods-available$}, 'where a2enmod finds them');
 };
 
+subtest 'what the documents tell to type puts the state where they say it is' => sub {
+    my ($options) = text("$source/doc/install.md") =~ m{^ +\.\./configure (--.*)$}m;
+    my %dir = ($options // '') =~ /--(\w+)=(\S+)/g;
+    my $statedir = make_value('statedir') =~ s{^\Q@{[make_value('localstatedir')]}\E}{$dir{localstatedir} // "$dir{prefix}/var"}er;
+    my @places = map {text("$source/doc/$_.md") =~ m{HAStateFile (?:FILE`, `)?(/[\w/]+)}g} qw(install directives state);
+    is(join(' ', @places), join(' ', ("$statedir/state") x 3), "$statedir/state");
+};
+
 subtest 'haproxy.load names modules that there are, and ours where it was installed' => sub {
     my $load = text("$path{modsdir}/haproxy.load");
     my ($depends) = $load =~ /^# Depends: (.*)$/m;
