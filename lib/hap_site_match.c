@@ -61,7 +61,7 @@ apr_array_header_t *hap_site_mounts(const hap_site_t *site, const hap_conf_secti
                                     apr_pool_t *pool)
 {
     apr_array_header_t *mounts = apr_array_make(pool, 8, sizeof(const hap_site_mount_t *));
-    /* A virtual host's sections are merged over the main server's; its ProxyPass rows are appended. */
+    /* A virtual host's sections are merged over the main server's, its ProxyPass rows appended. */
     add_mounts(mounts, site, vhost, true);
     if (vhost) {
         add_mounts(mounts, site, NULL, true);
