@@ -355,7 +355,8 @@ sub _continue_stopped($self)
 {
     my $list = process_list();
     my @ours = grep {$self->{processes}{$list->{$_}{session}}} keys %$list;
-    CORE::kill('CONT', grep {$list->{$_}{state} eq 'T'} @ours);
+    # Those that run too: one may have been told to stop and not have done so yet.
+    CORE::kill('CONT', @ours);
     return;
 }
 
