@@ -25,6 +25,7 @@ spew('App/config/zero.config', <<'END');
 /config/http/port = 8080
 /config/contextRoot = "/App"
 /config/apacheRouteID = "hostA"
+/config/health = "/App/health"
 /config/handlers += [{
     "path" : "/x"
 }]
@@ -49,6 +50,7 @@ ProxyPass        "/App" "balancer://App/App"
 ProxyPassReverse "/App" "balancer://App/App"
 <IfModule haproxy_module>
     HABalancer App
+    HACheck    App uri=/App/health
 </IfModule>
 END
 is(ends_with_code([qw(modproxy merge hostB.conf -balancer hostA.conf)], 0, qr/^$/,
@@ -69,6 +71,19 @@ unlink 'link.conf';
 symlink 'nowhere/x', 'dangling.conf';
 ends_with_code([qw(modproxy merge -balancer -o=dangling.conf hostA.conf hostB.conf)], 3,
     qr/dangling\.conf: is a symbolic link that leads nowhere/, 'a dangling link is refused');
+
+# --- notes ----------------------------------------------------------------------------------
+my $unseen = qr/application App has no health path: an instance that hangs is only noticed by its requests/;
+spew('blind.conf', fragment(health => ''));
+spew('blindB.conf', fragment(health => '', host => 'hostb.example', route => 'hostB'));
+ends_with_code([qw(modproxy merge -balancer blind.conf blindB.conf)], 0,
+    qr/\Azero modproxy merge: note: $unseen, give -health=PATH to generate\n\z/, 'merge names who has no health path');
+mkdir 'blind';
+chdir 'blind' or die;
+ends_with_code([qw(modproxy generate -app=App -host=hosta.example)], 0,
+    qr/\Azero modproxy generate: note: $unseen, give -health=PATH\n\z/, 'so does generate');
+ends_with_code([qw(modproxy generate -app=App -host=hosta.example -health=/up)], 0, qr/^$/, 'not when there is one');
+chdir '..' or die;
 
 # --- -diff -----------------------------------------------------------------------------------
 is(ends_with_code([qw(modproxy merge -balancer -diff -o=App.conf hostA.conf hostB.conf)], 0, qr/^$/,
@@ -167,7 +182,7 @@ my %bad = (
     'CRLF' => [fragment() =~ s/\n/\r\n/gr, qr/bad\.conf:1: ends in CR LF/],
     'a file of 3 MB' => ['x' x (3 << 20), qr/bad\.conf: has 3145728 bytes, at most 2097152/],
     'an edited fragment' => [fragment() . "Listen 1\n",
-        qr/bad\.conf:9: edited by hand at "Listen 1": run zero modproxy generate again/],
+        qr/bad\.conf:10: edited by hand at "Listen 1": run zero modproxy generate again/],
     'another version' => [fragment() =~ s/fragment: 1/fragment: 2/r, qr/bad\.conf:1: is a fragment of version "2"/],
     'a merged file' => [$merged, qr/bad\.conf:1: is a merged file, not a fragment/],
     'something else' => ["Listen 80\n", qr/bad\.conf:1: is not a fragment/],
@@ -192,7 +207,7 @@ my @conflicts = (
     ['another context', {route => 'z', host => 'b', context => '/B'}, qr/context is \/App in hostA\.conf but \/B in b\.conf/],
     ['another cookie', {route => 'z', host => 'b', sticky => 'x'}, qr/sticky is zsessionid in hostA\.conf but x/],
     ['no cookie', {route => 'z', host => 'b', sticky => ''}, qr/sticky is zsessionid in hostA\.conf but none/],
-    ['another health path', {route => 'z', host => 'b', health => '/h'}, qr/health is none in hostA\.conf but \/h/],
+    ['another health path', {route => 'z', host => 'b', health => '/h'}, qr/health is \/App\/health in hostA\.conf but \/h/],
 );
 for my $case (@conflicts) {
     my ($what, $with, $says) = @$case;
@@ -221,7 +236,7 @@ my @edits = (
     ['a parameter of the balancer', $merged =~ s/=zsessionid\K/ timeout=5/r, 5,
         '    ProxySet stickysession=zsessionid timeout=5'],
     ['a comment', $merged =~ s/^(?=ProxyPass )/# ours\n/mr, 7, '# ours'],
-    ['a line behind it', $merged . "Listen 80\n", 12, 'Listen 80'],
+    ['a line behind it', $merged . "Listen 80\n", 13, 'Listen 80'],
     ['a name', $merged =~ s/(?<=balancer:\/\/)App(?=">)/-App/r, 2, '<Proxy "balancer://-App">'],
 );
 for my $edit (@edits) {

@@ -21,7 +21,7 @@ mkdir 'config';
 
 # httpd's own verdict is not asked for where it is not the point.
 my @check = qw(modproxy check -httpd=/bin/true);
-my @generate = qw(modproxy generate -host=hosta.example -app=App -context=/App -route=hostA);
+my @generate = qw(modproxy generate -host=hosta.example -app=App -context=/App -route=hostA -health=/App/health);
 my $old = "kept as it was\n";
 my $good = fragment(host => 'hostb.example', route => 'hostB');
 my $conf = "ProxyPass /App http://a.invalid/App\nProxyPassReverse /App http://a.invalid/App\n";
@@ -128,10 +128,10 @@ my @contents = (
 
     ['a fragment to merge', 'is empty', '', 1, qr/bad\.conf: is empty/],
     ['a fragment to merge', 'has a line of 1 MB', "$fragment# $megabyte\n", 1,
-        qr/bad\.conf:9: the line has 1000002 bytes, at most 8192/],
-    ['a fragment to merge', 'has a NUL byte', "$fragment\0\n", 1, qr/bad\.conf:9: has a NUL byte/],
-    ['a fragment to merge', 'has a control byte', "$fragment\e\n", 1, qr/bad\.conf:9: has the control byte \\x1b/],
-    ['a fragment to merge', 'is not UTF-8', "$fragment\xed\xa0\x80\n", 1, qr/bad\.conf:9: has the byte \\xed/],
+        qr/bad\.conf:10: the line has 1000002 bytes, at most 8192/],
+    ['a fragment to merge', 'has a NUL byte', "$fragment\0\n", 1, qr/bad\.conf:10: has a NUL byte/],
+    ['a fragment to merge', 'has a control byte', "$fragment\e\n", 1, qr/bad\.conf:10: has the control byte \\x1b/],
+    ['a fragment to merge', 'is not UTF-8', "$fragment\xed\xa0\x80\n", 1, qr/bad\.conf:10: has the byte \\xed/],
     ['a fragment to merge', 'has CR LF', $fragment =~ s/\n/\r\n/gr, 1, qr/bad\.conf:1: ends in CR LF/],
 
     ['the merged file of -diff', 'is empty', '', 1, qr/bad\.conf: is empty/],

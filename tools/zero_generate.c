@@ -210,6 +210,12 @@ static void remark(const hap_fragment_t *fragment, const zero_args_t *args)
                   "fragment names another host, use -host=NAME",
                   fragment->host);
     }
+    if (!fragment->health) {
+        zero_note(args->command,
+                  "application %s has no health path: an instance that hangs is only noticed by "
+                  "its requests, give -health=PATH",
+                  fragment->app);
+    }
 }
 
 /* A file that somebody else wrote is not for us to replace. */

@@ -149,9 +149,16 @@ static void remark(const hap_merge_t *merge, const zero_args_t *args)
                   merge->member_count, HAP_MERGE_DEFAULT_MEMBERS, merge->member_count);
     }
     for (size_t i = 0; merge->balancer && i < merge->app_count; i++) {
-        if (merge->apps[i].count == 1) {
+        const hap_merge_app_t *app = &merge->apps[i];
+        if (app->count == 1) {
             zero_note(args->command, "application %s has one member and does not survive its loss",
-                      merge->apps[i].members->app);
+                      app->members->app);
+        }
+        if (!app->members->health) {
+            zero_note(args->command,
+                      "application %s has no health path: an instance that hangs is only noticed "
+                      "by its requests, give -health=PATH to generate",
+                      app->members->app);
         }
     }
 }

@@ -119,7 +119,7 @@ sub spew {
 # The fragment of one instance of App.
 sub fragment {
     my %with = (app => 'App', context => '/App', host => 'hosta.example', port => 8080,
-        route => 'hostA', sticky => 'zsessionid', @_);
+        route => 'hostA', sticky => 'zsessionid', health => '/App/health', @_);
     my $end = $with{context} eq '/' ? '/' : $with{context};
     my $url = "http://$with{host}:$with{port}";
     return "# zero-fragment: 1\n# app: $with{app}\n# context: $with{context}\n# url: $url\n"
