@@ -171,7 +171,8 @@ static apr_status_t check_contexts(const hap_merge_t *merge, hap_diag_t *diag, a
         if (other) {
             hap_diag_set(diag, 0,
                          "applications %s and %s both have the context %s (%s, %s): give one of "
-                         "them another with -context=PATH",
+                         "them another with -context=PATH, or both one name with -app=NAME if they "
+                         "are instances of one application",
                          other->app, member->app, member->context, source_of(other, pool),
                          source_of(member, pool));
             return APR_EINVAL;

@@ -126,6 +126,7 @@ static void a_context_has_one_application_and_the_longer_comes_first(void)
     other.context = "/App";
     CU_ASSERT_FALSE(builds((const hap_fragment_t[]){host_a, other}, 2, false));
     CU_ASSERT_PTR_NOT_NULL(strstr(diag.why, "App and Shop both have the context /App"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(diag.why, "or both one name with -app=NAME if they are inst"));
     CU_ASSERT_TRUE(builds((const hap_fragment_t[]){host_a, shop}, 2, true));
     UNIT_STR_EQ(merge.apps[0].members->app, "Shop");
 }
