@@ -472,6 +472,52 @@ static void doubled_keys(lint_t *lint)
     }
 }
 
+static bool loads(const lint_t *lint, const char *module)
+{
+    for (int i = 0; i < lint->conf->count; i++) {
+        const hap_conf_directive_t *directive = &lint->conf->directives[i];
+        if (hap_conf_is(directive, "LoadModule") && directive->argc > 0 &&
+            strcmp(directive->argv[0], module) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the module hands a balancer over, which then needs no method of httpd's own. */
+static bool handed_over(const lint_t *lint, const hap_site_balancer_t *balancer)
+{
+    for (int i = 0; i < lint->conf->count; i++) {
+        const hap_conf_directive_t *directive = &lint->conf->directives[i];
+        if (hap_conf_is(directive, "HABalancer") && directive->argc > 0 &&
+            hap_site_balancer(lint->site, hap_conf_within(directive, "VirtualHost"),
+                              directive->argv[0]) == balancer) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Told only by a file that loads modules itself: what others load is not to be seen in it. */
+static void methods(lint_t *lint)
+{
+    if (!loads(lint, "proxy_balancer_module") || loads(lint, "lbmethod_byrequests_module") ||
+        lint->site->has_includes) {
+        return;
+    }
+    bool ours = loads(lint, "haproxy_module");
+    for (int i = 0; i < lint->site->balancers->nelts; i++) {
+        const hap_site_balancer_t *balancer = BALANCER(lint, i);
+        bool plain = !balancer->lbmethod || strcmp(balancer->lbmethod, "byrequests") == 0;
+        if (plain && balancer->members->nelts > 0 && !(ours && handed_over(lint, balancer))) {
+            lint_found(lint, HAP_LINT_ERROR, balancer->line, "lbmethod",
+                       "balancer://%s uses the method byrequests, which no LoadModule brings: "
+                       "httpd does not start (AH02432), load lbmethod_byrequests_module",
+                       show(lint, balancer->name));
+        }
+    }
+}
+
 /* The host of a member's URL in one spelling, NULL for unix: and for what is none. */
 static const char *host_of(const lint_t *lint, const char *url)
 {
@@ -534,6 +580,6 @@ static void same_key(lint_t *lint)
 }
 
 lint_rule_fn *const lint_rules[] = {
-    slash,    routes,        sticky_names, long_urls,    references, reverses, shadows,
-    handlers, per_child_max, module_names, doubled_keys, loopback,   same_key, NULL,
+    slash,         routes,       sticky_names, long_urls, references, reverses, shadows, handlers,
+    per_child_max, module_names, doubled_keys, methods,   loopback,   same_key, NULL,
 };

@@ -190,6 +190,19 @@ static void lines_of_a_balancer_are_joined_and_a_key_stands_once(void)
                 "");
 }
 
+static void a_method_that_no_module_brings_is_found(void)
+{
+#define LOAD(name) "LoadModule " name "_module x.so\n"
+    UNIT_STR_EQ(findings_of(LOAD("proxy_balancer") GOOD), "2:lbmethod!");
+    UNIT_STR_EQ(findings_of(LOAD("proxy_balancer") GOOD "HABalancer app\n"), "2:lbmethod!");
+    UNIT_STR_EQ(findings_of(LOAD("proxy_balancer") LOAD("lbmethod_byrequests") GOOD), "");
+    UNIT_STR_EQ(findings_of(LOAD("proxy_balancer") GOOD LOAD("haproxy") "HABalancer App\n"), "");
+    UNIT_STR_EQ(findings_of(LOAD("proxy_balancer") GOOD "ProxySet balancer://app lbmethod=x\n"),
+                "");
+    UNIT_STR_EQ(findings_of(LOAD("proxy_balancer") GOOD "Include x\n"), "");
+    UNIT_STR_EQ(findings_of(LOAD("proxy") GOOD), "");
+}
+
 static void loopback_beside_other_hosts_is_found(void)
 {
     UNIT_STR_EQ(findings_of("<Proxy balancer://a>\nBalancerMember http://localhost:1\n"
@@ -222,6 +235,7 @@ const unit_test_t suite_lint[] = {
     UNIT_TEST(a_directive_of_ours_for_an_unknown_balancer_is_found),
     UNIT_TEST(a_directive_of_ours_in_a_virtual_host_has_its_balancer_there),
     UNIT_TEST(lines_of_a_balancer_are_joined_and_a_key_stands_once),
+    UNIT_TEST(a_method_that_no_module_brings_is_found),
     UNIT_TEST(loopback_beside_other_hosts_is_found),
     UNIT_TEST(balancers_that_stop_httpd_from_starting_are_found),
     UNIT_END,
