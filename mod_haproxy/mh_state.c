@@ -2,6 +2,7 @@
 /* Owns reading and writing HAStateFile, in the parent. Does not know the format. */
 #include "mh_state.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -128,6 +129,22 @@ void mh_state_save_at_end(server_rec *s, apr_pool_t *p)
 {
     parent = getpid();
     apr_pool_pre_cleanup_register(p, s, save_at_end);
+}
+
+/* A folder that is missing would else be noticed with the first state to keep, days later. */
+void mh_state_check(server_rec *s, apr_pool_t *p)
+{
+    const char *path = mh_main_conf.state_file;
+    if (!path) {
+        return;
+    }
+    const char *folder = ap_make_dirstr_parent(p, path);
+    if (access(folder, W_OK | X_OK) != 0) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, APR_FROM_OS_ERROR(errno), s,
+                     "HAStateFile %s: its folder %s cannot be written, so no state is kept over a "
+                     "stop: create it, for the user that starts the server",
+                     path, folder);
+    }
 }
 
 static void restore_member(const mh_member_t *member, const hap_state_member_t *saved,

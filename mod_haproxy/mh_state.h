@@ -15,6 +15,9 @@
  */
 void mh_state_load(server_rec *s, apr_pool_t *p);
 
+/** Warns when the file's folder is not there or cannot be written. Parent, post_config. */
+void mh_state_check(server_rec *s, apr_pool_t *p);
+
 /** Writes the file if anything has changed since. Parent, monitor hook and the end. */
 void mh_state_save(server_rec *s, apr_pool_t *p);
 

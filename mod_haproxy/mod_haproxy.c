@@ -47,6 +47,7 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
     if (rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    mh_state_check(s, ptemp);
     mh_state_load(s, ptemp);
     mh_state_save_at_end(s, p);
     return OK;

@@ -334,8 +334,10 @@ subtest 'after a crash the members are as they were a moment before' => sub {
 
 subtest 'a folder that is not there is told once, and filled when it is' => sub {
     my $complaint = qr{HAStateFile \S+nowhere/state: not saved: };
-    $t->expect_log($complaint);
+    my $warning = qr{HAStateFile \S+nowhere/state: its folder \S+nowhere/ cannot be written, so no state is kept};
+    $t->expect_log($complaint, $warning);
     for my $server (@nowhere) {
+        is($server->log->count($warning), 1, 'the start warns');
         $t->wait_for(sub { $server->log->count($complaint) }, 20, 'a complaint');
         is(shares($server), 'hostA:6 hostC:6', 'requests are served');
     }
