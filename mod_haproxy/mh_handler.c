@@ -17,6 +17,7 @@
 typedef struct health_count_t {
     unsigned members;
     unsigned usable;    /* may get requests, if only of their own sessions */
+    unsigned open;      /* take new sessions too, if only when no other can */
     unsigned in_flight; /* requests, over all children */
 } health_count_t;
 
@@ -27,6 +28,7 @@ static health_count_t count(const mh_app_t *app)
         uint32_t slot = mh_app_member(app, i)->slot;
         uint32_t flags = hap_shared_flags_of(&mh_shared->view, slot);
         sum.usable += !(flags & (HAP_FLAG_DOWN | HAP_FLAG_MAINT));
+        sum.open += !(flags & (HAP_FLAG_DOWN | HAP_FLAG_MAINT | HAP_FLAG_DRAIN));
         sum.in_flight += hap_shared_sum(&mh_shared->view, slot);
     }
     return sum;
@@ -80,7 +82,8 @@ int mh_handler_health(request_rec *r)
         return HTTP_NOT_FOUND;
     }
     health_count_t sum = count(app);
-    const char *text = apr_psprintf(r->pool, "usable %u of %u, in flight %u\n", sum.usable,
-                                    sum.members, sum.in_flight);
+    const char *text =
+        apr_psprintf(r->pool, "usable %u of %u, open to new sessions %u, in flight %u\n",
+                     sum.usable, sum.members, sum.open, sum.in_flight);
     return answer(r, sum.usable ? HTTP_OK : HTTP_SERVICE_UNAVAILABLE, text);
 }

@@ -105,7 +105,7 @@ subtest 'a killed instance is out at once and back soon' => sub {
         my $more = $load->progress + 50;
         $load->wait_progress($more);
         is($loaded->log->count($connects), $met, "$name: none since");
-        is(usable($loaded, 'App') =~ s/, in.*//sr, 'usable 1 of 2', "$name: ha-health knows");
+        is(usable($loaded, 'App') =~ s/, open.*//sr, 'usable 1 of 2', "$name: ha-health knows");
         $t->start($name);
         cmp_ok(seconds_until(qr/App: member $name: down -> up, status 200, 2 of 2 probes succeeded/),
             '<', 2, "$name: back");
@@ -242,7 +242,7 @@ subtest 'suspicion never takes out the last instance' => sub {
     is($client->get('/single/plain')->status, 502, "failure $_") for 1 .. 3;
     ok($t->wait_for(qr/single: member hostC: \w+, now suspect, requests failed$/), 'suspect');
     is(shares('/single/plain', 5), 'hostC:5', 'and serves all the same');
-    is(usable($proxy, 'single'), "usable 1 of 1, in flight 0\n", 'ha-health says so');
+    is(usable($proxy, 'single'), "usable 1 of 1, open to new sessions 1, in flight 0\n", 'ha-health says so');
     $c->health('ok');
     ok($t->wait_for(qr/single: member hostC: \w+.*(?:no longer suspect|-> up)/), 'a probe clears it');
 };
@@ -273,7 +273,7 @@ subtest 'a child that dies takes its requests out of the counts' => sub {
     my @stuck = map {client()} 1 .. 5;
     $_->send($_->format_request(GET => '/errors/plain', to('hostC'))) for @stuck;
     $t->wait_for(sub { $c->count->{hanging} == 5 });
-    is(usable($proxy, 'errors'), "usable 2 of 2, in flight 5\n", 'five are in flight');
+    is(usable($proxy, 'errors'), "usable 2 of 2, open to new sessions 2, in flight 5\n", 'five are in flight');
     my $watcher = $proxy->kill_children;
     my $begin = time;
     ok($t->wait_for(sub { usable($proxy, 'errors') =~ /in flight 0$/ }), 'all children die: none is');

@@ -382,6 +382,11 @@ $httpd->write_config(<<~"END");
     <Proxy "balancer://Other">
         BalancerMember "${\$b->url}" route=hostB
     </Proxy>
+    <Proxy "balancer://Drained">
+        BalancerMember "${\$b->url}" route=hostB status=+N
+        BalancerMember "${\$a->url}" route=hostA status=+D
+    </Proxy>
+    HABalancer Drained
     <Location "/ha-health">
         SetHandler ha-health
     </Location>
@@ -406,14 +411,16 @@ sub health($method, $path)
 }
 
 subtest 'ha-health tells who serves' => sub {
-    $t->wait_for(sub { health(GET => '/ha-health/App') eq "200 usable 2 of 2, in flight 0\n" });
+    $t->wait_for(sub { health(GET => '/ha-health/App') eq "200 usable 2 of 2, open to new sessions 2, in flight 0\n" });
     is(health(GET => '/ha-health'), "200 serving\n", 'this proxy');
     is(health(GET => '/ha-health/'), "200 serving\n", 'with a slash');
     is(health(HEAD => '/ha-health/'), '200 ', 'HEAD');
-    is(health(GET => '/ha-health/App'), "200 usable 2 of 2, in flight 0\n", 'App');
+    is(health(GET => '/ha-health/App'), "200 usable 2 of 2, open to new sessions 2, in flight 0\n", 'App');
     is(health(HEAD => '/ha-health/App'), '200 ', 'App, HEAD');
     is(health(GET => '/deep/ha/health'), "200 serving\n", 'in a deep location');
-    is(health(GET => '/deep/ha/health/App'), "200 usable 2 of 2, in flight 0\n", 'App, there');
+    is(health(GET => '/deep/ha/health/App'), "200 usable 2 of 2, open to new sessions 2, in flight 0\n", 'App, there');
+    is(health(GET => '/ha-health/Drained'), "200 usable 1 of 2, open to new sessions 0, in flight 0\n",
+        'one that is drained serves its own sessions alone');
     like(health(GET => '/ha-health/Nobody'), qr/^404 /, 'an unknown one');
     like(health(GET => '/ha-health/Other'), qr/^404 /, 'one that is not ours');
     like(health(POST => '/ha-health/'), qr/^405 /, 'POST');
@@ -426,18 +433,18 @@ subtest 'ha-health counts what is in flight and who can be used' => sub {
     my $client = $t->client(cookies => 0);
     $client->send($client->format_request(GET => '/App/plain', headers => {Cookie => 'zsessionid=s.hostA'}));
     $t->wait_for(sub { $a->count->{hanging} == 1 });
-    is(health(GET => '/ha-health/App'), "200 usable 2 of 2, in flight 1\n", 'a request that hangs');
+    is(health(GET => '/ha-health/App'), "200 usable 2 of 2, open to new sessions 2, in flight 1\n", 'a request that hangs');
     $a->release;
     is($client->read_response->status, 200, 'is answered');
-    is(health(GET => '/ha-health/App'), "200 usable 2 of 2, in flight 0\n", 'and counted out');
+    is(health(GET => '/ha-health/App'), "200 usable 2 of 2, open to new sessions 2, in flight 0\n", 'and counted out');
 
     $t->wait_for(qr/App: member host$_: unknown -> up, status 200/) for qw(A B);
     $t->kill('hostA');
     $t->wait_for(qr/App: member hostA: up -> down, connect refused, 3 of 3 probes failed/);
-    is(health(GET => '/ha-health/App'), "200 usable 1 of 2, in flight 0\n", 'one is gone');
+    is(health(GET => '/ha-health/App'), "200 usable 1 of 2, open to new sessions 1, in flight 0\n", 'one is gone');
     $t->kill('hostB');
     $t->wait_for(qr/App: member hostB: up -> down/);
-    is(health(GET => '/ha-health/App'), "503 usable 0 of 2, in flight 0\n", 'both are');
+    is(health(GET => '/ha-health/App'), "503 usable 0 of 2, open to new sessions 0, in flight 0\n", 'both are');
     is(health(HEAD => '/ha-health/App'), '503 ', 'HEAD says so too');
     is(health(GET => '/ha-health/'), "200 serving\n", 'the proxy itself serves');
 };

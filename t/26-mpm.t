@@ -59,7 +59,7 @@ sub load($server, $count)
 
 sub usable($client)
 {
-    return $client->get('/ha/App')->body =~ /^usable (\d+ of \d+), in flight 0$/ ? $1 : 'unclear';
+    return $client->get('/ha/App')->body =~ /^usable (\d+ of \d+), .*in flight 0$/ ? $1 : 'unclear';
 }
 
 sub story($server)

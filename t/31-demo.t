@@ -58,7 +58,8 @@ subtest 'Ctrl-C ends what keeps running after the story' => sub {
     my ($port) = $log->text =~ m{http://127\.0\.0\.1:(\d+)/App/ };
     my $client = $t->client(port => $port);
     is($client->get('/App/')->status, 200, 'the application can be looked at');
-    is($client->get('/ha-health/App')->body, "usable 2 of 2, in flight 0\n", 'and its health');
+    is($client->get('/ha-health/App')->body, "usable 2 of 2, open to new sessions 2, in flight 0\n",
+        'and its health');
     my ($instance) = $log->text =~ /hostA has pid (\d+)/;
     kill 'STOP', $instance;
     $t->signal($pid, 'INT');
