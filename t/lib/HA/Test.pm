@@ -40,10 +40,17 @@ sub import($class, @)
     return;
 }
 
+# What reads our output may have been ended too: END must not die of a pipe that is closed.
+sub _interrupted($)
+{
+    $SIG{PIPE} = 'IGNORE';
+    exit 128 + 2;
+}
+
 # A new environment. Options: keep => 1 leaves the folder behind, as HA_KEEP=1 does.
 sub new($class, %opt)
 {
-    $SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub ($name) { exit 128 + 2 };
+    $SIG{INT} = $SIG{TERM} = $SIG{HUP} = \&_interrupted;
     my $dir = tempdir('ha-XXXXXXXX', TMPDIR => 1);
     chmod 0755, $dir;
     mkdir "$dir/san";

@@ -19,8 +19,8 @@ our @EXPORT = qw(zero zero_bin ends_with_code slurp spew fragment generate folde
 my $bin = abs_path(($ENV{top_builddir} // '.') . '/zero');
 my $tmp = File::Spec->tmpdir;
 
-# The folders go away when a test is interrupted as well.
-$SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit 128 + 2 };
+# The folders go away when a test is interrupted as well, and what reads its output with it.
+$SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { $SIG{PIPE} = 'IGNORE'; exit 128 + 2 };
 # A folder that we are in would not be removed.
 END { chdir '/' }
 
