@@ -327,9 +327,10 @@ SKIP: {
     like($text, qr/\Q$old\E/, 'the target is untouched');
     unlike($text, qr/^\./m, 'no temporary file is left');
 }
-my $full = system("@{[zero_bin()]} modproxy merge -balancer hostA.conf hostB.conf >/dev/full 2>err.txt");
+my @merge = (zero_bin(), qw(modproxy merge -balancer hostA.conf hostB.conf));
+my $full = system('sh', '-c', '"$@" >/dev/full 2>err.txt', 'sh', @merge);
 ok($full >> 8 == 3 && slurp('err.txt') =~ /standard output cannot be written/, 'a full standard output');
-my $closed = system("@{[zero_bin()]} modproxy merge -balancer hostA.conf hostB.conf >&- 2>err.txt");
+my $closed = system('sh', '-c', '"$@" >&- 2>err.txt', 'sh', @merge);
 ok($closed >> 8 == 3, 'a closed standard output') or diag($closed);
 
 # --- many ------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ sub zero_bin { return $bin }
 sub run_program {
     my @argv = @_;
     my $err = gensym;
-    my $pid = open3(my $in, my $out, $err, @argv);
+    # A single argument with a blank would be taken for a command line.
+    my $pid = open3(my $in, my $out, $err, @argv > 1 ? @argv : ('env', @argv));
     close $in;
     # Both at once: one that fills its pipe while the other is read would wait for ever.
     my %said = map {fileno $_ => ''} $out, $err;
