@@ -74,4 +74,17 @@ for my $signal (qw(INT TERM)) {
     };
 }
 
+subtest 'each tool tells how it is called' => sub {
+    for my $name (qw(demo check build setup)) {
+        my $tool = HA::Test::top_srcdir() . "/tools/$name";
+        my $said = qx('$tool' --help 2>&1);
+        is($?, 0, "$name --help ends well");
+        like($said, qr/^  tools\/$name/m, 'and shows it');
+        unlike($said, qr/set -|^#/m, 'and nothing of its code');
+    }
+    my $link = $t->dir('link');
+    symlink HA::Test::top_srcdir() . '/tools/demo', $link or die "$link: $!\n";
+    like(qx('$link' --help 2>&1), qr/^  tools\/demo/m, 'also through a link');
+};
+
 $t->done;
