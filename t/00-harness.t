@@ -256,16 +256,23 @@ subtest 'an end that is not clean is noticed' => sub {
 my @shared = qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests);
 my $balancer = qq(<Proxy "balancer://App">\nBalancerMember "${\$a->url}"\n</Proxy>\n);
 
+# As with kill -STOP in a shell; that it has stopped is seen a moment later.
+sub stop_it($pid)
+{
+    CORE::kill('STOP', $pid);
+    return $t->wait_for(sub { (HA::Test::process_list()->{$pid}{state} // '') eq 'T' }, 15, 'a stop');
+}
+
 subtest 'an instance that somebody stopped holds up nothing' => sub {
     my $other = HA::Test->new;
     my $app = $other->app('hostS');
     my $count = $app->count;
-    CORE::kill('STOP', $app->pid);
+    stop_it($app->pid);
     ok(!eval { $app->control('sessions', 0.2) }, 'a command is not answered');
     like($@, qr/^hostS: sessions: no answer for 0\.2 s$/, 'that is told in time');
     CORE::kill('CONT', $app->pid);
     is_deeply($app->count, $count, 'the next one gets its own answer');
-    CORE::kill('STOP', $app->pid);
+    stop_it($app->pid);
     my $begin = time;
     $other->stop_all;
     cmp_ok(time - $begin, '<', 10, 'the end comes soon');
