@@ -63,6 +63,7 @@ sub server(%opt)
 
 sub order($server, $name, $what, $on = 1)
 {
+    $server->settle;
     $t->mark;
     HA::Manager->new(port => $server->port)->tell('App', $app{$name}->url, $what, $on);
     $t->wait_for(qr/member $name: \w+ -> \w+, by an operator/);
@@ -186,6 +187,7 @@ subtest 'flags that do not contradict an operator stay as they are configured' =
     order($server, 'hostC', 'drain');
     again($server, @names, of => \%of);
     is($all->(), 'Stop, Drn Stby', 'a standby that drains is a standby still');
+    $server->settle;
     $t->mark;
     HA::Manager->new(port => $server->port)->tell('App', $app{hostC}->url, 'drain', 0);
     ok($t->wait_for(qr/member hostC: drain -> standby, by an operator/), 'and one afterwards');

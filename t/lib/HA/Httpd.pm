@@ -285,12 +285,22 @@ sub graceful_stop($self, $timeout = 30)
 sub _reload($self, $signal)
 {
     my $before = $self->_ready_count;
+    $self->{old_children} = [$self->children];
     $self->{t}->signal($self->{pid}, $signal);
     $self->{t}->wait_for(
         sub { $self->_ready_count > $before || !$self->running },
         30, "$self->{name} after SIG$signal"
     );
     die "$self->{name} ended on SIG$signal:\n" . $self->{log}->text if !$self->running;
+    return;
+}
+
+# Waits until the children from before the last restart have ended. They may accept a connection or
+# two yet, and what the balancer-manager is told through one of them ends with it.
+sub settle($self)
+{
+    my %old = map {$_ => 1} @{$self->{old_children} // []};
+    $self->{t}->wait_for(sub { !grep {$old{$_}} $self->children }, 30, 'the end of old children');
     return;
 }
 
