@@ -107,8 +107,9 @@ static const char *take_word(hap_str_t *rest, apr_pool_t *pool)
     return word;
 }
 
-static const char *const *take_words(int *count, hap_str_t rest, apr_pool_t *pool)
+const char *const *hap_conf_words(int *count, hap_str_t args, apr_pool_t *pool)
 {
+    hap_str_t rest = trim(args);
     apr_array_header_t *words = apr_array_make(pool, 4, sizeof(const char *));
     while (rest.n) {
         APR_ARRAY_PUSH(words, const char *) = take_word(&rest, pool);
@@ -131,7 +132,7 @@ static apr_status_t open_section(reader_t *reader, hap_str_t content, int line, 
     hap_str_t rest = trim(hap_str_sub(content, 1, end - 1));
     hap_conf_section_t *section = apr_pcalloc(reader->pool, sizeof(*section));
     section->name = rest.n ? take_word(&rest, reader->pool) : "";
-    section->argv = take_words(&section->argc, rest, reader->pool);
+    section->argv = hap_conf_words(&section->argc, rest, reader->pool);
     section->line = line;
     section->parent = reader->section;
     reader->section = section;
@@ -169,7 +170,7 @@ static apr_status_t read_line(reader_t *reader, hap_str_t content, int line, hap
     }
     hap_conf_directive_t *directive = apr_array_push(reader->directives);
     directive->name = take_word(&content, reader->pool);
-    directive->argv = take_words(&directive->argc, content, reader->pool);
+    directive->argv = hap_conf_words(&directive->argc, content, reader->pool);
     directive->line = line;
     directive->section = reader->section;
     return APR_SUCCESS;

@@ -43,6 +43,9 @@ typedef struct hap_conf_t {
  */
 apr_status_t hap_conf_parse(hap_conf_t *conf, hap_str_t text, hap_diag_t *diag, apr_pool_t *pool);
 
+/** Cuts arguments into words as ap_getword_conf does. From `pool`. */
+const char *const *hap_conf_words(int *count, hap_str_t args, apr_pool_t *pool);
+
 /** Whether the directive has this name; without case, as httpd does. */
 bool hap_conf_is(const hap_conf_directive_t *directive, const char *name);
 

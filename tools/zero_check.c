@@ -17,6 +17,7 @@
 #include "hap_grammar.h"
 #include "hap_lint.h"
 #include "io/hapio_file.h"
+#include "zero_check_lane.h"
 #include "zero_httpd.h"
 
 static int worse(int a, int b)
@@ -102,6 +103,9 @@ static int check(const zero_args_t *args, const char *path)
     }
     int code = lint(args, path, text);
     code = worse(code, ask_httpd(args, path));
+    if (code != ZERO_IO) {
+        code = worse(code, zero_check_lane(args, path));
+    }
     if (code == ZERO_DONE) {
         const char *line = apr_pstrcat(args->pool, zero_show(path, args->pool), ": ok\n", NULL);
         code = zero_print(args->command, hap_str(line));
@@ -172,6 +176,8 @@ const zero_command_t zero_check_command = {
     .details =
         "Says what does not work as most people expect, although httpd may take it, and then\n"
         "runs httpd -t on a throw-away configuration that includes FILE. Warnings alone end\n"
-        "with 0, an error or a refusal by httpd with 1.\n",
+        "with 0, an error or a refusal by httpd with 1. Of a server's whole configuration it\n"
+        "says for each mount whether the lane carries it, and if not, which directive acts on\n"
+        "it; that does not change how it ends.\n",
     .run = run,
 };

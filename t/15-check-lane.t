@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+# zero modproxy check on a server's whole configuration: which mounts the lane carries.
+use v5.36;
+
+use Cwd qw(getcwd);
+use File::Path qw(make_path remove_tree);
+
+use HA::Test;
+use HA::Zero;
+
+my $t = HA::Test->new;
+my $httpd = HA::Test::build_var('HTTPD');
+my $modules = HA::Test::build_var('HTTPD_LIBEXECDIR');
+my $app = <<~'END';
+    <Proxy "balancer://App">
+        BalancerMember "http://hosta.example:8080" route=hostA
+    </Proxy>
+    HABalancer App
+    END
+my $mount = qq(ProxyPass "/App" "balancer://App/App"\n);
+my $home = getcwd();
+my $dir = folder();
+chdir $dir or die;
+
+# What check says of the lane: its lines about paths, without the file's name.
+sub lane($file, @options)
+{
+    my (undef, $out, undef) = zero(qw(modproxy check), @options, $file);
+    return join '', map {s{^\Q$file\E: }{}r} grep {m{^\Q$file\E: (?:/|not judged)}} split /^/, $out;
+}
+
+# The same of these lines behind a Listen, a balancer and its mount; the first one is line 7.
+sub lane_with($text, @options)
+{
+    return lane(spew('httpd.conf', "Listen 1\n$app$mount$text"), @options);
+}
+
+subtest 'a mount is the lane\'s, or a directive is named with file and line' => sub {
+    is(lane_with(''), "/App: lane\n", 'nothing acts on it');
+    spew('rewrite.conf', "\n" x 11 . "RewriteRule ^/(.*) /x/\$1\n");
+    is(lane_with("Include rewrite.conf\n"),
+        "/App: standard path, RewriteRule (rewrite.conf:12) acts on it\n", 'one that blocks, in an included file');
+    is(lane_with("NoSuchDirective on\n"),
+        "/App: standard path, NoSuchDirective (httpd.conf:7) acts on it: it is not known here and may act on "
+        . "requests\n", 'one that nobody knows');
+    is(lane_with("<Location /App/admin>\nRequire valid-user\n</Location>\n"),
+        "/App: lane\n/App/admin: standard path, Require (httpd.conf:8) acts on it\n", 'a part has a line of its own');
+};
+
+subtest 'virtual hosts are named where they differ' => sub {
+    is(lane_with("<VirtualHost *:1>\nServerName a\n</VirtualHost>\n"), "/App: lane\n", 'one line when all agree');
+    is(lane_with("<VirtualHost *:1>\nServerName a\n</VirtualHost>\n<VirtualHost *:2>\nSetEnv x y\n</VirtualHost>\n"),
+        "/App in the main server: lane\n/App in a (httpd.conf:7): lane\n"
+        . "/App in *:2 (httpd.conf:10): standard path, SetEnv (httpd.conf:11) acts on it\n", 'else one each');
+};
+
+subtest 'only a whole configuration is judged, and the exit code stays' => sub {
+    plan skip_all => 'the httpd that check asks is not built with sanitizers' if HA::Test::sanitizers();
+    my $whole = $app . $mount . "ProxyPassReverse /App balancer://App/App\n";
+    my @check = (qw(modproxy check), '-module=' . HA::Test::module_path());
+    my (undef, $out) = zero(@check, spew('App.conf', $whole));
+    is($out, "App.conf: ok\n", 'nothing is said of a part');
+    my ($code, $said) = zero(@check, spew('all.conf', "Listen 1\n${whole}SetEnv x y\n"));
+    is("$code $said", "0 all.conf: /App: standard path, SetEnv (all.conf:8) acts on it\nall.conf: ok\n",
+        'a mount on the standard path is no error');
+};
+
+subtest 'files are found as httpd finds them' => sub {
+    make_path('conf.d/deep');
+    spew('conf.d/b.conf', "SetEnv b b\n");
+    spew('conf.d/a.conf', "Options None\n");
+    my $b = "/App: standard path, SetEnv (conf.d/b.conf:1) acts on it\n";
+    is(lane_with("Include conf.d/*.conf\n"), $b, 'by a pattern');
+    is(lane_with("Include conf.d\n"), $b, 'a whole folder');
+    is(lane_with("Include conf.d/\n"), $b, 'with a slash');
+    is(lane_with("Define X b\nIncludeOptional conf.d/\${X}.conf\n"), $b, 'by a variable');
+    is(lane_with("ServerRoot $dir/conf.d\nInclude b.conf\n"),
+        "/App: standard path, SetEnv ($dir/conf.d/b.conf:1) acts on it\n", 'relative to ServerRoot');
+    is(lane_with("IncludeOptional none/*.conf\nIncludeOptional none.conf\n"), "/App: lane\n", 'or not at all');
+    is(lane_with("<VirtualHost *:1>\nServerName a\nInclude conf.d/b.conf\n</VirtualHost>\n"),
+        "/App in the main server: lane\n/App in a (httpd.conf:7): standard path, SetEnv (conf.d/b.conf:1) acts on it\n",
+        'what is included in a section belongs to it');
+    is(lane_with("Define P /App\n<Location \${P}/x>\nRequire valid-user\n</Location>\n"),
+        "/App: lane\n/App/x: standard path, Require (httpd.conf:9) acts on it\n", 'variables count in sections too');
+};
+
+subtest 'what cannot be read is said' => sub {
+    spew('loop.conf', "Include loop.conf\n");
+    spew('open.conf', "<Location /x>\n");
+    my $other = 'not judged for the lane: ';
+    is(lane_with("Include loop.conf\n"), "${other}loop.conf: files include each other too often\n", 'an endless loop');
+    is(lane_with("Include none.conf\n"), "${other}none.conf: cannot be read: No such file or directory\n",
+        'a missing file');
+    is(lane_with("Include open.conf\n"), "${other}open.conf:1: the section <Location> is not closed\n",
+        'a broken file');
+    is(lane_with("Include \${X}/a.conf\n"),
+        "${other}httpd.conf:7: Include names a file by a variable that is not defined in these files\n", 'a variable');
+    is(lane_with("HALane On ignore=Foo\n"),
+        "${other}httpd.conf:7: HALane: ignore=Foo names no directive, correct the name\n", 'a waiver of nothing');
+    my $bomb = join '', map {"Define A$_ \"\${A@{[$_ - 1]}}\${A@{[$_ - 1]}}\"\n"} 1 .. 60;
+    like(lane_with("Define A0 xxxxxxxx\n${bomb}Options \${A60}\n", '-httpd=/bin/true'), qr{^/App: lane$},
+        'variables that grow without end');
+};
+
+# --- Debian ---------------------------------------------------------------------------------------
+
+# The distribution's /etc/apache2: of the package that is installed, if nobody edited it, or from apt.
+sub debian_files()
+{
+    my $is_there = qx(dpkg-query -W -f='\${Status}' apache2 2>/dev/null) =~ /installed$/;
+    if ($is_there && qx(dpkg --verify apache2 2>&1) eq '') {
+        return system('cp', '-rL', '/etc/apache2', 'etc') == 0 ? 'etc' : undef;
+    }
+    make_path('deb');
+    my $got = system('cd deb && apt-get download apache2 >/dev/null 2>&1 && dpkg-deb -x apache2_*.deb .');
+    return $got == 0 ? 'deb/etc/apache2' : undef;
+}
+
+# The same as the package's scripts leave it on a fresh system, whatever was enabled here since.
+sub debian()
+{
+    my $etc = debian_files() // return;
+    my @mods = qw(access_compat alias auth_basic authn_core authn_file authz_core authz_host authz_user autoindex
+        deflate dir env filter mime mpm_event negotiation reqtimeout setenvif status);
+    my @confs = qw(charset localized-error-pages other-vhosts-access-log security serve-cgi-bin);
+    my %enabled = (
+        mods => [map {("$_.load", "$_.conf")} @mods],
+        conf => [map {"$_.conf"} @confs],
+        sites => ['000-default.conf'],
+    );
+    for my $kind (sort keys %enabled) {
+        remove_tree("$etc/$kind-enabled");
+        make_path("$etc/$kind-enabled");
+        my @files = grep {-e "$etc/$kind-available/$_"} @{$enabled{$kind}};
+        spew("$etc/$kind-enabled/$_", slurp("$etc/$kind-available/$_")) for @files;
+    }
+    return $etc;
+}
+
+subtest 'a fresh apache2 of the distribution leaves App to the lane, but for one' => sub {
+    my $etc = debian() or plan skip_all => 'the package apache2 is not here';
+    for my $name (qw(hostA hostB)) {
+        zero(qw(modproxy generate -app=App -context=/App -port=8080 -sticky=zsessionid), "-o=$name.conf",
+            "-route=$name", '-host=' . lc "$name.example");
+    }
+    my ($code) = zero(qw(modproxy merge -balancer), "-o=$etc/conf-enabled/App.conf", 'hostA.conf', 'hostB.conf');
+    is($code, 0, 'App.conf is merged');
+    my $deflate = qr{^/App: standard path, AddOutputFilterByType \(mods-enabled/deflate\.conf:\d+\)}m;
+    like(lane("$etc/apache2.conf"), $deflate, 'but for DEFLATE, which is not honoured yet');
+    my @waived = split /^/, lane(spew("$etc/waived.conf", slurp("$etc/apache2.conf")
+        . "HALane On ignore=AddOutputFilterByType\n"));
+    is("@waived", "/App: lane\n", 'in the main server and in its default site');
+    spew("$etc/sites-enabled/001-admin.conf", "<VirtualHost *:80>\nServerName admin\n<Location /App>\nRequire ip 10\n"
+        . "</Location>\n</VirtualHost>\n");
+    like(lane("$etc/waived.conf"), qr{^/App in admin \(sites-enabled/001-admin\.conf:1\): standard path, Require }m,
+        'and a site that asks who may keeps it on the standard path');
+};
+
+# --- httpd's own list -----------------------------------------------------------------------------
+
+subtest 'the table knows the directives of this httpd' => sub {
+    my %known = map {lc $_ => 1} slurp(HA::Test::top_srcdir() . '/doc/lane-directives.md') =~ /^\| `<?([^>`]+)>?`/mg;
+    my @files = grep {!m{/mod_(?:mpm_worker|mpm_prefork|case_filter|case_filter_in|bucketeer)\.so$}}
+        glob "$modules/mod_*.so";
+    my @load = map {m{mod_(\w+)\.so$} ? "LoadModule ${1}_module $_\n" : ()} @files;
+    spew('list.conf', join '', "ServerName x\nErrorLog $dir/log\nDefaultRuntimeDir $dir\nPidFile $dir/pid\n", @load);
+    my @all = qx($httpd -f $dir/list.conf -L 2>$dir/list.err) =~ /^<?([A-Za-z]\S*) \([a-z0-9_]+\.c\)$/mg;
+    plan skip_all => 'this httpd does not list its directives' if @all < 100;
+    my @unknown = grep {!$known{lc $_}} @all;
+    note("a newer httpd has @unknown, which block") if @unknown;
+    cmp_ok(scalar @unknown, '<', 20, 'all but what is new in it');
+};
+
+chdir $home;
+$t->done;

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns reading a whole configuration of httpd into a tree: a file, and what it includes. Does not
+ * judge it.
+ */
+#ifndef ZERO_TREE_H
+#define ZERO_TREE_H
+
+#include "hap_honour.h"
+
+/** A configuration that was read. */
+typedef struct zero_tree_t {
+    hap_honour_tree_t *tree;
+    bool is_server; /* it listens: this is a server's whole configuration, and not a part of one */
+} zero_tree_t;
+
+/**
+ * Reads `path` and the files that it includes, as httpd finds them: relative to ServerRoot, or to
+ * the folder of `path` without one. ${NAME} stands for what Define said; sections such as
+ * <IfModule> count as if their condition held. Files below the folder of `path` are named relative
+ * to it. APR_EINVAL, or the system's status, with a sentence that names the file, and `result` as
+ * far as it was read. Allocates from `pool`.
+ */
+apr_status_t zero_tree_read(zero_tree_t *result, const char *path, hap_diag_t *diag,
+                            apr_pool_t *pool);
+
+#endif
