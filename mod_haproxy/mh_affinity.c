@@ -1,33 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the moment in which an answer begins, and the cookies that are set then: our own for
- * affinity=insert, and the application's session cookie with its new route after a failover. Does
- * not decide which member a request wants.
+ * Owns the moment in which an answer begins, on the standard path, and has the cookie set then that
+ * it needs. What is in the cookie is mh_cookie's.
  *
  * The filter runs when the answer's headers are there and before they are sent, and behind
  * mod_cache's: what is stored for everybody must not carry one client's session.
  */
 #include "mh_request.h"
 
-#include <apr_strings.h>
 #include <http_connection.h>
 #include <http_protocol.h>
 #include <http_ssl.h>
-#include <openssl/rand.h>
 #include <util_filter.h>
 
-#include "hap_cookie.h"
+#include "mh_cookie.h"
 #include "mh_log.h"
 
 static ap_filter_rec_t *filter;
-
-/* A signed cookie is renewed when half of its life is over. */
-static bool renewal_due(const mh_request_t *request)
-{
-    const mh_app_t *app = request->app;
-    int64_t left = request->session.expiry_s - apr_time_sec(request->r->request_time);
-    return app->affinity.sign && left < apr_time_sec(app->policy.sign_lifetime) / 2;
-}
 
 void mh_affinity_prepare(mh_request_t *request)
 {
@@ -37,77 +26,29 @@ void mh_affinity_prepare(mh_request_t *request)
     }
 }
 
-static int is_our_cookie(void *name_, const char *key, const char *value)
+static int is_sessions_cookie(void *choice, const char *key, const char *value)
 {
-    const hap_str_t *name = name_;
-    hap_str_t set = hap_str(value);
-    size_t eq = hap_str_find(set, '=', 0);
-    return !hap_str_eq(hap_str_trim(hap_str_sub(set, 0, eq)), *name);
+    return !mh_cookie_is_sessions(choice, hap_str(value));
 }
 
 /* apr_table_do ends early, with 0, when the callback found one. */
-static bool application_sets(const mh_request_t *request)
+static bool application_sets(mh_request_t *request)
 {
     const request_rec *r = request->r;
-    void *name = (void *)&request->app->affinity.cookie;
-    return !apr_table_do(is_our_cookie, name, r->headers_out, "Set-Cookie", NULL) ||
-           !apr_table_do(is_our_cookie, name, r->err_headers_out, "Set-Cookie", NULL);
-}
-
-static bool needs_cookie(const mh_request_t *request)
-{
-    bool moved = request->why != HAP_PICK_SESSION;
-    switch (request->app->affinity.mode) {
-    case HAP_AFFINITY_INSERT:
-        return moved || renewal_due(request);
-    case HAP_AFFINITY_APP:
-        return moved && request->session.verdict == HAP_AFFINITY_FOUND &&
-               request->session.source == HAP_AFFINITY_FROM_COOKIE && !application_sets(request);
-    case HAP_AFFINITY_NONE:
-        break;
-    }
-    return false;
-}
-
-static const char *cookie_value(const mh_request_t *request)
-{
-    const mh_app_t *app = request->app;
-    apr_pool_t *p = request->r->pool;
-    hap_str_t route = hap_str(mh_request_member(request)->name);
-    if (app->affinity.mode == HAP_AFFINITY_APP) {
-        return hap_affinity_rewrite(&request->session, route, p);
-    }
-    unsigned char random[HAP_SIGN_RANDOM_BYTES];
-    if (RAND_bytes(random, sizeof(random)) != 1) {
-        return NULL;
-    }
-    int64_t expiry = apr_time_sec(request->r->request_time + app->policy.sign_lifetime);
-    return hap_affinity_mint(&app->affinity, route, random, expiry, p);
+    void *choice = &request->choice;
+    return !apr_table_do(is_sessions_cookie, choice, r->headers_out, "Set-Cookie", NULL) ||
+           !apr_table_do(is_sessions_cookie, choice, r->err_headers_out, "Set-Cookie", NULL);
 }
 
 static void add_cookie(const mh_request_t *request)
 {
-    const mh_app_t *app = request->app;
     request_rec *r = request->r;
-    const char *value = cookie_value(request);
-    hap_diag_t diag = {.why = "its value cannot stand in a cookie"};
-    const char *header = NULL;
-    if (value) {
-        unsigned secure = ap_ssl_conn_is_ssl(r->connection) ? HAP_COOKIE_SECURE : 0u;
-        /* Whether other sites may send the application's own cookie is for the application to say.
-         */
-        unsigned lax = app->affinity.mode == HAP_AFFINITY_INSERT ? HAP_COOKIE_SAME_SITE_LAX : 0u;
-        const hap_set_cookie_t cookie = {
-            .name = app->affinity.cookie,
-            .value = hap_str(value),
-            .path = hap_str(app->cookie_path),
-            .attributes = HAP_COOKIE_HTTP_ONLY | lax | secure,
-        };
-        hap_cookie_set(&header, &cookie, &diag, r->pool);
-    }
+    hap_diag_t diag;
+    const char *header = mh_cookie_make(&request->choice, ap_ssl_conn_is_ssl(r->connection),
+                                        apr_time_sec(r->request_time), &diag, r->pool);
     if (!header) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: no affinity cookie set: %s", app->name,
-                      diag.why);
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: no affinity cookie set: %s",
+                      request->choice.app->name, diag.why);
         return;
     }
     apr_table_addn(r->headers_out, "Set-Cookie", header);
@@ -131,11 +72,12 @@ static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *brigade)
     ap_filter_t *next = f->next;
     ap_remove_output_filter(f);
     /* What comes after the handler is a page of httpd's own about a failure. */
-    bool answered = request->serving && request->member >= 0 && is_answer(brigade);
+    bool answered = request->serving && request->choice.member >= 0 && is_answer(brigade);
     if (answered) {
-        mh_request_answered(request);
+        mh_choice_answered(&request->choice, (unsigned)request->r->status);
     }
-    if (answered && needs_cookie(request)) {
+    int64_t now_s = apr_time_sec(request->r->request_time);
+    if (answered && mh_cookie_is_needed(&request->choice, now_s) && !application_sets(request)) {
         add_cookie(request);
     }
     return ap_pass_brigade(next, brigade);

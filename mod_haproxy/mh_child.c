@@ -8,6 +8,7 @@
 
 #include "lane/ml_loop.h"
 #include "mh_health.h"
+#include "mh_lane.h"
 #include "mh_log.h"
 #include "mh_shared.h"
 
@@ -127,6 +128,7 @@ static void make_schedules(apr_pool_t *p)
  */
 static apr_status_t stop_loop(void *unused)
 {
+    mh_lane_finish();
     ml_loop_stop(child.loop);
     ml_loop_join(child.loop, APR_USEC_PER_SEC);
     return APR_SUCCESS;
@@ -153,6 +155,9 @@ static apr_status_t start_loop(apr_pool_t *p, server_rec *s)
         return rv;
     }
     rv = mh_health_start(child.loop, p, s);
+    if (rv == APR_SUCCESS) {
+        rv = mh_lane_start(child.loop, p, s);
+    }
     return rv == APR_SUCCESS ? ml_loop_start(child.loop) : rv;
 }
 

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the directives' setters. Does not act on what they set. */
 #include "mh_config.h"
+#include "hap_honour.h"
+#include "mh_listen.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
 
 mh_main_conf_t mh_main_conf;
 
-enum { MAX_MEMBERS_DEFAULT = 1024, MAX_MEMBERS_MIN = 16 };
+enum { MAX_MEMBERS_DEFAULT = 1024, MAX_MEMBERS_MIN = 16, LANE_THREADS_MAX = 64 };
 
 void mh_config_reset(void)
 {
+    mh_listen_reset();
     mh_main_conf = (mh_main_conf_t){
         .max_members = MAX_MEMBERS_DEFAULT,
         .max_members_where = "",
+        .lane_threads = 1,
     };
 }
 
@@ -153,6 +157,15 @@ static const char *check_single(cmd_parms *cmd, bool given)
     return err;
 }
 
+/* Only looked at here: what it comes to is judged with the whole configuration, in mh_site. */
+static const char *mh_set_lane(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    hap_honour_wish_t wish;
+    hap_diag_t diag;
+    apr_status_t rv = hap_honour_wish(&wish, argc, (const char *const *)argv, &diag, cmd->pool);
+    return rv == APR_SUCCESS ? NULL : apr_pstrdup(cmd->pool, diag.why);
+}
+
 static const char *mh_set_max_members(cmd_parms *cmd, void *dir, const char *arg)
 {
     unsigned long n;
@@ -167,6 +180,28 @@ static const char *mh_set_max_members(cmd_parms *cmd, void *dir, const char *arg
     mh_main_conf.max_members = (unsigned)n;
     mh_main_conf.max_members_where =
         apr_psprintf(cmd->pool, " (%s)", mh_config_where(cmd->directive, cmd->pool));
+    return NULL;
+}
+
+static const char *mh_set_listen(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    return err ? err : mh_listen_add(cmd->pool, arg);
+}
+
+static const char *mh_set_lane_threads(cmd_parms *cmd, void *dir, const char *arg)
+{
+    unsigned long n;
+    const char *err = check_single(cmd, mh_main_conf.lane_threads_given);
+    if (err) {
+        return err;
+    }
+    if (!hap_str_uint(&n, hap_str(arg), LANE_THREADS_MAX) || n < 1) {
+        return apr_psprintf(cmd->pool, "HALaneThreads: %s is not allowed, use 1 to %d", arg,
+                            LANE_THREADS_MAX);
+    }
+    mh_main_conf.lane_threads = (unsigned)n;
+    mh_main_conf.lane_threads_given = true;
     return NULL;
 }
 

@@ -40,6 +40,8 @@ enum { MH_MAX_MEMBERS_MAX = HAP_MEMBERS_MAX };
 typedef struct mh_main_conf_t {
     unsigned max_members;
     const char *max_members_where; /* " (file:line)" of the directive, or empty */
+    unsigned lane_threads;         /* loops that carry requests, in each child */
+    bool lane_threads_given;       /* by HALaneThreads */
     const char *state_file;        /* absolute, NULL when there is none */
 } mh_main_conf_t;
 

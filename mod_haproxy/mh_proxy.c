@@ -14,6 +14,7 @@
 #include <http_request.h>
 #include <mod_proxy.h>
 
+#include "mh_env.h"
 #include "mh_log.h"
 #include "mh_request.h"
 
@@ -26,37 +27,12 @@ static const char balancer_scheme[] = "balancer://";
 /* The note that mod_proxy_http and mod_proxy_ajp leave when no answer came in time. */
 static const char timed_out[] = "proxy_timedout";
 
-static void say_who(const mh_request_t *request)
-{
-    apr_table_t *env = request->r->subprocess_env;
-    const mh_member_t *member = mh_request_member(request);
-    apr_table_setn(env, "BALANCER_NAME", request->app->url);
-    apr_table_setn(env, "BALANCER_WORKER_NAME", member->worker->s->name_ex);
-    apr_table_setn(env, "BALANCER_WORKER_ROUTE", member->name);
-    if (request->session.route.n) {
-        const hap_affinity_rule_t *rule = &request->app->affinity;
-        const char *route = hap_str_dup(request->session.route, request->r->pool);
-        hap_str_t name =
-            request->session.source == HAP_AFFINITY_FROM_PATH ? rule->path_param : rule->cookie;
-        const char *sticky = hap_str_dup(name, request->r->pool);
-        apr_table_setn(env, "BALANCER_SESSION_ROUTE", route);
-        apr_table_setn(env, "BALANCER_SESSION_STICKY", sticky);
-        apr_table_setn(request->r->notes, "session-route", route);
-        apr_table_setn(request->r->notes, "session-sticky", sticky);
-    }
-    /* As mod_proxy_balancer has it: also for requests that bring no route at all. */
-    bool sticky = request->app->affinity.mode != HAP_AFFINITY_NONE;
-    if (sticky && request->why != HAP_PICK_SESSION) {
-        apr_table_setn(env, "BALANCER_ROUTE_CHANGED", "1");
-    }
-}
-
 /* Puts the member into the URL: balancer://App/path becomes http://hosta:8080/path. */
 static int address(const mh_request_t *request, char **url)
 {
     request_rec *r = request->r;
     const char *path = strchr(request->url + sizeof(balancer_scheme) - 1, '/');
-    const mh_member_t *member = mh_request_member(request);
+    const mh_member_t *member = mh_choice_member(&request->choice);
     r->filename = apr_pstrcat(r->pool, "proxy:", member->worker->s->name_ex, path, NULL);
     if (ap_proxy_canon_url) {
         int rv = ap_proxy_canon_url(r);
@@ -74,11 +50,12 @@ static int choose(mh_request_t *request, proxy_worker **worker, char **url)
     if (rv != OK) {
         return rv;
     }
-    *worker = mh_request_member(request)->worker;
+    *worker = mh_choice_member(&request->choice)->worker;
     (*worker)->s->elected++;
-    say_who(request);
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, request->r, "%s: member %s: %s", request->app->name,
-                  mh_request_member(request)->name, hap_pick_whys[request->why]);
+    mh_env_set(&request->choice, request->r);
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, request->r, "%s: member %s: %s",
+                  request->choice.app->name, mh_choice_member(&request->choice)->name,
+                  hap_pick_whys[request->choice.why]);
     return address(request, url);
 }
 
@@ -152,7 +129,7 @@ static mh_outcome_t judge(const mh_request_t *request, const proxy_worker *worke
 {
     const request_rec *r = request->r;
     int answer = status == OK || status == DONE ? r->status : status;
-    if (request->app->failontimeout && apr_table_get(r->notes, timed_out)) {
+    if (request->choice.app->failontimeout && apr_table_get(r->notes, timed_out)) {
         return MH_OUTCOME_TIMED_OUT;
     }
     if (status == HTTP_SERVICE_UNAVAILABLE) {
@@ -163,7 +140,8 @@ static mh_outcome_t judge(const mh_request_t *request, const proxy_worker *worke
                                          : MH_OUTCOME_FAILED;
     }
     bool failed = status == HTTP_BAD_GATEWAY || status == HTTP_GATEWAY_TIME_OUT ||
-                  status == HTTP_INTERNAL_SERVER_ERROR || fails_by_status(request->app, answer);
+                  status == HTTP_INTERNAL_SERVER_ERROR ||
+                  fails_by_status(request->choice.app, answer);
     return failed ? MH_OUTCOME_FAILED : MH_OUTCOME_SERVED;
 }
 
@@ -171,7 +149,7 @@ static int scheme_handler(request_rec *r, proxy_worker *worker, proxy_server_con
                           const char *proxyname, apr_port_t proxyport)
 {
     mh_request_t *request = mh_request_of(r);
-    if (!request || request->serving || request->member < 0) {
+    if (!request || request->serving || request->choice.member < 0) {
         return DECLINED;
     }
     request->serving = true;
@@ -182,7 +160,7 @@ static int scheme_handler(request_rec *r, proxy_worker *worker, proxy_server_con
         if (status == DECLINED) {
             break;
         }
-        mh_request_settle(request, judge(request, worker, status));
+        mh_choice_settle(&request->choice, judge(request, worker, status));
         if (status != HTTP_SERVICE_UNAVAILABLE || !may_be_repeated(r, worker) ||
             !mh_request_may_retry(request)) {
             break;
@@ -226,13 +204,13 @@ static proxy_worker *find_member(proxy_balancer *balancer, request_rec *r)
     if (!app) {
         return NULL;
     }
-    mh_request_t request = {.app = app, .r = r, .session = {.member = -1}, .member = -1};
-    while (request.tried_n < MH_TRIED_MAX && mh_request_peek(&request)) {
-        proxy_worker *worker = mh_request_member(&request)->worker;
+    mh_choice_t choice = {.app = app, .session = {.member = -1}, .member = -1};
+    while (choice.tried_n < MH_TRIED_MAX && mh_choice_peek(&choice)) {
+        proxy_worker *worker = mh_choice_member(&choice)->worker;
         if (is_usable(worker, retry, r->server)) {
             return worker;
         }
-        request.tried[request.tried_n++] = (uint32_t)request.member;
+        choice.tried[choice.tried_n++] = (uint32_t)choice.member;
     }
     for (int i = 0; i < app->members->nelts; i++) {
         proxy_worker *worker = mh_app_member(app, i)->worker;

@@ -45,6 +45,9 @@ static const extra_t extras[] = {
      "HABalancer App method=least slow-start=30s\n"},
     {"HACheck", &hap_check_options,
      "HACheck App uri=/App/health interval=2s timeout=1s expect=200,204\n"},
+    {"HALane", NULL, "HALane On ignore=SetEnvIf\n"},
+    {"HALaneThreads", NULL, "HALaneThreads 2\n"},
+    {"HAListen", NULL, "HAListen 80\n"},
     {"HAMaxMembers", NULL, "HAMaxMembers 10000\n"},
     {"HAStateFile", NULL, "HAStateFile /var/lib/mod_haproxy/state\n"},
 };

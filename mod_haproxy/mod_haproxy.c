@@ -9,10 +9,15 @@
 #include "mh_app.h"
 #include "mh_child.h"
 #include "mh_config.h"
+#include "mh_handback.h"
 #include "mh_handler.h"
+#include "mh_lane.h"
+#include "mh_lane_log.h"
+#include "mh_listen.h"
 #include "mh_proxy.h"
 #include "mh_request.h"
 #include "mh_shared.h"
+#include "mh_site.h"
 #include "mh_state.h"
 
 static int pre_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp)
@@ -29,7 +34,29 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
                      "not loaded: a2enmod proxy proxy_http");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    return mh_apps_build(p, s) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+    if (mh_apps_build(p, s) != APR_SUCCESS || mh_sites_build(p, s) != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    mh_lane_log_prepare();
+    return OK;
+}
+
+static int open_logs(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG || !mh_lane_wanted()) {
+        return OK;
+    }
+    apr_status_t rv = mh_listen_open(ptemp, s);
+    if (rv != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    rv = mh_handback_open(p, s);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
+                     "no socket to give connections back from the lane to httpd");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
 }
 
 static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -47,6 +74,8 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
     if (rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    mh_sites_say();
+    mh_sites_name(p);
     mh_state_check(s, ptemp);
     mh_state_load(s, ptemp);
     mh_state_save_at_end(s, p);
@@ -70,7 +99,9 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot
 static void register_hooks(apr_pool_t *p)
 {
     static const char *const after_proxy[] = {"mod_proxy.c", "mod_proxy_balancer.c", NULL};
+    static const char *const before_mpm[] = {"event.c", "worker.c", "prefork.c", NULL};
     mh_config_reset();
+    ap_hook_open_logs(open_logs, NULL, before_mpm, APR_HOOK_REALLY_FIRST);
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, after_proxy, NULL, APR_HOOK_LAST);
     ap_hook_post_config(post_config, after_proxy, NULL, APR_HOOK_LAST);
@@ -80,6 +111,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(mh_handler_health, NULL, NULL, APR_HOOK_MIDDLE);
     mh_affinity_register();
     mh_proxy_register();
+    mh_handback_register();
+    mh_lane_register();
 }
 
 AP_DECLARE_MODULE(haproxy) = {

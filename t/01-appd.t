@@ -241,6 +241,78 @@ subtest 'ways to misbehave' => sub {
     like($@, qr/held only 0/, 'says how many did');
 };
 
+subtest 'answers that are no good HTTP' => sub {
+    my $client = $app->client(retry => 0);
+    my $bytes = join '', map {chr} 0 .. 255;
+    $app->raw('close', "HTTP/1.1 200 OK\r\nContent-Length: 256\r\n\r\n$bytes", 1);
+    ok($client->get('/App/plain')->body eq $bytes, 'any byte');
+    ok($client->closed, 'then it closes');
+    $app->raw('reset', "HTTP/1.1 200 OK\r\n", 1);
+    like($client->get('/App/plain')->error, qr/reset by peer/, 'or resets');
+    $app->raw('stay', "no HTTP\r\n\r\n");
+    for my $time (1 .. 2) {
+        my $r = $client->get('/App/plain');
+        is($r->{received}, "no HTTP\r\n\r\n", "or stays, time $time");
+    }
+    is($app->client->get('/App/health')->status, 200, 'its health is well');
+    $app->raw;
+    is($client->get('/App/plain')->status, 200, 'then it behaves');
+    is(($app->ledger)[-2]{phase}, 'answered', 'the ledger has them as answered');
+    ok(!eval { $app->control("raw $_"); 1 }, "raw $_ is refused") for '', 'stay', 'bogus x', 'stay \\y', 'stay \\x1';
+
+    for (['head', qr/^HTTP\/1.1 200 OK\r\n(?:X-Flood: \w+\r\n){1000}/],
+        ['interim', qr/^(?:HTTP\/1.1 102 Processing\r\n\r\n){1000}/],
+        ['chunk', qr/\r\n\r\n5;(?:flood=\w+;){1000}/],
+        ['trailer', qr/\r\n\r\n2\r\nok\r\n0\r\n(?:X-Flood: \w+\r\n){1000}/]) {
+        my ($what, $like) = @$_;
+        my $read = '';
+        $app->flood($what, 1);
+        $client->send($client->format_request(GET => '/App/plain'));
+        $read .= $client->read_raw while length $read < 100_000;
+        like($read, $like, "a flood: $what");
+        $client->close;
+    }
+    ok(!eval { $app->control('flood none'); 1 }, 'no other flood');
+};
+
+subtest 'answers in pieces' => sub {
+    my $client = $app->client;
+    $app->pieces(1);
+    $client->send($client->format_request(GET => '/App/plain'));
+    my @reads;
+    while (join('', @reads) !~ /hostA\n$/) {
+        push @reads, $client->read_raw;
+    }
+    cmp_ok(scalar @reads, '>', 30, 'come in many');
+    like(join('', @reads), qr{^HTTP/1.1 200 OK\r\n.*\r\n\r\nhostA\n$}s, 'and are whole');
+    $app->pieces(0);
+    is($client->get('/App/plain')->status, 200, 'then in one');
+};
+
+subtest 'an answer before the body' => sub {
+    my $client = $app->client;
+    $client->send("POST /App/early?code=413 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc");
+    my $answer = $client->read_response;
+    is($answer->status . ' ' . $answer->header('Connection'), '413 close', 'comes, and it closes');
+    is($client->get('/App/early?code=200')->status, 200, 'without a body');
+    ok($client->socket, 'it stays');
+};
+
+subtest 'another protocol' => sub {
+    my $client = $app->client;
+    is($client->get('/App/upgrade')->status, 426, 'has to be asked for');
+    my %ask = (headers => {Upgrade => 'echo/1', Connection => 'Upgrade'});
+    $client->send($client->format_request(GET => '/App/upgrade', %ask) . 'early ');
+    my $answer = $client->read_response;
+    is($answer->status . ' ' . $answer->header('Upgrade'), '101 echo/1', 'granted');
+    $client->send('and late');
+    my $echo = '';
+    $echo .= $client->read_raw while length $echo < 14;
+    is($echo, 'early and late', 'everything goes back');
+    shutdown($client->socket, 1);
+    is($client->read_raw(all => 1), "end 14\n", 'and its end is heard');
+};
+
 subtest 'many connections at once' => sub {
     $t->wait_for(sub { $app->close_idle; $app->count->{open} == 0 });
     my @clients = map {$app->client} 1 .. 300;

@@ -21,6 +21,7 @@ enum {
     TAIL_BYTES = 1024,
     LINGER_MS = 500,
     DRAIN_TRIES = 50,
+    PIECE_MS = 1,
 };
 
 /** What a new thread needs to know. */
@@ -34,6 +35,7 @@ static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static app_conn_t list = {.next = &list, .prev = &list}; /* guard: list_lock */
 static atomic_size_t open_n;
 static atomic_size_t total_n;
+static atomic_size_t piece_bytes;
 
 static void list_add(app_conn_t *conn)
 {
@@ -139,6 +141,11 @@ size_t app_conn_total(void)
     return atomic_load(&total_n);
 }
 
+void app_conn_pieces(size_t bytes)
+{
+    atomic_store(&piece_bytes, bytes);
+}
+
 app_text_t app_conn_input(const app_conn_t *conn)
 {
     return (app_text_t){conn->in ? conn->in + conn->in_at : "", conn->in_end - conn->in_at};
@@ -213,13 +220,25 @@ bool app_conn_fill_idle(app_conn_t *conn)
     return filled;
 }
 
+/* One system call, or a piece after a moment in which the peer reads the one before. */
+static ssize_t write_some(int fd, const struct iovec iov[2])
+{
+    size_t piece = atomic_load(&piece_bytes);
+    const struct iovec *first = iov[0].iov_len ? &iov[0] : &iov[1];
+    if (piece == 0) {
+        return writev(fd, iov, 2);
+    }
+    app_sleep_ms(PIECE_MS);
+    return write(fd, first->iov_base, piece < first->iov_len ? piece : first->iov_len);
+}
+
 /* Writes what waits and then n bytes at p, in one system call as far as the socket takes it. */
 static bool write_plain(app_conn_t *conn, const char *p, size_t n)
 {
     struct iovec iov[2] = {{conn->out, conn->out_n}, {(void *)(uintptr_t)p, n}};
     conn->out_n = 0;
     while (iov[0].iov_len + iov[1].iov_len > 0) {
-        ssize_t put = writev(conn->fd, iov, 2);
+        ssize_t put = write_some(conn->fd, iov);
         if (put < 0 && errno == EINTR) {
             continue;
         }

@@ -41,6 +41,10 @@ size_t app_conn_close_idle(void);
 size_t app_conn_open(void);
 size_t app_conn_total(void);
 
+/** Everything is written in pieces of so many bytes, each a moment after the other; 0 ends it. Any
+ * thread. */
+void app_conn_pieces(size_t bytes);
+
 /** What was read and is not yet used. Borrows until the next fill. */
 app_text_t app_conn_input(const app_conn_t *conn);
 

@@ -10,6 +10,7 @@
 
 #include "app_conn.h"
 #include "app_net.h"
+#include "app_raw.h"
 #include "app_session.h"
 #include "app_state.h"
 
@@ -100,6 +101,40 @@ static bool run_reset(const words_t *words, FILE *answer)
     return true;
 }
 
+static bool run_raw(const words_t *words, FILE *answer)
+{
+    static const char *const names[] = {"none", "stay", "close", "reset", NULL};
+    uint64_t count;
+    int at = which(words, 1, names);
+    bool none = at == APP_RAW_NONE;
+    if (at < 0 || (none ? words->n != 2 : words->n < 3) ||
+        !number(words, 3, &count, UINT32_MAX, 0)) {
+        return false;
+    }
+    return app_raw_set((app_raw_kind_t)at, none ? NULL : words->at[2], count);
+}
+
+static bool run_flood(const words_t *words, FILE *answer)
+{
+    static const char *const names[] = {"head", "interim", "chunk", "trailer", NULL};
+    uint64_t count;
+    int at = which(words, 1, names);
+    if (at < 0 || !number(words, 2, &count, UINT32_MAX, 0)) {
+        return false;
+    }
+    return app_raw_set((app_raw_kind_t)(APP_RAW_HEAD + at), NULL, count);
+}
+
+static bool run_pieces(const words_t *words, FILE *answer)
+{
+    uint64_t bytes;
+    if (words->n != 2 || !number(words, 1, &bytes, UINT32_MAX, 0)) {
+        return false;
+    }
+    app_conn_pieces((size_t)bytes);
+    return true;
+}
+
 static bool run_close(const words_t *words, FILE *answer)
 {
     if (words->n != 2 || strcmp(words->at[1], "idle") != 0) {
@@ -185,6 +220,9 @@ static const command_t commands[] = {
     {"refuse", "refuse", run_refuse},
     {"accept", "accept", run_accept},
     {"reset", "reset none|before|head|body [COUNT]", run_reset},
+    {"raw", "raw none|stay|close|reset BYTES [COUNT]", run_raw},
+    {"flood", "flood head|interim|chunk|trailer [COUNT]", run_flood},
+    {"pieces", "pieces N", run_pieces},
     {"close", "close idle", run_close},
     {"status", "status N [COUNT]", run_status},
     {"health", "health ok|fail|hang", run_health},

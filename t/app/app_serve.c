@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 
 #include "app_http.h"
+#include "app_raw.h"
 #include "app_session.h"
 #include "app_state.h"
 
@@ -21,6 +22,7 @@ typedef struct app_exchange_t {
     app_entry_t entry;     /* its line in the ledger */
     app_answer_t answer;   /* filled by the page */
     EVP_MD_CTX *digest;    /* of the body; NULL when nobody wants to know */
+    bool switches;         /* to another protocol: the page is the head that says so */
     char page[PAGE_BYTES]; /* room for a short body */
 } app_exchange_t;
 
@@ -28,6 +30,7 @@ typedef struct app_exchange_t {
 typedef struct app_page_t {
     const char *path;               /* below the context */
     const char *methods;            /* that it allows, NULL for all */
+    bool early;                     /* answers before it has read the body */
     void (*fill)(app_exchange_t *); /* makes the answer */
 } app_page_t;
 
@@ -235,14 +238,32 @@ static void page_echo(app_exchange_t *ex)
     say(ex, 200, "text/plain", ex->req->head, ex->req->head_n);
 }
 
+/* An echo of whatever comes, in the protocol that was asked for. */
+static void page_upgrade(app_exchange_t *ex)
+{
+    app_text_t protocol = app_http_field(ex->req, "Upgrade");
+    if (protocol.n == 0 || protocol.n > 64 ||
+        !app_http_list_has(app_http_field(ex->req, "Connection"), "upgrade")) {
+        say_line(ex, 426, "ask for an upgrade");
+        return;
+    }
+    ex->switches = true;
+    int n = snprintf(ex->page, sizeof(ex->page),
+                     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: %.*s\r\n"
+                     "Connection: Upgrade\r\nX-Instance: %s\r\n\r\n",
+                     APP_TEXT_ARG(protocol), app_options.name);
+    ex->answer.body_bytes = (uint64_t)n;
+}
+
 static const app_page_t pages[] = {
-    {"/plain", NULL, page_plain},     {"/bytes", NULL, page_bytes},
-    {"/chunked", NULL, page_chunked}, {"/upload", "POST, PUT", page_upload},
-    {"/status", NULL, page_status},   {"/slow", NULL, page_slow},
-    {"/echo", NULL, page_echo},
+    {"/plain", NULL, false, page_plain},      {"/bytes", NULL, false, page_bytes},
+    {"/chunked", NULL, false, page_chunked},  {"/upload", "POST, PUT", false, page_upload},
+    {"/status", NULL, false, page_status},    {"/slow", NULL, false, page_slow},
+    {"/echo", NULL, false, page_echo},        {"/early", NULL, true, page_status},
+    {"/upgrade", "GET", false, page_upgrade},
 };
 
-static const app_page_t front = {"", NULL, page_front};
+static const app_page_t front = {"", NULL, false, page_front};
 
 /* The page of a path, NULL when it is not of this application. */
 static const app_page_t *find_page(app_text_t path)
@@ -304,21 +325,10 @@ static app_read_t read_body(app_exchange_t *ex)
     return got;
 }
 
-static bool serve_read(app_exchange_t *ex, const app_page_t *page)
+static bool serve_answer(app_exchange_t *ex, const app_fault_t *fault)
 {
-    app_fault_at_head();
-    app_read_t got = read_body(ex);
-    if (got == APP_READ_MALFORMED) {
-        return answer_malformed(ex->conn, ex->req);
-    }
-    if (got == APP_READ_END) {
-        return false;
-    }
-    app_ledger_note(ex->entry, APP_PHASE_BODY, ex->req->body_bytes);
-    app_fault_t fault = app_fault_at_answer();
-    fill_answer(ex, page);
-    ex->answer.reset = fault.reset;
-    ex->answer.status = fault.status ? fault.status : ex->answer.status;
+    ex->answer.reset = fault->reset;
+    ex->answer.status = fault->status ? fault->status : ex->answer.status;
     if (!app_http_answer(ex->conn, ex->req, &ex->answer)) {
         return false;
     }
@@ -329,6 +339,71 @@ static bool serve_read(app_exchange_t *ex, const app_page_t *page)
         return false;
     }
     return app_http_stays_open(ex->req, &ex->answer);
+}
+
+static bool serve_raw(app_exchange_t *ex, app_raw_t *raw)
+{
+    app_ledger_note(ex->entry, APP_PHASE_ANSWERED, ex->req->body_bytes);
+    bool stays = app_raw_answer(ex->conn, raw);
+    app_raw_end(raw);
+    return stays;
+}
+
+/* Whatever comes goes back; at its end a line says how much it was. */
+static bool serve_tunnel(app_exchange_t *ex)
+{
+    uint64_t bytes = 0;
+    app_conn_put(ex->conn, ex->page, (size_t)ex->answer.body_bytes);
+    app_conn_flush(ex->conn);
+    do {
+        app_text_t in = app_conn_input(ex->conn);
+        if (!app_conn_put(ex->conn, in.p, in.n)) {
+            return false;
+        }
+        bytes += in.n;
+        app_conn_use(ex->conn, in.n);
+    } while (app_conn_fill(ex->conn));
+    int n = snprintf(ex->page, sizeof(ex->page), "end %llu\n", (unsigned long long)bytes);
+    app_conn_put(ex->conn, ex->page, (size_t)n);
+    app_ledger_note(ex->entry, APP_PHASE_ANSWERED, bytes);
+    return false;
+}
+
+static bool serve_early(app_exchange_t *ex, const app_page_t *page)
+{
+    fill_answer(ex, page);
+    ex->req->keep_alive = ex->req->keep_alive && ex->req->body_done;
+    app_ledger_note(ex->entry, APP_PHASE_ANSWERED, 0);
+    if (!app_http_answer(ex->conn, ex->req, &ex->answer) || !app_conn_flush(ex->conn)) {
+        return false;
+    }
+    if (!ex->req->body_done) {
+        app_conn_linger(ex->conn);
+    }
+    return app_http_stays_open(ex->req, &ex->answer);
+}
+
+static bool serve_read(app_exchange_t *ex, const app_page_t *page)
+{
+    app_fault_at_head();
+    if (page && page->early) {
+        return serve_early(ex, page);
+    }
+    app_read_t got = read_body(ex);
+    if (got == APP_READ_MALFORMED) {
+        return answer_malformed(ex->conn, ex->req);
+    }
+    if (got == APP_READ_END) {
+        return false;
+    }
+    app_ledger_note(ex->entry, APP_PHASE_BODY, ex->req->body_bytes);
+    app_fault_t fault = app_fault_at_answer();
+    app_raw_t raw = app_raw_take();
+    if (raw.kind != APP_RAW_NONE) {
+        return serve_raw(ex, &raw);
+    }
+    fill_answer(ex, page);
+    return ex->switches ? serve_tunnel(ex) : serve_answer(ex, &fault);
 }
 
 static bool serve_application(app_conn_t *conn, app_request_t *req)

@@ -180,6 +180,8 @@ sub accept($self)                       { $self->control('accept');             
 sub reset($self, $where, $count = '')   { $self->control("reset $where $count");   return }
 sub status($self, $status, $count = '') { $self->control("status $status $count"); return }
 sub health($self, $how)                 { $self->control("health $how");           return }
+sub pieces($self, $bytes)               { $self->control("pieces $bytes");         return }
+sub flood($self, $what, $count = '')    { $self->control("flood $what $count");    return }
 sub barrier_hold($self)                 { $self->control('barrier hold');          return }
 sub barrier_open($self)                 { $self->control('barrier open');          return }
 sub ledger_clear($self)                 { $self->control('ledger clear');          return }
@@ -188,6 +190,15 @@ sub ledger_clear($self)                 { $self->control('ledger clear');       
 sub barrier_wait($self, $n, $ms = 10000)
 {
     $self->control("barrier wait $n $ms", $ms / 1000 + CONTROL_SECONDS);
+    return;
+}
+
+# Answers are these bytes, and then the connection does as `then` says: stay, close, reset. Without
+# arguments they are its own again.
+sub raw($self, $then = 'none', $bytes = '', $count = '')
+{
+    my $text = $bytes =~ s/([^!-\[\]-~])/sprintf '\\x%02x', ord $1/ger;
+    $self->control("raw $then $text $count");
     return;
 }
 
@@ -227,7 +238,7 @@ sub let_go($self)
 {
     return if !$self->running;
     $self->resume if $self->{paused};
-    $self->control($_, LET_GO_SECONDS) for 'release', 'barrier open', 'health ok';
+    $self->control($_, LET_GO_SECONDS) for 'release', 'raw none', 'barrier open', 'health ok';
     return;
 }
 

@@ -182,7 +182,7 @@ sub sanitizer_env($self)
 {
     my $log = $self->dir('san/report');
     return (
-        ASAN_OPTIONS => "detect_leaks=0:log_path=$log",
+        ASAN_OPTIONS => "detect_leaks=0:handle_segv=2:log_path=$log",
         UBSAN_OPTIONS => "print_stacktrace=1:log_path=$log",
         TSAN_OPTIONS => "log_path=$log",
     );

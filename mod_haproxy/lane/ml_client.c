@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns a client's connection between its exchanges: reading heads, giving away, closing. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ml_lane_int.h"
+
+/* How long, and in which steps, what a client still sends is thrown away before it is closed. */
+enum { LINGER_US = 2000000 };
+
+static const char request_of_nobody[] = "GET / HTTP/1.0\r\n\r\n";
+enum { REQUEST_TIMEOUT = 408 };
+
+static void on_timer(ml_timer_t *timer, ml_loop_t *loop);
+
+const char *ml_client_address(const ml_client_t *client)
+{
+    return client->address;
+}
+
+unsigned ml_client_served(const ml_client_t *client)
+{
+    return client->served;
+}
+
+/* The timer is left alone when it fires early enough: it looks at the deadline then. */
+void ml_client_await(ml_client_t *client, apr_interval_time_t most)
+{
+    ml_loop_t *loop = client->lane->loop;
+    apr_time_t before = client->deadline;
+    client->deadline = ml_loop_now(loop) + most;
+    if (!ml_timer_is_set(&client->timer) || client->deadline < before) {
+        ml_timer_set(loop, &client->timer, most);
+    }
+}
+
+static void forget(ml_client_t *client)
+{
+    ml_lane_t *lane = client->lane;
+    ml_timer_cancel(lane->loop, &client->timer);
+    /* Before it is closed: another descriptor of the same socket would keep the registration. */
+    ml_io_del(&client->io);
+    close(client->sock.fd);
+    ml_half_clear(&client->in, &lane->bufs);
+    client->link.prev->next = client->link.next;
+    client->link.next->prev = client->link.prev;
+    __atomic_sub_fetch(&lane->clients_n, 1, __ATOMIC_RELAXED);
+    client->state = ML_GONE;
+    free(client);
+}
+
+void ml_client_close(ml_client_t *client)
+{
+    ml_exchange_end(client);
+    forget(client);
+}
+
+void ml_client_give(ml_client_t *client, hap_str_t bytes, unsigned status)
+{
+    ml_lane_t *lane = client->lane;
+    ml_io_del(&client->io);
+    if (!lane->iface->give(lane->owner, client->sock.fd, client->place, bytes, status)) {
+        ml_client_close(client);
+        return;
+    }
+    ml_exchange_end(client);
+    forget(client);
+}
+
+static void give_as_it_is(ml_client_t *client)
+{
+    ml_client_give(client, hap_strn(client->in.buf->bytes, client->in.end), 0);
+}
+
+/* Closing with bytes unread makes the kernel reset the connection, and the answer may be lost. */
+static void linger(ml_client_t *client)
+{
+    client->state = ML_LINGER;
+    shutdown(client->sock.fd, SHUT_WR);
+    ml_half_clear(&client->in, &client->lane->bufs);
+    ml_client_await(client, LINGER_US);
+}
+
+static void run_linger(ml_client_t *client)
+{
+    char nowhere[4096];
+    ssize_t n = sizeof(nowhere);
+    for (int turns = 0; turns < 16 && n > 0; turns++) {
+        n = recv(client->sock.fd, nowhere, sizeof(nowhere), MSG_DONTWAIT);
+    }
+    if (n == 0 || client->sock.broken) {
+        ml_client_close(client);
+    }
+}
+
+/* No byte of a request is there: the block goes back. */
+static void be_idle(ml_client_t *client)
+{
+    ml_lane_t *lane = client->lane;
+    ml_half_clear(&client->in, &lane->bufs);
+    if (lane->draining) {
+        ml_client_give(client, hap_strn(NULL, 0), 0);
+        return;
+    }
+    if (client->state != ML_IDLE || !ml_timer_is_set(&client->timer)) {
+        client->state = ML_IDLE;
+        ml_client_await(client, client->served ? client->times->keep_alive : client->times->head);
+    }
+}
+
+static void be_reading(ml_client_t *client)
+{
+    if (client->state != ML_HEAD) {
+        client->state = ML_HEAD;
+        ml_client_await(client, client->times->head);
+    }
+}
+
+/* Looks at what is there. True when more has to be read; else the client may be gone. */
+static bool look(ml_client_t *client)
+{
+    size_t bytes;
+    ml_half_t *in = &client->in;
+    if (in->end == 0) {
+        return true;
+    }
+    switch (hap_http1_find_end(&bytes, &client->seen, in->buf->bytes, in->end, true)) {
+    case HAP_HTTP1_DONE:
+        ml_exchange_begin(client, bytes);
+        return false;
+    case HAP_HTTP1_STRANGE:
+        give_as_it_is(client);
+        return false;
+    case HAP_HTTP1_MORE:
+        break;
+    }
+    if (in->end == in->buf->size) {
+        give_as_it_is(client);
+        return false;
+    }
+    return true;
+}
+
+static void run_head(ml_client_t *client)
+{
+    ml_half_t *in = &client->in;
+    while (look(client)) {
+        ml_move_t move = client->sock.readable
+                             ? ml_half_read(in, &client->sock, &client->lane->bufs)
+                             : ML_MOVE_NOTHING;
+        if (move == ML_MOVE_SOME) {
+            continue;
+        }
+        if (move == ML_MOVE_END && in->end > 0) {
+            give_as_it_is(client); /* httpd knows what to say to half a head */
+        } else if (move != ML_MOVE_NOTHING || client->sock.broken) {
+            ml_client_close(client);
+        } else if (in->end == 0) {
+            be_idle(client);
+        } else {
+            be_reading(client);
+        }
+        return;
+    }
+}
+
+/* What came behind the request is the beginning of the next one. */
+static bool carry_on(ml_client_t *client)
+{
+    ml_half_t *in = &client->in;
+    uint32_t rest = in->buf ? in->end - in->ready : 0;
+    in->hold = false;
+    in->framing = HAP_FRAMING_NONE;
+    in->chunks = (hap_chunks_t){0};
+    in->passed = 0;
+    client->seen = 0;
+    if (rest == 0) {
+        in->begin = in->ready = in->end = 0;
+        return true;
+    }
+    in->begin = in->ready;
+    ml_buf_t *old = ml_half_move(in, &client->lane->bufs);
+    ml_buf_give(&client->lane->bufs, old);
+    in->begin = in->ready = 0;
+    return old != NULL && in->end <= ML_BUF_SMALL_BYTES;
+}
+
+void ml_client_next(ml_client_t *client, bool keep)
+{
+    bool unread = !client->in.complete;
+    client->served++;
+    if (keep && carry_on(client)) {
+        client->state = ML_STATES; /* none: what comes sets it, and its deadline */
+        run_head(client);
+    } else if (unread && !client->sock.eof && !client->sock.broken) {
+        linger(client);
+    } else {
+        ml_client_close(client);
+    }
+}
+
+void ml_client_run(ml_client_t *client)
+{
+    switch (client->state) {
+    case ML_IDLE:
+    case ML_HEAD:
+        run_head(client);
+        break;
+    case ML_CONNECT:
+        /* Nothing to do for it until the member is there; but it may have gone. */
+        if (client->sock.broken) {
+            ml_client_close(client);
+        }
+        break;
+    case ML_EXCHANGE:
+    case ML_TUNNEL:
+        ml_exchange_run(client);
+        break;
+    case ML_LINGER:
+        run_linger(client);
+        break;
+    case ML_GONE:
+    case ML_STATES:
+        break;
+    }
+}
+
+static void on_client(ml_io_t *io, uint32_t events)
+{
+    ml_client_t *client = ML_OWNER(io, ml_client_t, io);
+    ml_sock_note(&client->sock, events);
+    if (events & (EPOLLHUP | EPOLLERR)) {
+        client->sock.broken = client->state != ML_LINGER || (events & EPOLLERR);
+    }
+    ml_client_run(client);
+}
+
+static const ml_io_iface_t client_iface = {.name = "client", .ready = on_client};
+
+static void on_timer(ml_timer_t *timer, ml_loop_t *loop)
+{
+    ml_client_t *client = ML_OWNER(timer, ml_client_t, timer);
+    apr_interval_time_t left = client->deadline - ml_loop_now(loop);
+    if (left > 0) {
+        ml_timer_set(loop, timer, left);
+        if (client->again) {
+            client->again = false;
+            ml_client_run(client);
+        }
+        return;
+    }
+    switch (client->state) {
+    case ML_HEAD:
+        ml_client_give(client, HAP_STR_LIT(request_of_nobody), REQUEST_TIMEOUT);
+        break;
+    case ML_CONNECT:
+    case ML_EXCHANGE:
+    case ML_TUNNEL:
+        ml_exchange_timeout(client);
+        break;
+    case ML_IDLE:
+    case ML_LINGER:
+    case ML_GONE:
+    case ML_STATES:
+        ml_client_close(client);
+        break;
+    }
+}
+
+static void on_added(ml_work_t *work, ml_loop_t *loop)
+{
+    ml_client_t *client = ML_OWNER(work, ml_client_t, work);
+    ml_lane_t *lane = client->lane;
+    client->link.next = lane->clients.next;
+    client->link.prev = &lane->clients;
+    lane->clients.next->prev = &client->link;
+    lane->clients.next = &client->link;
+    apr_status_t rv = ml_io_add(&client->io, loop, &client_iface, client->sock.fd,
+                                EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    if (rv != APR_SUCCESS) {
+        ml_client_close(client);
+        return;
+    }
+    client->sock.readable = client->sock.writable = true;
+    ml_client_run(client);
+}
+
+static ml_client_t *make(ml_lane_t *lane, int fd, const void *place, const char *address,
+                         const ml_times_t *times)
+{
+    ml_client_t *client = calloc(1, sizeof(*client));
+    if (!client) {
+        return NULL;
+    }
+    *client = (ml_client_t){
+        .lane = lane,
+        .sock.fd = fd,
+        .timer.fire = on_timer,
+        .work.run = on_added,
+        .place = place,
+        .times = times,
+        .state = ML_IDLE,
+    };
+    strncpy(client->address, address, sizeof(client->address) - 1);
+    __atomic_add_fetch(&lane->clients_n, 1, __ATOMIC_RELAXED);
+    return client;
+}
+
+bool ml_client_begin(ml_lane_t *lane, int fd, const void *place, const char *address,
+                     const ml_times_t *times)
+{
+    ml_client_t *client = make(lane, fd, place, address, times);
+    if (client) {
+        on_added(&client->work, lane->loop);
+    }
+    return client != NULL;
+}
+
+bool ml_lane_add(ml_lane_t *lane, int fd, const void *place, const char *address,
+                 const ml_times_t *times)
+{
+    ml_client_t *client = make(lane, fd, place, address, times);
+    if (client && !ml_loop_post(lane->loop, &client->work)) {
+        __atomic_sub_fetch(&lane->clients_n, 1, __ATOMIC_RELAXED);
+        free(client);
+        client = NULL;
+    }
+    return client != NULL;
+}

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns one exchange: finding a member, passing the request on, and what follows when an attempt
+ * fails. What the client is told when there is no answer is httpd's to say: such a request is given
+ * to it. The answer itself is ml_answer.c's.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ml_lane_int.h"
+
+enum {
+    TURNS_MAX = 16, /* reads and writes before other connections have their turn */
+    BAD_REQUEST = 400,
+    REQUEST_TIMEOUT = 408,
+    BAD_GATEWAY = 502,
+    UNAVAILABLE = 503
+};
+
+static const char no_connection[] = "no connection";
+
+static void try_members(ml_client_t *client);
+
+void *ml_exchange_data(ml_exchange_t *x)
+{
+    return ((ml_inner_t *)(void *)x)->data;
+}
+
+void *ml_exchange_owner(const ml_exchange_t *x)
+{
+    return x->client->lane->owner;
+}
+
+/* --- beginning and end ------------------------------------------------------------------------ */
+
+static ml_inner_t *take_inner(ml_lane_t *lane)
+{
+    size_t size = sizeof(ml_inner_t) + lane->data_bytes;
+    ml_inner_t *inner = lane->spare_inner;
+    if (!inner) {
+        return calloc(1, size);
+    }
+    lane->spare_inner = NULL;
+    memset(inner, 0, size);
+    return inner;
+}
+
+static void give_inner(ml_lane_t *lane, ml_inner_t *inner)
+{
+    if (lane->spare_inner) {
+        free(inner);
+        return;
+    }
+    lane->spare_inner = inner;
+}
+
+static void let_server_go(ml_inner_t *inner, bool keep)
+{
+    if (inner->server) {
+        ml_server_release(inner->server, keep);
+        inner->server = NULL;
+    }
+}
+
+void ml_exchange_end(ml_client_t *client)
+{
+    ml_inner_t *inner = client->inner;
+    ml_lane_t *lane = client->lane;
+    if (!inner) {
+        return;
+    }
+    client->inner = NULL;
+    if (inner->server) {
+        /* Nobody has said how it went: the client left, or we do. */
+        lane->iface->settled(&inner->x, ML_OUTCOME_UNKNOWN, false);
+        let_server_go(inner, false);
+    }
+    inner->x.sent_bytes = inner->out.passed;
+    inner->x.received_bytes = inner->x.bytes.n + client->in.passed - inner->sent_head;
+    lane->iface->ended(&inner->x);
+    ml_half_clear(&inner->out, &lane->bufs);
+    if (inner->held) {
+        ml_buf_give(&lane->bufs, inner->held);
+    }
+    give_inner(lane, inner);
+}
+
+static const hap_http1_request_t *read_again(ml_exchange_t *x)
+{
+    static const hap_http1_limits_t any = {SIZE_MAX, SIZE_MAX, HAP_HTTP1_FIELDS_MAX};
+    ml_lane_t *lane = x->client->lane;
+    hap_http1_request(&lane->request, x->bytes.p, x->bytes.n, &any);
+    lane->parsed = x->client;
+    return &lane->request;
+}
+
+bool ml_exchange_edit(ml_exchange_t *x)
+{
+    ml_lane_t *lane = x->client->lane;
+    hap_edit_text_t text = {lane->request_text, 0, ML_EDIT_BYTES};
+    return !x->relay || x->relay->edits.request.n == 0 ||
+           hap_edit_request(&lane->request, &x->relay->edits, &text);
+}
+
+/* In lane->request; read again when another one was read since. */
+const hap_http1_request_t *ml_exchange_head(ml_exchange_t *x)
+{
+    ml_lane_t *lane = x->client->lane;
+    if (lane->parsed != x->client) {
+        read_again(x);
+        ml_exchange_edit(x);
+    }
+    return &lane->request;
+}
+
+/* What httpd shall answer with `status`: the request as it came, or what stands for it when its
+ * body was passed on already. */
+static void give_with_status(ml_client_t *client, unsigned status)
+{
+    ml_half_t *in = &client->in;
+    bool whole = in->hold && in->framing == HAP_FRAMING_NONE;
+    if (whole) {
+        ml_client_give(client, hap_strn(in->buf->bytes, in->end), status);
+        return;
+    }
+    /* As it came: httpd edits it by itself. */
+    size_t n =
+        hap_relay_alone(client->lane->scratch, ML_SCRATCH_BYTES, read_again(&client->inner->x));
+    client->lane->parsed = NULL;
+    ml_client_give(client, hap_strn(client->lane->scratch, n), status);
+}
+
+ml_go_t ml_exchange_cut(ml_client_t *client)
+{
+    /* An old client knows the end of a body by the end of its connection: it must not see that. */
+    if (client->inner && client->inner->answered && client->inner->old_client) {
+        const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+        setsockopt(client->sock.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    }
+    ml_client_close(client);
+    return ML_GO_OVER;
+}
+
+ml_go_t ml_exchange_finish(ml_client_t *client)
+{
+    ml_lane_t *lane = client->lane;
+    ml_inner_t *inner = client->inner;
+    const ml_half_t *out = &inner->out;
+    bool whole = client->in.complete && !ml_half_pending(&client->in);
+    bool quiet = out->end == out->ready;
+    bool keep = inner->keep_client && whole;
+    inner->x.whole = true;
+    inner->x.keep = keep;
+    lane->iface->settled(&inner->x, ML_OUTCOME_SERVED, false);
+    let_server_go(inner, inner->keep_server && whole && quiet);
+    ml_exchange_end(client);
+    ml_client_next(client, keep);
+    return ML_GO_OVER;
+}
+
+ml_go_t ml_exchange_part(ml_client_t *client)
+{
+    ml_inner_t *inner = client->inner;
+    client->lane->iface->settled(&inner->x, ML_OUTCOME_SERVED, false);
+    let_server_go(inner, false);
+    ml_client_close(client);
+    return ML_GO_OVER;
+}
+
+/* --- finding a member ------------------------------------------------------------------------- */
+
+static bool may_repeat(const ml_client_t *client)
+{
+    const ml_inner_t *inner = client->inner;
+    bool untold = !inner->answered && !inner->informed;
+    return client->in.hold && untold && (inner->idempotent || inner->written == 0);
+}
+
+/* Half of an interim head cannot be followed by anything else. */
+static bool has_begun_answer(const ml_inner_t *inner)
+{
+    return inner->answered || inner->out.head;
+}
+
+/* The request begins anew, from the bytes that are still held. */
+static void rewind_request(ml_client_t *client)
+{
+    ml_half_t *in = &client->in;
+    in->begin = (uint32_t)client->inner->x.bytes.n;
+    free(in->head);
+    in->head = NULL;
+    client->inner->written = 0;
+    ml_half_clear(&client->inner->out, &client->lane->bufs);
+    client->inner->seen = 0;
+}
+
+/* Who has waited in vain is told so: the next member would be slow with it too. */
+ml_go_t ml_exchange_failed(ml_client_t *client, ml_outcome_t outcome, const char *why)
+{
+    ml_inner_t *inner = client->inner;
+    bool again = may_repeat(client) && outcome != ML_OUTCOME_TIMED_OUT;
+    inner->x.why = why;
+    inner->trouble = outcome == ML_OUTCOME_NO_CONNECT ? UNAVAILABLE : BAD_GATEWAY;
+    bool may = client->lane->iface->settled(&inner->x, outcome, again);
+    inner->x.error = 0;
+    let_server_go(inner, false);
+    if (has_begun_answer(inner)) {
+        return ml_exchange_cut(client);
+    }
+    if (again && may) {
+        rewind_request(client);
+        try_members(client);
+    } else {
+        give_with_status(client, inner->trouble);
+    }
+    return ML_GO_OVER;
+}
+
+/* What cannot be told from a member's failure is none of his: the client does not go on. */
+static ml_go_t give_up(ml_client_t *client, unsigned status)
+{
+    ml_inner_t *inner = client->inner;
+    if (has_begun_answer(inner)) {
+        return ml_exchange_cut(client);
+    }
+    client->lane->iface->settled(&inner->x, ML_OUTCOME_UNKNOWN, false);
+    let_server_go(inner, false);
+    give_with_status(client, status);
+    return ML_GO_OVER;
+}
+
+static bool start_sending(ml_client_t *client)
+{
+    ml_lane_t *lane = client->lane;
+    ml_inner_t *inner = client->inner;
+    const hap_relay_to_t to = {
+        .relay = inner->x.relay,
+        .host = inner->x.host,
+        .base = inner->x.base,
+        .client = hap_str(client->address),
+        .upgrade = inner->upgrade,
+    };
+    size_t n = hap_relay_request(lane->scratch, ML_SCRATCH_BYTES,
+                                 ml_exchange_head(&client->inner->x), &to);
+    if (n == 0) {
+        return false;
+    }
+    client->state = ML_EXCHANGE;
+    uint64_t before = client->in.passed;
+    ml_half_write(&client->in, &inner->server->sock, lane->scratch, n);
+    inner->written += client->in.passed - before;
+    inner->sent_head = client->in.passed < n ? client->in.passed : n;
+    return true;
+}
+
+/*
+ * Whose turn it is to move something. The member's once it has all that there is, and while the
+ * client waits for its 100 (Continue).
+ */
+static bool is_clients_turn(const ml_client_t *client)
+{
+    const ml_inner_t *inner = client->inner;
+    bool asked = !client->in.complete && !inner->expects && !ml_half_pending(&client->in);
+    return asked || ml_half_pending(&inner->out);
+}
+
+static apr_interval_time_t patience(const ml_client_t *client)
+{
+    const ml_inner_t *inner = client->inner;
+    return is_clients_turn(client) ? inner->x.times->idle : inner->x.origin->timeout;
+}
+
+/* The connection is there. */
+static void go_to_member(ml_client_t *client)
+{
+    if (!start_sending(client)) {
+        give_up(client, BAD_REQUEST);
+        return;
+    }
+    ml_client_await(client, patience(client));
+    ml_exchange_run(client);
+}
+
+/* A connection to the chosen member. What must not be sent twice goes on one that is alive. */
+static ml_server_t *take_server(ml_client_t *client)
+{
+    ml_inner_t *inner = client->inner;
+    ml_origin_t *origin = inner->x.origin;
+    ml_server_t *server = ml_server_take(origin, client, inner->fresh);
+    inner->fresh = false;
+    while (server && server->reused && !inner->idempotent && !ml_server_quiet(server)) {
+        ml_server_release(server, false);
+        server = ml_server_take(origin, client, false);
+    }
+    return server;
+}
+
+/* Until one is reached, or is being connected to, or there is none left. */
+static void try_members(ml_client_t *client)
+{
+    ml_lane_t *lane = client->lane;
+    ml_inner_t *inner = client->inner;
+    for (;;) {
+        if (!inner->fresh && !lane->iface->choose(&inner->x)) {
+            give_with_status(client, inner->trouble ? inner->trouble : UNAVAILABLE);
+            return;
+        }
+        inner->server = take_server(client);
+        if (inner->server) {
+            break;
+        }
+        inner->x.error = errno;
+        inner->x.why = no_connection;
+        inner->trouble = UNAVAILABLE;
+        bool may = lane->iface->settled(&inner->x, ML_OUTCOME_NO_CONNECT, true);
+        inner->x.error = 0;
+        if (!may) {
+            give_with_status(client, UNAVAILABLE);
+            return;
+        }
+    }
+    if (inner->server->connecting) {
+        client->state = ML_CONNECT;
+        ml_client_await(client, inner->x.origin->connect_timeout);
+    } else {
+        go_to_member(client);
+    }
+}
+
+void ml_exchange_connected(ml_client_t *client)
+{
+    ml_server_t *server = client->inner->server;
+    if (!server->sock.writable && !server->sock.readable) {
+        return;
+    }
+    client->inner->x.error = ml_server_established(server);
+    if (client->inner->x.error) {
+        ml_exchange_failed(client, ML_OUTCOME_NO_CONNECT, no_connection);
+        return;
+    }
+    go_to_member(client);
+}
+
+/* Chunks that came with the head are judged before a member hears of it, on a copy. */
+static bool has_bad_chunks(ml_client_t *client, size_t head_bytes)
+{
+    ml_lane_t *lane = client->lane;
+    const ml_half_t *in = &client->in;
+    size_t n = in->end - head_bytes;
+    hap_chunks_t chunks = {.state = HAP_CHUNKS_SIZE};
+    size_t used;
+    if (lane->request.head.framing != HAP_FRAMING_CHUNKED || n > ML_SCRATCH_BYTES) {
+        return false;
+    }
+    memcpy(lane->scratch, in->buf->bytes + head_bytes, n);
+    hap_chunks_feed(&chunks, &used, lane->scratch, n);
+    return chunks.state == HAP_CHUNKS_BAD;
+}
+
+void ml_exchange_begin(ml_client_t *client, size_t bytes)
+{
+    static const hap_http1_limits_t limits = {8190, 8190, 100};
+    ml_lane_t *lane = client->lane;
+    ml_half_t *in = &client->in;
+    hap_http1_request_t *head = &lane->request;
+    lane->parsed = client;
+    ml_inner_t *inner = NULL;
+    if (hap_http1_request(head, in->buf->bytes, bytes, &limits) == HAP_HTTP1_DONE &&
+        !has_bad_chunks(client, bytes)) {
+        inner = take_inner(lane);
+    }
+    if (!inner) {
+        ml_client_give(client, hap_strn(in->buf->bytes, in->end), 0);
+        return;
+    }
+    inner->x.client = client;
+    inner->x.bytes = hap_strn(in->buf->bytes, bytes);
+    inner->x.times = client->times;
+    inner->x.began = ml_loop_now(lane->loop);
+    if (lane->iface->route(&inner->x, client->place) == ML_ROUTE_GIVE) {
+        give_inner(lane, inner);
+        ml_client_give(client, hap_strn(in->buf->bytes, in->end), 0);
+        return;
+    }
+    client->inner = inner;
+    client->times = inner->x.times;
+    inner->idempotent = head->idempotent;
+    inner->is_head = head->is_head;
+    inner->expects = head->expects;
+    inner->said = head->head.minor == 0 || head->head.said_keep;
+    inner->old_client = head->head.minor == 0;
+    inner->keep_client = head->head.keep;
+    inner->upgrade = head->head.upgrade && inner->x.may_upgrade;
+    in->begin = in->ready = (uint32_t)bytes;
+    in->hold = true;
+    in->passed = 0;
+    ml_half_body(in, head->head.framing, head->head.length);
+    try_members(client);
+}
+
+ml_go_t ml_exchange_stale(ml_client_t *client)
+{
+    ml_inner_t *inner = client->inner;
+    bool stale = inner->server->reused && inner->out.end == 0 && !inner->interim;
+    if (stale && may_repeat(client)) {
+        let_server_go(inner, false);
+        rewind_request(client);
+        inner->fresh = true;
+        try_members(client);
+        return ML_GO_OVER;
+    }
+    return ml_exchange_failed(client, ML_OUTCOME_FAILED, "ended before its answer");
+}
+
+/* --- the request ------------------------------------------------------------------------------ */
+
+/* When the block is full, or the body is long, what was passed on is let go. */
+static bool make_room(ml_client_t *client)
+{
+    ml_half_t *in = &client->in;
+    bool drained = in->begin == in->ready;
+    if (!in->hold || !drained || (ml_half_room(in) && in->left < in->buf->size - in->end)) {
+        return true;
+    }
+    ml_buf_t *old = ml_half_move(in, &client->lane->bufs);
+    client->inner->held = old;
+    return old != NULL;
+}
+
+static ml_go_t read_request(ml_client_t *client)
+{
+    ml_half_t *in = &client->in;
+    if (!make_room(client)) {
+        return ml_exchange_cut(client);
+    }
+    switch (ml_half_read(in, &client->sock, &client->lane->bufs)) {
+    case ML_MOVE_SOME:
+        ml_half_decode(in, false);
+        return ML_GO_ON;
+    case ML_MOVE_NOTHING:
+        return ML_GO_WAIT;
+    case ML_MOVE_END:
+        ml_half_decode(in, true);
+        return ML_GO_ON;
+    case ML_MOVE_BROKEN:
+        break;
+    }
+    return ml_exchange_cut(client);
+}
+
+static ml_go_t pump_request(ml_client_t *client)
+{
+    ml_half_t *in = &client->in;
+    ml_inner_t *inner = client->inner;
+    if (ml_half_pending(in)) {
+        if (!inner->server->sock.writable) {
+            return ML_GO_WAIT;
+        }
+        uint64_t before = in->passed;
+        ml_move_t move = ml_half_write(in, &inner->server->sock, NULL, 0);
+        inner->written += in->passed - before;
+        /* Whoever does not listen may have answered: that is read first. */
+        return move == ML_MOVE_SOME ? ML_GO_ON : ML_GO_WAIT;
+    }
+    if (in->bad) {
+        return give_up(client, BAD_REQUEST);
+    }
+    if (in->complete || !client->sock.readable || inner->server->sock.broken) {
+        return ML_GO_WAIT;
+    }
+    return read_request(client);
+}
+
+/* --- turns ------------------------------------------------------------------------------------ */
+
+void ml_exchange_run(ml_client_t *client)
+{
+    if (client->state == ML_CONNECT) {
+        return;
+    }
+    for (int turn = 0; turn < TURNS_MAX; turn++) {
+        if (client->sock.broken) {
+            ml_client_close(client);
+            return;
+        }
+        ml_go_t request = pump_request(client);
+        ml_go_t answer = request == ML_GO_OVER ? ML_GO_OVER : ml_answer_pump(client);
+        if (answer != ML_GO_OVER && client->state == ML_TUNNEL) {
+            ml_go_t tunnel = ml_answer_end_tunnel(client);
+            answer = tunnel == ML_GO_OVER ? ML_GO_OVER : answer;
+        }
+        if (answer == ML_GO_OVER) {
+            return;
+        }
+        if (request == ML_GO_WAIT && answer == ML_GO_WAIT) {
+            return;
+        }
+        ml_client_await(client, patience(client));
+    }
+    /* Others have their turn: it goes on in the loop's next one. */
+    client->again = true;
+    ml_timer_set(client->lane->loop, &client->timer, 0);
+}
+
+void ml_exchange_timeout(ml_client_t *client)
+{
+    if (client->state == ML_TUNNEL) {
+        ml_client_close(client);
+    } else if (client->state == ML_CONNECT) {
+        client->inner->x.error = ETIMEDOUT;
+        ml_exchange_failed(client, ML_OUTCOME_NO_CONNECT, no_connection);
+    } else if (is_clients_turn(client)) {
+        give_up(client, REQUEST_TIMEOUT);
+    } else {
+        ml_exchange_failed(client, ML_OUTCOME_TIMED_OUT, "no answer in time");
+    }
+}

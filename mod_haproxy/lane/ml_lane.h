@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the lane of one loop: clients' connections, connections to members, and the exchanges
+ * between them. Knows HTTP/1 as lib/ reads it, and nothing of httpd: where a request goes, who gets
+ * it and what becomes of a connection that is not the lane's, it asks through ml_lane_iface_t.
+ *
+ * Everything here is the loop thread's, but for ml_lane_add.
+ */
+#ifndef ML_LANE_H
+#define ML_LANE_H
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "hap_relay.h"
+#include "ml_loop.h"
+
+typedef struct ml_lane_t ml_lane_t;
+typedef struct ml_client_t ml_client_t;
+typedef struct ml_exchange_t ml_exchange_t;
+
+/** Times and limits of one client's virtual host. */
+typedef struct ml_times_t {
+    apr_interval_time_t keep_alive; /* KeepAliveTimeout; 0: connections are not kept */
+    apr_interval_time_t head;       /* until the head of a request is there */
+    apr_interval_time_t idle;       /* Timeout: without a byte to or from the client */
+    unsigned requests;              /* MaxKeepAliveRequests; 0 unlimited */
+} ml_times_t;
+
+/** An address of a member, and the connections to it that wait for a request. */
+typedef struct ml_origin_t {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    } address;
+    socklen_t address_n;                 /* 0: not known (yet) */
+    apr_interval_time_t connect_timeout; /* to connect */
+    apr_interval_time_t timeout;         /* without a byte from the member */
+    apr_interval_time_t keep;            /* how long a connection waits; 0: not at all */
+    unsigned spare_max;                  /* how many wait at most */
+    ml_link_t spare;                     /* private: those that wait, the last used first */
+    unsigned spare_n;                    /* private */
+} ml_origin_t;
+
+/** How an attempt with a member ended. */
+typedef enum ml_outcome_t {
+    ML_OUTCOME_SERVED,     /* it answered, whatever */
+    ML_OUTCOME_NO_CONNECT, /* no connection could be made, nothing was sent */
+    ML_OUTCOME_FAILED,     /* it failed on the request */
+    ML_OUTCOME_TIMED_OUT,  /* it did not answer in time */
+    ML_OUTCOME_UNKNOWN     /* nothing can be said of it */
+} ml_outcome_t;
+
+/** What is to be done with a request whose head is there. */
+typedef enum ml_route_t {
+    ML_ROUTE_TAKE, /* `route` has filled in the exchange */
+    ML_ROUTE_GIVE  /* it is none of the lane's */
+} ml_route_t;
+
+/** One request and its answer, as the owner sees it. */
+struct ml_exchange_t {
+    ml_client_t *client;
+    /* set by `route` */
+    const hap_relay_t *relay;
+    hap_str_t self; /* as in hap_relay_back_t; borrowed until `ended` */
+    const ml_times_t *times;
+    bool may_upgrade; /* the mount's members may switch protocols */
+    /* set by `choose` */
+    ml_origin_t *origin;
+    hap_str_t host; /* as in hap_relay_to_t; borrowed until the next `choose` or `ended` */
+    hap_str_t base; /* likewise */
+    /* set before `settled` when an attempt has failed */
+    const char *why; /* what was wrong; static */
+    int error;       /* of a connection that could not be made; else 0 */
+    /* for the log */
+    unsigned status;         /* of the answer; 0 none was sent */
+    uint64_t received_bytes; /* from the client, head included */
+    uint64_t sent_bytes;     /* to the client, likewise */
+    uint64_t sent_heads;     /* of them, in heads */
+    bool whole;              /* all of the answer was sent */
+    bool keep;               /* the client's connection goes on */
+    apr_time_t began;        /* on the loop's clock: when the head was there */
+    hap_str_t bytes;         /* the head as it came; stays until `ended` */
+};
+
+/** The owner's part of an exchange: as many bytes as the lane was made with, zero at first. */
+void *ml_exchange_data(ml_exchange_t *x);
+
+/** The owner of the lane it is in. */
+void *ml_exchange_owner(const ml_exchange_t *x);
+
+/**
+ * Applies the edits of `relay`, once `route` has set it, to the request's head: what
+ * ml_exchange_head gives from then on. False when they do not fit: it is none of the lane's.
+ */
+bool ml_exchange_edit(ml_exchange_t *x);
+
+/** The request's head; valid until the next call for another exchange, or `ended` is over. */
+const hap_http1_request_t *ml_exchange_head(ml_exchange_t *x);
+
+/** Who runs the lane. All are called in the loop thread and must not block. */
+typedef struct ml_lane_iface_t {
+    /** Where does this request go? */
+    ml_route_t (*route)(ml_exchange_t *x, const void *place);
+    /** A member for it, the next one if it was asked before: false if there is none. */
+    bool (*choose)(ml_exchange_t *x);
+    /** The head of the member's answer is there. The value of a Set-Cookie that it needs, in at
+     * most `room` bytes at `value`; 0 none. */
+    size_t (*answered)(ml_exchange_t *x, const hap_http1_answer_t *answer, char *value,
+                       size_t room);
+    /** The attempt has ended. True if another may be made, should that be possible. */
+    bool (*settled)(ml_exchange_t *x, ml_outcome_t outcome, bool again);
+    /** The exchange has ended, well or not: the log. */
+    void (*ended)(ml_exchange_t *x);
+    /**
+     * Takes the client's socket, and gives it to somebody who reads on behind these bytes. With a
+     * status other than 0 the answer shall be that one, to the request that the bytes are, and the
+     * last. Without bytes it is a client that may go on in another lane. False if it could not be
+     * done: the lane closes the socket.
+     */
+    bool (*give)(void *owner, int fd, const void *place, hap_str_t bytes, unsigned status);
+    /** A client was accepted: where, for `route`, and with which times to begin with. NULL: nobody
+     * wants him. */
+    const void *(*arrived)(void *owner, int fd, const ml_times_t **times);
+    /** While the lane drains: there is somebody who would take a client that is given. */
+    bool (*has_takers)(void *owner);
+    /** The date of now, as in the Date field. Borrowed until the next call. */
+    hap_str_t (*date)(void *owner);
+} ml_lane_iface_t;
+
+/** A lane in a loop. `data_bytes` as in ml_exchange_data. On the heap. NULL without memory. */
+ml_lane_t *ml_lane_create(ml_loop_t *loop, const ml_lane_iface_t *iface, void *owner,
+                          size_t data_bytes);
+
+/**
+ * Takes a client's socket over: non-blocking, its own descriptor. `place` is handed to `route`;
+ * `address` is the client's. The socket is closed when the lane has ended. Any thread. False when
+ * there is no memory or the loop has ended: the socket is the caller's then.
+ */
+bool ml_lane_add(ml_lane_t *lane, int fd, const void *place, const char *address,
+                 const ml_times_t *times);
+
+/** Accepts clients from a listening socket, which stays the caller's, until the lane drains. */
+apr_status_t ml_lane_listen(ml_lane_t *lane, int fd);
+
+/**
+ * Takes no more requests: idle clients are given to others, and so are the rest after their answer.
+ * Where there are no others they are closed.
+ */
+void ml_lane_drain(ml_lane_t *lane);
+
+/** Clients that are there, for the drain and for status pages. Any thread. */
+unsigned ml_lane_clients(const ml_lane_t *lane);
+
+/** Closes everything at once, and frees. After the loop has ended. */
+void ml_lane_destroy(ml_lane_t *lane);
+
+/** An origin before its first use. Address and times are the caller's. */
+void ml_origin_init(ml_origin_t *origin);
+
+/** Closes the connections that wait: its address has changed, or it is gone. */
+void ml_origin_close_spare(ml_lane_t *lane, ml_origin_t *origin);
+
+/** The client's address, as text. */
+const char *ml_client_address(const ml_client_t *client);
+
+/** How many requests came on this connection before. */
+unsigned ml_client_served(const ml_client_t *client);
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns what the files of the lane know of each other: clients, connections to members, exchanges.
+ */
+#ifndef ML_LANE_INT_H
+#define ML_LANE_INT_H
+
+#include "ml_half.h"
+#include "ml_lane.h"
+
+enum {
+    ML_SCRATCH_BYTES = 64 << 10, /* heads are written here before they are sent */
+    ML_EDIT_BYTES = 32 << 10,    /* values that edits make, of one head */
+    ML_ADDRESS_BYTES = 48        /* an address as text */
+};
+
+typedef struct ml_server_t ml_server_t;
+typedef struct ml_listener_t ml_listener_t;
+
+/* clang-format off */
+/*
+ * What a client's connection does. Columns: what ends it; what follows.
+ *
+ *   IDLE      no byte of a request yet    first byte: HEAD; end, or KeepAliveTimeout: closed
+ *   HEAD      a part of a head            all of it: CONNECT, EXCHANGE, or given to httpd;
+ *                                         end: closed; too slow: 408 by httpd
+ *   CONNECT   waits for a member          connected: EXCHANGE; nobody: 503 by httpd
+ *   EXCHANGE  request and answer pass     both passed: IDLE or HEAD, or closed; 101: TUNNEL;
+ *                                         no answer: CONNECT with the next member, or 502 by httpd
+ *   TUNNEL    bytes pass, both ways       both ended, or one is broken: closed
+ *   LINGER    the answer was sent early   the client's end, or two seconds: closed
+ *   GONE      is being freed              -
+ */
+typedef enum ml_state_t {
+    ML_IDLE, ML_HEAD, ML_CONNECT, ML_EXCHANGE, ML_TUNNEL, ML_LINGER, ML_GONE, ML_STATES
+} ml_state_t;
+/* clang-format on */
+
+/** The inner side of an exchange. */
+typedef struct ml_inner_t {
+    ml_exchange_t x;     /* first: what the owner sees */
+    ml_server_t *server; /* NULL: none at the moment */
+    ml_half_t out;       /* the answer */
+    size_t seen;         /* of the answer's head, as in hap_http1_find_end */
+    ml_buf_t *held;     /* the block with the request's head, when the body has moved on; or NULL */
+    uint64_t sent_head; /* bytes of the request's head that went to the member */
+    uint64_t written;   /* bytes of the request that were written in this attempt */
+    unsigned interim;   /* 1xx answers so far */
+    unsigned trouble;   /* the status for it if no other member is left; 0 none failed */
+    bool idempotent;
+    bool is_head;
+    bool expects;     /* the client waits for 100 (Continue), and has not been sent one */
+    bool said;        /* the client said Keep-Alive */
+    bool old_client;  /* HTTP/1.0 */
+    bool keep_client; /* the client's connection goes on after this */
+    bool keep_server; /* the member's does */
+    bool upgrade;     /* the request asked for another protocol, and may */
+    bool informed;    /* an interim head was sent to the client */
+    bool answered;    /* a final head, or a part of it, was sent to the client */
+    bool told_end;    /* a tunnel's member knows that the client has ended */
+    bool fresh;       /* the next attempt is with the same member, on a new connection */
+    char data[] __attribute__((aligned(16))); /* the owner's */
+} ml_inner_t;
+
+struct ml_client_t {
+    ml_lane_t *lane;
+    ml_sock_t sock;
+    ml_io_t io;
+    ml_timer_t timer;
+    ml_work_t work;      /* to be taken over by the loop */
+    apr_time_t deadline; /* when the timer really means it; the timer may fire before */
+    ml_link_t link;      /* in the lane's list */
+    ml_half_t in;        /* the request */
+    size_t seen;         /* of its head, as in hap_http1_find_end */
+    ml_inner_t *inner;   /* the exchange, or NULL */
+    const void *place;
+    const ml_times_t *times;
+    ml_state_t state;
+    bool again; /* the timer is only for giving others their turn */
+    unsigned served;
+    char address[ML_ADDRESS_BYTES];
+};
+
+/** A connection to a member. */
+struct ml_server_t {
+    ml_lane_t *lane;
+    ml_sock_t sock;
+    ml_io_t io;
+    ml_origin_t *origin;
+    ml_link_t link;    /* in the origin's spare ones */
+    ml_client_t *user; /* whose exchange it serves; NULL: spare */
+    bool connecting;
+    bool reused;       /* it has served an exchange before */
+    apr_time_t expiry; /* of a spare one */
+};
+
+struct ml_lane_t {
+    ml_loop_t *loop;
+    const ml_lane_iface_t *iface;
+    void *owner;
+    size_t data_bytes;
+    ml_bufs_t bufs;
+    ml_link_t clients;  /* all of them */
+    unsigned clients_n; /* atomic; any thread reads */
+    bool draining;
+    ml_listener_t *listeners;
+    ml_inner_t *spare_inner; /* one exchange that is kept for the next */
+    ml_client_t *parsed;     /* whose head is in `request` */
+    hap_http1_request_t request;
+    hap_http1_answer_t answer;
+    char request_text[ML_EDIT_BYTES]; /* what its edits made */
+    char answer_text[ML_EDIT_BYTES];
+    char scratch[ML_SCRATCH_BYTES];
+};
+
+/* --- ml_client.c: reading heads, giving away, closing ------------------------------------------
+ */
+
+/** Takes a client that was accepted here. False without memory: the socket is the caller's. */
+bool ml_client_begin(ml_lane_t *lane, int fd, const void *place, const char *address,
+                     const ml_times_t *times);
+
+/** Goes on with whatever the client's state is. May free it. */
+void ml_client_run(ml_client_t *client);
+
+/** Sets the deadline of what the client is doing now. */
+void ml_client_await(ml_client_t *client, apr_interval_time_t most);
+
+/** Ends the exchange's hold of the client: the next request, or the end. May free the client. */
+void ml_client_next(ml_client_t *client, bool keep);
+
+/** Closes, at once. Frees the client and ends its exchange. */
+void ml_client_close(ml_client_t *client);
+
+/** Hands the client over with these bytes, as in ml_lane_iface_t.give; frees it. */
+void ml_client_give(ml_client_t *client, hap_str_t bytes, unsigned status);
+
+/* --- ml_listen.c: accepting clients ------------------------------------------------------------
+ */
+
+/** No more clients are accepted. */
+void ml_listeners_stop(ml_lane_t *lane);
+
+/* --- ml_exchange.c: one request, and what becomes of its attempts ------------------------------
+ */
+
+/** What a step came to. */
+typedef enum ml_go_t {
+    ML_GO_ON,   /* something was done, there may be more to do */
+    ML_GO_WAIT, /* a socket has to be waited for */
+    ML_GO_OVER  /* the client is gone or at its next request: nothing may be touched */
+} ml_go_t;
+
+/** The head of a request is there: the first `bytes` of client->in. May free the client. */
+void ml_exchange_begin(ml_client_t *client, size_t bytes);
+
+/** Something may go on: sockets are ready. May free the client. */
+void ml_exchange_run(ml_client_t *client);
+
+/** The connection to the member is there, or has failed. May free the client. */
+void ml_exchange_connected(ml_client_t *client);
+
+/** The deadline has passed. May free the client. */
+void ml_exchange_timeout(ml_client_t *client);
+
+/** Ends it, whatever its state: the server's connection is closed, unless it was let go. */
+void ml_exchange_end(ml_client_t *client);
+
+/** The attempt is over without an answer: the next member, or a page of httpd's. */
+ml_go_t ml_exchange_failed(ml_client_t *client, ml_outcome_t outcome, const char *why);
+
+/** The member has ended before its answer. One that had served before was closed while it waited.
+ */
+ml_go_t ml_exchange_stale(ml_client_t *client);
+
+/** The answer cannot be completed: the client must see that it is cut. */
+ml_go_t ml_exchange_cut(ml_client_t *client);
+
+/** All of the answer is with the client's kernel. */
+ml_go_t ml_exchange_finish(ml_client_t *client);
+
+/** The tunnel has ended. */
+ml_go_t ml_exchange_part(ml_client_t *client);
+
+/* --- ml_answer.c: the way of the answer --------------------------------------------------------
+ */
+
+/** Passes on what there is of the answer. */
+ml_go_t ml_answer_pump(ml_client_t *client);
+
+/** One side of a tunnel may have ended, with all of it passed on: the other one is told. */
+ml_go_t ml_answer_end_tunnel(ml_client_t *client);
+
+/* --- ml_server.c: connections to members -------------------------------------------------------
+ */
+
+/**
+ * A connection to the origin for this client: a spare one unless `fresh`, or a new one, connected
+ * or connecting. NULL if it cannot be made; then `errno` says why.
+ */
+ml_server_t *ml_server_take(ml_origin_t *origin, ml_client_t *user, bool fresh);
+
+/** A spare connection that is good enough for what must not be sent twice: nothing has come on it.
+ */
+bool ml_server_quiet(const ml_server_t *server);
+
+/** How the connect went, after it became writable: 0, or why it failed. */
+int ml_server_established(ml_server_t *server);
+
+/** The user needs it no more: keeps it for others, or closes it. */
+void ml_server_release(ml_server_t *server, bool keep);
+
+#endif

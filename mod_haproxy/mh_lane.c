@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the lane's dealings with httpd. The engine calls from its loop thread; what is asked here is
+ * answered from what was made at startup, so that nothing blocks and nothing is locked.
+ */
+#include "mh_lane.h"
+
+#include <ap_mpm.h>
+#include <apr_hash.h>
+#include <apr_portable.h>
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+#include <fcntl.h>
+#include <http_connection.h>
+#include <http_core.h>
+#include <http_ssl.h>
+#include <http_vhost.h>
+#include <mpm_common.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <scoreboard.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "mh_choice.h"
+#include "mh_config.h"
+#include "mh_cookie.h"
+#include "mh_handback.h"
+#include "mh_lane_log.h"
+#include "mh_listen.h"
+#include "mh_log.h"
+#include "mh_site.h"
+
+enum {
+    HOSTS_MAX = 1024, /* values of Host that are remembered; others are httpd's */
+    DATE_BYTES = APR_RFC822_DATE_LEN,
+    SPARE_MAX = 1000, /* connections to one member that wait, for each loop */
+    DRAIN_STEP_US = 5000,
+    AGENT_BYTES = 512, /* of a User-Agent that is remembered; longer ones are httpd's */
+    AGENTS_MAX = 1024,
+    TAKERS_EVERY_US = 50000,
+    LONGEST_S = 3600 /* a graceful end without GracefulShutdownTimeout */
+};
+
+static const apr_interval_time_t spare_keep = 60 * APR_USEC_PER_SEC;
+
+/** Where a connection came in: what httpd's choice of a virtual host starts from. */
+typedef struct place_t {
+    server_rec *base;
+    void *vhosts; /* conn_rec.vhost_lookup_data */
+    uint32_t number;
+    struct place_t *next;
+} place_t;
+
+/** What a value of Host stands for at one place. */
+typedef struct host_t {
+    const mh_site_t *site; /* NULL: nothing for the lane */
+    hap_str_t self;        /* scheme, host and port for Location */
+} host_t;
+
+/** A member as one loop reaches it. */
+typedef struct reach_t {
+    ml_origin_t origin;
+    hap_str_t host; /* name and port */
+    hap_str_t base; /* path of its URL */
+} reach_t;
+
+/** The owner's part of an exchange. */
+typedef struct carried_t {
+    mh_choice_t choice;
+    const mh_site_t *site;
+} carried_t;
+
+/** A loop with its lane. Loop thread only, once it runs, but for what is marked. */
+typedef struct engine_t {
+    ml_lane_t *lane; /* any thread, to add clients */
+    ml_loop_t *loop; /* any thread, to post */
+    ml_work_t drain; /* posted once */
+    apr_pool_t *pool;
+    apr_pool_t *scratch; /* cleared for each use */
+    apr_hash_t *hosts;   /* place number and Host -> host_t * */
+    apr_pool_t *agents_pool;
+    apr_hash_t *agents;     /* mount and User-Agent -> whether such clients are httpd's */
+    reach_t **reach;        /* by application, then member */
+    apr_time_t takers_seen; /* on the loop's clock: when takers was found out */
+    bool takers;            /* has_takers */
+    apr_time_t date_s;      /* of date */
+    char date[DATE_BYTES];
+} engine_t;
+
+/* Made in child_init. */
+static struct {
+    server_rec *server;
+    engine_t *engines;
+    unsigned engines_n;
+    _Atomic unsigned next;    /* engine that gets the next client */
+    bool draining;            /* the child ends, gracefully */
+    apr_thread_mutex_t *lock; /* guards places */
+    place_t *places;
+    uint32_t places_n;
+} self;
+
+static const ml_times_t times_of_nobody = {.keep_alive = 5 * APR_USEC_PER_SEC,
+                                           .head = 60 * APR_USEC_PER_SEC,
+                                           .idle = 60 * APR_USEC_PER_SEC};
+
+/* --- hosts ------------------------------------------------------------------------------------ */
+
+/* httpd chooses the virtual host, for a request that has nothing but this Host. */
+static host_t *look_up(engine_t *engine, const place_t *place, const char *name)
+{
+    apr_pool_t *p = engine->pool;
+    conn_rec *c = apr_pcalloc(p, sizeof(*c));
+    request_rec *r = apr_pcalloc(p, sizeof(*r));
+    host_t *host = apr_pcalloc(p, sizeof(*host));
+    c->pool = p;
+    c->base_server = place->base;
+    c->vhost_lookup_data = place->vhosts;
+    c->conn_config = ap_create_conn_config(p);
+    c->client_ip = c->local_ip = r->useragent_ip = apr_pstrdup(p, "127.0.0.1");
+    apr_sockaddr_info_get(&c->local_addr, "127.0.0.1", APR_INET, place->base->port, 0, p);
+    c->client_addr = c->local_addr;
+    r->pool = p;
+    r->connection = c;
+    r->server = place->base;
+    r->useragent_addr = c->client_addr;
+    r->headers_in = apr_table_make(p, 1);
+    r->headers_out = apr_table_make(p, 1);
+    r->err_headers_out = apr_table_make(p, 1);
+    r->subprocess_env = apr_table_make(p, 1);
+    r->notes = apr_table_make(p, 1);
+    r->per_dir_config = place->base->lookup_defaults;
+    r->request_config = ap_create_request_config(p);
+    r->uri = apr_pstrdup(p, "/");
+    r->status = HTTP_OK;
+    r->proto_num = HTTP_VERSION(1, 1);
+    r->log = &place->base->log;
+    apr_table_setn(r->headers_in, "Host", name);
+    ap_update_vhost_from_headers(r);
+    if (r->status != HTTP_OK) {
+        return host;
+    }
+    r->per_dir_config = r->server->lookup_defaults;
+    host->site = mh_site_of(r->server);
+    host->self = hap_str(ap_construct_url(p, "", r));
+    return host;
+}
+
+static const host_t *host_of(engine_t *engine, const place_t *place, hap_str_t name)
+{
+    char key[sizeof(uint32_t) + 256];
+    if (name.n > sizeof(key) - sizeof(uint32_t)) {
+        return NULL;
+    }
+    memcpy(key, &place->number, sizeof(uint32_t));
+    memcpy(key + sizeof(uint32_t), name.p, name.n);
+    apr_ssize_t key_n = (apr_ssize_t)(sizeof(uint32_t) + name.n);
+    host_t *host = apr_hash_get(engine->hosts, key, key_n);
+    if (!host && apr_hash_count(engine->hosts) < HOSTS_MAX) {
+        host = look_up(engine, place, hap_str_dup(name, engine->pool));
+        apr_hash_set(engine->hosts, apr_pmemdup(engine->pool, key, (apr_size_t)key_n), key_n, host);
+    }
+    return host;
+}
+
+/* --- what the engine asks --------------------------------------------------------------------- */
+
+/* BrowserMatch: what becomes of such clients is httpd's affair. Verdicts are remembered. */
+static bool leaves(engine_t *engine, const mh_mount_t *mount, const hap_http1_request_t *head)
+{
+    static const char yes[] = "yes";
+    static const char no[] = "no";
+    hap_str_t agent = hap_strn("", 0);
+    if (mount->agents->nelts == 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < head->head.fields_n; i++) {
+        if (head->head.fields[i].id == HAP_FIELD_USER_AGENT) {
+            agent = head->head.fields[i].value;
+        }
+    }
+    char key[sizeof(mount) + AGENT_BYTES];
+    if (agent.n > AGENT_BYTES) {
+        return true;
+    }
+    memcpy(key, &mount, sizeof(mount));
+    memcpy(key + sizeof(mount), agent.p, agent.n);
+    apr_ssize_t key_n = (apr_ssize_t)(sizeof(mount) + agent.n);
+    const char *verdict = apr_hash_get(engine->agents, key, key_n);
+    if (!verdict) {
+        if (apr_hash_count(engine->agents) == AGENTS_MAX) {
+            apr_pool_clear(engine->agents_pool);
+            engine->agents = apr_hash_make(engine->agents_pool);
+        }
+        apr_pool_t *p = engine->agents_pool;
+        verdict = mh_site_leaves(mount, hap_str_dup(agent, p)) ? yes : no;
+        apr_hash_set(engine->agents, apr_pmemdup(p, key, (apr_size_t)key_n), key_n, verdict);
+    }
+    return verdict == yes;
+}
+
+/* The clock is only read where cookies have an end. */
+static int64_t cookie_time_s(const mh_app_t *app)
+{
+    return app->affinity.sign ? apr_time_sec(apr_time_now()) : 0;
+}
+
+static ml_route_t route(ml_exchange_t *x, const void *place)
+{
+    carried_t *carried = ml_exchange_data(x);
+    const hap_http1_request_t *head = ml_exchange_head(x);
+    const host_t *host = head->cookies ? NULL : host_of(ml_exchange_owner(x), place, head->host);
+    const mh_mount_t *mount = host && host->site ? mh_site_mount(host->site, head) : NULL;
+    if (!mount || head->head.upgrade || leaves(ml_exchange_owner(x), mount, head)) {
+        return ML_ROUTE_GIVE;
+    }
+    x->relay = &mount->relay;
+    if (!ml_exchange_edit(x)) {
+        return ML_ROUTE_GIVE;
+    }
+    const mh_choice_from_t from = {
+        .affinity = {.cookies = head->cookie,
+                     .path = head->target,
+                     .now_s = cookie_time_s(mount->app)},
+        .client = hap_str(ml_client_address(x->client)),
+        .path = head->path,
+    };
+    x->self = host->self;
+    x->times = &mount->times;
+    carried->site = host->site;
+    mh_choice_begin(&carried->choice, mount->app, &from);
+    return ML_ROUTE_TAKE;
+}
+
+static bool choose(ml_exchange_t *x)
+{
+    const engine_t *engine = ml_exchange_owner(x);
+    carried_t *carried = ml_exchange_data(x);
+    mh_choice_t *choice = &carried->choice;
+    if (!mh_choice_make(choice)) {
+        /* Who has failed on it was named before. */
+        ap_log_error(APLOG_MARK, choice->tried_n ? APLOG_DEBUG : APLOG_ERR, 0, self.server,
+                     "%s: no member for %.*s: %s", choice->app->name,
+                     HAP_STR_ARG(ml_exchange_head(x)->path), hap_pick_whys[choice->why]);
+        return false;
+    }
+    reach_t *reach = &engine->reach[choice->app->index][choice->member];
+    x->origin = &reach->origin;
+    x->host = reach->host;
+    x->base = reach->base;
+    mh_choice_member(choice)->worker->s->elected++;
+    return true;
+}
+
+static bool application_sets(const mh_choice_t *choice, const hap_http1_answer_t *answer)
+{
+    for (unsigned i = 0; i < answer->head.fields_n; i++) {
+        const hap_field_t *field = &answer->head.fields[i];
+        if (field->id == HAP_FIELD_SET_COOKIE && mh_cookie_is_sessions(choice, field->value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t answered(ml_exchange_t *x, const hap_http1_answer_t *answer, char *value, size_t room)
+{
+    const engine_t *engine = ml_exchange_owner(x);
+    mh_choice_t *choice = &((carried_t *)ml_exchange_data(x))->choice;
+    int64_t now_s = apr_time_sec(apr_time_now());
+    hap_diag_t diag;
+    mh_choice_answered(choice, answer->status);
+    if (!mh_cookie_is_needed(choice, now_s) || application_sets(choice, answer)) {
+        return 0;
+    }
+    apr_pool_clear(engine->scratch);
+    hap_str_t made = hap_str(mh_cookie_make(choice, false, now_s, &diag, engine->scratch));
+    if (made.n == 0 || made.n > room) {
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, self.server, "%s: no affinity cookie set: %s",
+                     choice->app->name, made.n ? "it is too long" : diag.why);
+        return 0;
+    }
+    memcpy(value, made.p, made.n);
+    return made.n;
+}
+
+static bool settled(ml_exchange_t *x, ml_outcome_t outcome, bool again)
+{
+    static const mh_outcome_t outcomes[] = {
+        [ML_OUTCOME_SERVED] = MH_OUTCOME_SERVED,   [ML_OUTCOME_NO_CONNECT] = MH_OUTCOME_NO_CONNECT,
+        [ML_OUTCOME_FAILED] = MH_OUTCOME_FAILED,   [ML_OUTCOME_TIMED_OUT] = MH_OUTCOME_FAILED,
+        [ML_OUTCOME_UNKNOWN] = MH_OUTCOME_UNKNOWN,
+    };
+    mh_choice_t *choice = &((carried_t *)ml_exchange_data(x))->choice;
+    bool failed = outcome != ML_OUTCOME_SERVED && outcome != ML_OUTCOME_UNKNOWN;
+    bool alarming = outcome == ML_OUTCOME_TIMED_OUT && choice->app->failontimeout;
+    if (failed) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, x->error, self.server,
+                     "%s: member %s failed on %.*s: %s", choice->app->name,
+                     mh_choice_member(choice)->name, HAP_STR_ARG(ml_exchange_head(x)->path),
+                     x->why);
+    }
+    mh_choice_settle(choice, alarming ? MH_OUTCOME_TIMED_OUT : outcomes[outcome]);
+    return again && mh_choice_retry(choice) == MH_RETRY_YES;
+}
+
+static void ended(ml_exchange_t *x)
+{
+    engine_t *engine = ml_exchange_owner(x);
+    carried_t *carried = ml_exchange_data(x);
+    mh_choice_count_out(&carried->choice);
+    if (x->status && mh_lane_log_wanted()) {
+        const mh_lane_entry_t entry = {
+            .server = carried->site->server,
+            .choice = &carried->choice,
+            .request = ml_exchange_head(x),
+            .client = ml_client_address(x->client),
+            .served = ml_client_served(x->client),
+            .status = x->status,
+            .received = x->received_bytes,
+            .sent = x->sent_bytes,
+            .body = x->sent_bytes > x->sent_heads ? x->sent_bytes - x->sent_heads : 0,
+            .took = ml_loop_now(engine->loop) - x->began,
+            .cut = !x->whole,
+            .keep = x->keep,
+        };
+        mh_lane_log(&entry, engine->scratch);
+    }
+}
+
+/* A process that will serve, of this generation or the next one; looked for now and then. */
+static bool find_takers(void)
+{
+    int limit = 0;
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &limit);
+    for (int i = 0; i < limit; i++) {
+        const process_score *process = ap_get_scoreboard_process(i);
+        if (process && process->pid && process->pid != getpid() && !process->quiescing) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_takers(void *owner)
+{
+    engine_t *engine = owner;
+    apr_time_t now = ml_loop_now(engine->loop);
+    if (now - engine->takers_seen > TAKERS_EVERY_US) {
+        engine->takers_seen = now;
+        engine->takers = find_takers();
+    }
+    return engine->takers;
+}
+
+static bool give(void *owner, int fd, const void *place, hap_str_t bytes, unsigned status)
+{
+    if (bytes.n == 0 && !has_takers(owner)) {
+        return false;
+    }
+    return mh_handback_give(fd, bytes, status);
+}
+
+static hap_str_t date(void *owner)
+{
+    engine_t *engine = owner;
+    apr_time_t now = apr_time_now();
+    if (apr_time_sec(now) != engine->date_s) {
+        engine->date_s = apr_time_sec(now);
+        apr_rfc822_date(engine->date, now);
+    }
+    return hap_strn(engine->date, DATE_BYTES - 1);
+}
+
+/* --- members ---------------------------------------------------------------------------------- */
+
+static void set_address(ml_origin_t *origin, const proxy_worker_shared *worker)
+{
+    struct addrinfo *found = NULL;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    char port[8];
+    apr_snprintf(port, sizeof(port), "%d", worker->port);
+    if (getaddrinfo(worker->hostname_ex, port, &hints, &found) == 0 &&
+        found->ai_addrlen <= sizeof(origin->address)) {
+        memcpy(&origin->address, found->ai_addr, found->ai_addrlen);
+        origin->address_n = found->ai_addrlen;
+    }
+    if (found) {
+        freeaddrinfo(found);
+    }
+}
+
+static void set_times(ml_origin_t *origin, const proxy_worker_shared *worker, server_rec *s)
+{
+    const proxy_server_conf *conf = ap_get_module_config(s->module_config, &proxy_module);
+    origin->timeout = worker->timeout_set ? worker->timeout
+                      : conf->timeout_set ? conf->timeout
+                                          : s->timeout;
+    origin->connect_timeout = worker->conn_timeout_set ? worker->conn_timeout : origin->timeout;
+    origin->keep = worker->disablereuse ? 0 : worker->ttl ? worker->ttl : spare_keep;
+    origin->spare_max = SPARE_MAX;
+}
+
+static void set_reach(reach_t *reach, const mh_member_t *member, apr_pool_t *p)
+{
+    const proxy_worker_shared *worker = member->worker->s;
+    const char *name = worker->hostname_ex;
+    bool literal = strchr(name, ':') != NULL;
+    const char *port =
+        worker->port == DEFAULT_HTTP_PORT ? "" : apr_psprintf(p, ":%d", (int)worker->port);
+    const char *after = strstr(worker->name_ex, "://");
+    const char *path = after ? strchr(after + 3, '/') : NULL;
+    size_t path_n = path ? strlen(path) : 0;
+    ml_origin_init(&reach->origin);
+    set_address(&reach->origin, worker);
+    set_times(&reach->origin, worker, member->app->server);
+    reach->host = hap_str(apr_pstrcat(p, literal ? "[" : "", name, literal ? "]" : "", port, NULL));
+    if (path_n && path[path_n - 1] == '/') {
+        path_n--;
+    }
+    reach->base = hap_strn(path, path_n);
+}
+
+static void reach_members(engine_t *engine, apr_pool_t *p)
+{
+    engine->reach = apr_pcalloc(p, (size_t)(mh_apps->nelts + 1) * sizeof(*engine->reach));
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        const mh_app_t *app = mh_app_at(i);
+        engine->reach[i] = apr_pcalloc(p, (size_t)(app->members->nelts + 1) * sizeof(reach_t));
+        for (uint32_t k = 0; k < app->roster->n; k++) {
+            set_reach(&engine->reach[i][k], app->roster->members[k].binding, p);
+        }
+    }
+}
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+/* Places are few: one for each address and port that virtual hosts are defined for. */
+static const place_t *place_of(const conn_rec *c)
+{
+    apr_thread_mutex_lock(self.lock);
+    place_t *place = self.places;
+    while (place && (place->base != c->base_server || place->vhosts != c->vhost_lookup_data)) {
+        place = place->next;
+    }
+    if (!place && (place = malloc(sizeof(*place)))) {
+        *place = (place_t){c->base_server, c->vhost_lookup_data, self.places_n++, self.places};
+        self.places = place;
+    }
+    apr_thread_mutex_unlock(self.lock);
+    return place;
+}
+
+/* httpd finds the virtual hosts by the address that the client came to. */
+static const void *arrived(void *owner, int fd, const ml_times_t **times)
+{
+    engine_t *engine = owner;
+    apr_pool_t *p = engine->scratch;
+    apr_socket_t *socket = NULL;
+    conn_rec c = {.base_server = self.server};
+    apr_pool_clear(p);
+    c.pool = p;
+    apr_os_sock_put(&socket, &fd, p);
+    *times = &times_of_nobody;
+    if (apr_socket_addr_get(&c.local_addr, APR_LOCAL, socket) != APR_SUCCESS) {
+        return NULL;
+    }
+    ap_update_vhost_given_ip(&c);
+    return place_of(&c);
+}
+
+static int own_descriptor(conn_rec *c)
+{
+    int fd = -1;
+    int one = 1;
+    apr_os_sock_get(&fd, ap_get_conn_socket(c));
+    fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0) {
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    }
+    return fd;
+}
+
+/* The connection goes on in a loop, on a descriptor of its own: for the MPM it has ended. */
+static int take_over(conn_rec *c)
+{
+    if (!self.engines_n || c->master || ap_ssl_conn_is_ssl(c) || mh_handback_was_given(c)) {
+        return DECLINED;
+    }
+    unsigned turn = atomic_fetch_add_explicit(&self.next, 1, memory_order_relaxed);
+    const engine_t *engine = &self.engines[turn % self.engines_n];
+    const place_t *place = place_of(c);
+    int fd = place ? own_descriptor(c) : -1;
+    if (fd < 0) {
+        return DECLINED;
+    }
+    if (!ml_lane_add(engine->lane, fd, place, c->client_ip, &times_of_nobody)) {
+        close(fd);
+        return DECLINED;
+    }
+    /* Closed without shutdown(), which would end it for both descriptors. */
+    c->aborted = 1;
+    c->keepalive = AP_CONN_CLOSE;
+    if (c->cs) {
+        c->cs->state = CONN_STATE_LINGER;
+    }
+    return DONE;
+}
+
+static const ml_lane_iface_t iface = {
+    .route = route,
+    .choose = choose,
+    .answered = answered,
+    .settled = settled,
+    .ended = ended,
+    .give = give,
+    .arrived = arrived,
+    .has_takers = has_takers,
+    .date = date,
+};
+
+/* --- the child's life ------------------------------------------------------------------------- */
+
+static apr_status_t listen_too(engine_t *engine)
+{
+    apr_status_t rv = APR_SUCCESS;
+    for (unsigned i = 0; mh_listen_socket(i) >= 0 && rv == APR_SUCCESS; i++) {
+        rv = ml_lane_listen(engine->lane, mh_listen_socket(i));
+    }
+    return rv;
+}
+
+static apr_status_t start_engine(engine_t *engine, ml_loop_t *loop, apr_pool_t *p)
+{
+    engine->loop = loop;
+    engine->pool = p;
+    apr_pool_create(&engine->scratch, p);
+    engine->hosts = apr_hash_make(p);
+    apr_pool_create(&engine->agents_pool, p);
+    engine->agents = apr_hash_make(engine->agents_pool);
+    reach_members(engine, p);
+    engine->lane = ml_lane_create(loop, &iface, engine, sizeof(carried_t));
+    return engine->lane ? listen_too(engine) : APR_ENOMEM;
+}
+
+/* A pool that the loop's thread alone uses. */
+static apr_pool_t *own_pool(void)
+{
+    apr_pool_t *p;
+    apr_allocator_t *allocator;
+    apr_allocator_create(&allocator);
+    apr_pool_create_ex(&p, NULL, NULL, allocator);
+    apr_allocator_owner_set(allocator, p);
+    apr_pool_tag(p, "mod_haproxy_lane");
+    return p;
+}
+
+bool mh_lane_wanted(void)
+{
+    return mh_sites_any() || mh_listen_any();
+}
+
+/* The first lane lives in the loop that is there already. */
+apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
+{
+    if (!mh_lane_wanted()) {
+        return APR_SUCCESS;
+    }
+    unsigned n = mh_main_conf.lane_threads;
+    self.server = s;
+    self.engines = apr_pcalloc(p, n * sizeof(*self.engines));
+    apr_thread_mutex_create(&self.lock, APR_THREAD_MUTEX_DEFAULT, p);
+    apr_status_t rv = start_engine(&self.engines[0], loop, own_pool());
+    for (unsigned i = 1; i < n && rv == APR_SUCCESS; i++) {
+        ml_loop_t *another;
+        apr_pool_t *pool = own_pool();
+        rv = ml_loop_create(&another, pool);
+        if (rv == APR_SUCCESS) {
+            rv = start_engine(&self.engines[i], another, pool);
+        }
+        if (rv == APR_SUCCESS) {
+            rv = ml_loop_start(another);
+        }
+    }
+    self.engines_n = rv == APR_SUCCESS ? n : 0;
+    return rv;
+}
+
+static void drain(ml_work_t *work, ml_loop_t *loop)
+{
+    ml_lane_drain(ML_OWNER(work, engine_t, drain)->lane);
+}
+
+static void on_stopping(apr_pool_t *pchild, int graceful)
+{
+    if (!graceful || self.draining) {
+        return;
+    }
+    self.draining = true;
+    for (unsigned i = 0; i < self.engines_n; i++) {
+        self.engines[i].drain.run = drain;
+        ml_loop_post(self.engines[i].loop, &self.engines[i].drain);
+    }
+}
+
+static unsigned clients(void)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < self.engines_n; i++) {
+        n += ml_lane_clients(self.engines[i].lane);
+    }
+    return n;
+}
+
+void mh_lane_finish(void)
+{
+    int at_most_s = ap_graceful_shutdown_timeout;
+    apr_time_t end = apr_time_now() + apr_time_from_sec(at_most_s > 0 ? at_most_s : LONGEST_S);
+    while (self.draining && clients() > 0 && apr_time_now() < end) {
+        apr_sleep(DRAIN_STEP_US);
+    }
+    for (unsigned i = 1; i < self.engines_n; i++) {
+        ml_loop_stop(self.engines[i].loop);
+        ml_loop_join(self.engines[i].loop, APR_USEC_PER_SEC);
+    }
+}
+
+void mh_lane_register(void)
+{
+    ap_hook_process_connection(take_over, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_child_stopping(on_stopping, NULL, NULL, APR_HOOK_MIDDLE);
+}

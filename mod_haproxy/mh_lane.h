@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the lane's place in httpd: taking connections over, and answering what the engine asks about
+ * hosts, members and cookies. The engine itself is in lane/, the way back in mh_handback.
+ */
+#ifndef MH_LANE_H
+#define MH_LANE_H
+
+#include <httpd.h>
+
+#include "lane/ml_loop.h"
+
+/** There is something for a lane to do in this configuration. */
+bool mh_lane_wanted(void);
+
+/** Makes the lane in a child's loop, if there is a site for it. child_init. */
+apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s);
+
+/** Waits until all its clients are served, but not longer than httpd allows. Not the loop thread.
+ */
+void mh_lane_finish(void);
+
+/** Registers the hooks. */
+void mh_lane_register(void);
+
+#endif

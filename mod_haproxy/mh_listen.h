@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the sockets of HAListen: addresses that the lanes' loops accept on by themselves. They stay
+ * open over restarts, as httpd's own do. Does not accept.
+ */
+#ifndef MH_LISTEN_H
+#define MH_LISTEN_H
+
+#include <stdbool.h>
+
+#include <httpd.h>
+
+/** Notes an address, written as for Listen; a sentence when it is none. Configuration. */
+const char *mh_listen_add(apr_pool_t *p, const char *address);
+
+/** Forgets the addresses of the last configuration. */
+void mh_listen_reset(void);
+
+/** There is an address. */
+bool mh_listen_any(void);
+
+/** Opens the sockets that are not open yet, and closes those that are not wanted any more. Parent,
+ * open_logs. */
+apr_status_t mh_listen_open(apr_pool_t *ptemp, server_rec *s);
+
+/** The i-th socket, or -1 behind the last one. */
+int mh_listen_socket(unsigned i);
+
+#endif
