@@ -160,10 +160,10 @@ sub _command($self, @more)
     return [HA::Test::build_var('HTTPD'), '-d', $self->{root}, '-f', $self->conf, @more];
 }
 
-# A module built with sanitizers needs their runtime in the server before everything else.
-sub _env($self)
+# A module built with sanitizers needs their runtime in the server before everything else: the
+# environment for that.
+sub runtime_env
 {
-    return {} if !$self->{haproxy} && !$self->{preload};
     my %runtime = (address => 'asan', undefined => 'ubsan', thread => 'tsan');
     my @paths;
     for my $name (grep {defined} @runtime{HA::Test::sanitizers()}) {
@@ -171,6 +171,11 @@ sub _env($self)
         push @paths, $path;
     }
     return @paths ? {LD_PRELOAD => join ':', @paths} : {};
+}
+
+sub _env($self)
+{
+    return $self->{haproxy} || $self->{preload} ? runtime_env() : {};
 }
 
 # Runs the server once more, aside, to its end: (true when that was a good one, its output).
