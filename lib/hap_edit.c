@@ -7,6 +7,9 @@
  */
 #include "hap_edit.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #define VARY         HAP_STR_LIT("Vary")
 #define CONTENT_TYPE HAP_STR_LIT("Content-Type")
 
@@ -196,6 +199,15 @@ bool hap_edit_one(hap_http1_head_t *head, hap_edit_op_t op, hap_str_t name, hap_
 {
     const hap_edit_t edit = {op, name, value};
     return apply(head, &edit, false, text);
+}
+
+bool hap_edit_length(hap_http1_head_t *head, uint64_t length, hap_edit_text_t *text)
+{
+    char digits[24];
+    hap_str_t made = begin(text);
+    snprintf(digits, sizeof(digits), "%" PRIu64, length);
+    return grow(&made, hap_str(digits), text) &&
+           hap_edit_one(head, HAP_EDIT_SET, HAP_STR_LIT("Content-Length"), made, text);
 }
 
 bool hap_edit_request(hap_http1_request_t *request, const hap_edit_rules_t *rules,

@@ -67,4 +67,7 @@ hap_field_t *hap_edit_find(hap_http1_head_t *head, hap_str_t name);
 bool hap_edit_one(hap_http1_head_t *head, hap_edit_op_t op, hap_str_t name, hap_str_t value,
                   hap_edit_text_t *text);
 
+/** The only Content-Length is this one. False if it does not fit. */
+bool hap_edit_length(hap_http1_head_t *head, uint64_t length, hap_edit_text_t *text);
+
 #endif
