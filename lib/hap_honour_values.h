@@ -24,9 +24,7 @@ enum {
     HAP_HONOUR_CAN_CANONICAL_NAME = 1 << 6, /* UseCanonicalName, UseCanonicalPhysicalPort */
     HAP_HONOUR_CAN_ALL = (1 << 7) - 1,
     /* the lane of this version */
-    HAP_HONOUR_CAN_NOW = HAP_HONOUR_CAN_HEADER | HAP_HONOUR_CAN_REQUEST_HEADER |
-                         HAP_HONOUR_CAN_USER_AGENT | HAP_HONOUR_CAN_CHARSET | HAP_HONOUR_CAN_TRACE |
-                         HAP_HONOUR_CAN_CANONICAL_NAME,
+    HAP_HONOUR_CAN_NOW = HAP_HONOUR_CAN_ALL,
 };
 
 /** One stage of RequestReadTimeout. */

@@ -228,6 +228,7 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
     };
     x->self = host->self;
     x->times = &mount->times;
+    x->deflate = mount->deflate.types_n ? &mount->deflate : NULL;
     carried->site = host->site;
     mh_choice_begin(&carried->choice, mount->app, &from);
     return ML_ROUTE_TAKE;

@@ -242,6 +242,33 @@ static void set_edits(hap_relay_t *relay, const hap_honour_values_t *values, apr
     };
 }
 
+static hap_deflate_etag_t etag_of(const char *word)
+{
+    return !word                                    ? HAP_DEFLATE_ETAG_SUFFIX
+           : ap_cstr_casecmp(word, "NoChange") == 0 ? HAP_DEFLATE_ETAG_KEEP
+           : ap_cstr_casecmp(word, "Remove") == 0   ? HAP_DEFLATE_ETAG_REMOVE
+                                                    : HAP_DEFLATE_ETAG_SUFFIX;
+}
+
+/* Where nothing is said, mod_deflate's own. */
+static hap_deflate_t deflate_of(const hap_honour_values_t *values, apr_pool_t *p)
+{
+    enum { LEVEL = -1, WINDOW = 15, MEMORY = 9 };
+    int n = values->deflate->nelts;
+    hap_str_t *types = apr_palloc(p, ((size_t)n + 1) * sizeof(*types));
+    for (int i = 0; i < n; i++) {
+        types[i] = hap_str(APR_ARRAY_IDX(values->deflate, i, const char *));
+    }
+    return (hap_deflate_t){
+        .types = types,
+        .types_n = (unsigned)n,
+        .level = values->deflate_level ? (int)values->deflate_level : LEVEL,
+        .window = values->deflate_window ? (int)values->deflate_window : WINDOW,
+        .memory = values->deflate_memory ? (int)values->deflate_memory : MEMORY,
+        .etag = etag_of(values->deflate_etag),
+    };
+}
+
 static ml_times_t times_of(const hap_honour_values_t *values)
 {
     const hap_honour_stage_t *header = &values->header;
@@ -338,6 +365,7 @@ static apr_status_t build_mount(mh_mount_t *mount, const hap_honour_server_t *ju
         mount->agents = compile(mount->values, p);
         set_relay(mount, alias, s, p);
         set_edits(&mount->relay, mount->values, p);
+        mount->deflate = deflate_of(mount->values, p);
     }
     return judge(judged, verdict, app, s, p);
 }

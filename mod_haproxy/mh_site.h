@@ -6,6 +6,7 @@
 #ifndef MH_SITE_H
 #define MH_SITE_H
 
+#include "hap_deflate.h"
 #include "hap_honour.h"
 #include "hap_relay.h"
 #include "lane/ml_lane.h"
@@ -16,6 +17,7 @@ typedef struct mh_mount_t {
     hap_str_t path;
     mh_app_t *app; /* NULL: not for the lane */
     hap_relay_t relay;
+    hap_deflate_t deflate; /* without types: nothing is compressed */
     ml_times_t times;
     const apr_array_header_t *parts;   /* of hap_honour_part_t: not for the lane either */
     const hap_honour_values_t *values; /* what else is honoured */

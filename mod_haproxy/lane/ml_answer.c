@@ -38,8 +38,8 @@ static void decide_keep(ml_client_t *client, const hap_http1_answer_t *answer)
     bool last = times->requests && client->served >= times->requests;
     bool open_end = answer->head.framing == HAP_FRAMING_CLOSE && inner->old_client;
     bool old_chunks = answer->head.framing == HAP_FRAMING_CHUNKED && inner->old_client;
-    if (ending || last || open_end || old_chunks || times->keep_alive == 0 || inner->expects ||
-        client->sock.eof) {
+    if (ending || last || open_end || old_chunks || inner->pack_open || times->keep_alive == 0 ||
+        inner->expects || client->sock.eof) {
         inner->keep_client = false;
     }
     for (size_t i = 0; i < sizeof(dropping) / sizeof(dropping[0]); i++) {
@@ -78,8 +78,9 @@ static size_t write_head(ml_client_t *client, const hap_http1_answer_t *answer, 
 static void send_head(ml_client_t *client, size_t n)
 {
     ml_inner_t *inner = client->inner;
+    ml_half_t *to = inner->packs ? &inner->packed : &inner->out;
     inner->x.sent_heads += n;
-    ml_half_write(&inner->out, &client->sock, client->lane->scratch, n);
+    ml_half_write(to, &client->sock, client->lane->scratch, n);
 }
 
 /* Bytes pass both ways from here on, until both sides have ended. */
@@ -95,17 +96,36 @@ static void begin_tunnel(ml_client_t *client)
     ml_client_await(client, client->times->idle);
 }
 
+/* What compression and edits make of the head. Compression comes before the edits, which see what
+ * it says. */
 static bool edit(ml_client_t *client, hap_http1_answer_t *answer)
 {
     ml_lane_t *lane = client->lane;
+    ml_inner_t *inner = client->inner;
     hap_edit_text_t text = {lane->answer_text, 0, ML_EDIT_BYTES};
-    return hap_edit_answer(answer, &client->inner->x.relay->edits, &text);
+    return ml_pack_begin(client, answer, &text) &&
+           hap_edit_answer(answer, &inner->x.relay->edits, &text) &&
+           (!inner->packs || ml_pack_first(client, answer, &text));
+}
+
+/* A body that is compressed has begun already. */
+static void begin_body(ml_inner_t *inner, const hap_http1_head_t *head, bool rechunk)
+{
+    ml_half_t *out = &inner->out;
+    if (inner->packs) {
+        return;
+    }
+    out->begin = out->ready = (uint32_t)head->bytes;
+    if (rechunk) {
+        ml_half_rechunk(out);
+    }
+    out->chunks.bare = inner->old_client;
+    ml_half_body(out, head->framing, head->length);
 }
 
 static ml_go_t final_answer(ml_client_t *client, hap_http1_answer_t *answer)
 {
     ml_inner_t *inner = client->inner;
-    ml_half_t *out = &inner->out;
     const hap_http1_head_t *head = &answer->head;
     bool rechunk = head->framing == HAP_FRAMING_CLOSE && !inner->old_client;
     bool chunked = rechunk || (head->framing == HAP_FRAMING_CHUNKED && !inner->old_client);
@@ -114,17 +134,12 @@ static ml_go_t final_answer(ml_client_t *client, hap_http1_answer_t *answer)
     }
     inner->keep_server = head->keep;
     decide_keep(client, answer);
-    size_t n = write_head(client, answer, chunked);
+    size_t n = write_head(client, answer, inner->packs ? inner->pack_chunks : chunked);
     if (n == 0) {
         return ml_exchange_failed(client, ML_OUTCOME_FAILED, long_head);
     }
-    out->begin = out->ready = (uint32_t)head->bytes;
-    if (rechunk) {
-        ml_half_rechunk(out);
-    }
-    out->chunks.bare = inner->old_client;
-    ml_half_body(out, head->framing, head->length);
-    if (out->bad) {
+    begin_body(inner, head, rechunk);
+    if (inner->out.bad) {
         return ml_exchange_failed(client, ML_OUTCOME_FAILED, bad_body);
     }
     inner->answered = true;
@@ -221,14 +236,19 @@ ml_go_t ml_answer_pump(ml_client_t *client)
 {
     ml_inner_t *inner = client->inner;
     ml_half_t *out = &inner->out;
-    if (ml_half_pending(out)) {
+    ml_half_t *to = inner->packs ? &inner->packed : out;
+    if (ml_half_pending(to)) {
         if (!client->sock.writable) {
             return ML_GO_WAIT;
         }
-        return ml_half_write(out, &client->sock, NULL, 0) == ML_MOVE_SOME ? ML_GO_ON : ML_GO_WAIT;
+        return ml_half_write(to, &client->sock, NULL, 0) == ML_MOVE_SOME ? ML_GO_ON : ML_GO_WAIT;
     }
     if (inner->x.status == 0) {
         return read_head(client);
+    }
+    ml_go_t packed = inner->packs ? ml_pack_pump(client) : ML_GO_WAIT;
+    if (packed != ML_GO_WAIT) {
+        return packed;
     }
     if (out->complete) {
         return client->state == ML_TUNNEL ? ML_GO_WAIT : ml_exchange_finish(client);
@@ -244,7 +264,7 @@ ml_go_t ml_answer_pump(ml_client_t *client)
         ml_half_decode(out, false);
         return ML_GO_ON;
     case ML_MOVE_NOTHING:
-        return ML_GO_WAIT;
+        return inner->packs && inner->unflushed ? ML_GO_ON : ML_GO_WAIT;
     case ML_MOVE_END:
         ml_half_decode(out, true);
         return ML_GO_ON;

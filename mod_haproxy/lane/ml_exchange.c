@@ -76,9 +76,10 @@ void ml_exchange_end(ml_client_t *client)
         lane->iface->settled(&inner->x, ML_OUTCOME_UNKNOWN, false);
         let_server_go(inner, false);
     }
-    inner->x.sent_bytes = inner->out.passed;
+    inner->x.sent_bytes = inner->out.passed + inner->packed.passed;
     inner->x.received_bytes = inner->x.bytes.n + client->in.passed - inner->sent_head;
     lane->iface->ended(&inner->x);
+    ml_pack_drop(lane, inner);
     ml_half_clear(&inner->out, &lane->bufs);
     if (inner->held) {
         ml_buf_give(&lane->bufs, inner->held);
@@ -191,6 +192,7 @@ static void rewind_request(ml_client_t *client)
     free(in->head);
     in->head = NULL;
     client->inner->written = 0;
+    ml_pack_drop(client->lane, client->inner);
     ml_half_clear(&client->inner->out, &client->lane->bufs);
     client->inner->seen = 0;
 }
@@ -262,7 +264,7 @@ static bool is_clients_turn(const ml_client_t *client)
 {
     const ml_inner_t *inner = client->inner;
     bool asked = !client->in.complete && !inner->expects && !ml_half_pending(&client->in);
-    return asked || ml_half_pending(&inner->out);
+    return asked || ml_half_pending(&inner->out) || ml_half_pending(&inner->packed);
 }
 
 static apr_interval_time_t patience(const ml_client_t *client)
@@ -392,6 +394,7 @@ void ml_exchange_begin(ml_client_t *client, size_t bytes)
     inner->old_client = head->head.minor == 0;
     inner->keep_client = head->head.keep;
     inner->upgrade = head->head.upgrade && inner->x.may_upgrade;
+    inner->gzip = inner->x.deflate && !inner->is_head && hap_deflate_accepted(head);
     in->begin = in->ready = (uint32_t)bytes;
     in->hold = true;
     in->passed = 0;
@@ -492,6 +495,9 @@ void ml_exchange_run(ml_client_t *client)
         }
         if (answer == ML_GO_OVER) {
             return;
+        }
+        if (answer == ML_GO_LATER) {
+            break;
         }
         if (request == ML_GO_WAIT && answer == ML_GO_WAIT) {
             return;

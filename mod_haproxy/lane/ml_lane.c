@@ -46,6 +46,7 @@ void ml_lane_destroy(ml_lane_t *lane)
         ml_client_close(ML_OWNER(lane->clients.next, ml_client_t, link));
     }
     free(lane->spare_inner);
+    ml_deflates_clear(&lane->deflates);
     ml_bufs_clear(&lane->bufs);
     free(lane);
 }

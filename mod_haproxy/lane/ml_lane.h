@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "hap_deflate.h"
 #include "hap_relay.h"
 #include "ml_loop.h"
 
@@ -68,6 +69,7 @@ struct ml_exchange_t {
     hap_str_t self; /* as in hap_relay_back_t; borrowed until `ended` */
     const ml_times_t *times;
     bool may_upgrade; /* the mount's members may switch protocols */
+    const hap_deflate_t *deflate; /* how answers are compressed; NULL: not at all */
     /* set by `choose` */
     ml_origin_t *origin;
     hap_str_t host; /* as in hap_relay_to_t; borrowed until the next `choose` or `ended` */

@@ -4,6 +4,7 @@
 #ifndef ML_LANE_INT_H
 #define ML_LANE_INT_H
 
+#include "ml_deflate.h"
 #include "ml_half.h"
 #include "ml_lane.h"
 
@@ -58,6 +59,17 @@ typedef struct ml_inner_t {
     bool answered;    /* a final head, or a part of it, was sent to the client */
     bool told_end;    /* a tunnel's member knows that the client has ended */
     bool fresh;       /* the next attempt is with the same member, on a new connection */
+
+    /* ml_pack.c's */
+    bool gzip;            /* the client takes gzip */
+    bool packs;           /* the answer's body goes through `stream` into `packed` */
+    bool pack_chunks;     /* in chunks */
+    bool pack_open;       /* until the connection ends */
+    bool unflushed;       /* the stream may hold something back */
+    size_t sliced;        /* bytes that were compressed since others had their turn */
+    ml_deflate_t *stream; /* NULL: none, or it has ended */
+    ml_half_t packed;     /* what came out of it */
+
     char data[] __attribute__((aligned(16))); /* the owner's */
 } ml_inner_t;
 
@@ -99,6 +111,7 @@ struct ml_lane_t {
     void *owner;
     size_t data_bytes;
     ml_bufs_t bufs;
+    ml_deflates_t deflates;
     ml_link_t clients;  /* all of them */
     unsigned clients_n; /* atomic; any thread reads */
     bool draining;
@@ -145,9 +158,10 @@ void ml_listeners_stop(ml_lane_t *lane);
 
 /** What a step came to. */
 typedef enum ml_go_t {
-    ML_GO_ON,   /* something was done, there may be more to do */
-    ML_GO_WAIT, /* a socket has to be waited for */
-    ML_GO_OVER  /* the client is gone or at its next request: nothing may be touched */
+    ML_GO_ON,    /* something was done, there may be more to do */
+    ML_GO_WAIT,  /* a socket has to be waited for */
+    ML_GO_LATER, /* there is more to do, but others have their turn first */
+    ML_GO_OVER   /* the client is gone or at its next request: nothing may be touched */
 } ml_go_t;
 
 /** The head of a request is there: the first `bytes` of client->in. May free the client. */
@@ -189,6 +203,25 @@ ml_go_t ml_answer_pump(ml_client_t *client);
 
 /** One side of a tunnel may have ended, with all of it passed on: the other one is told. */
 ml_go_t ml_answer_end_tunnel(ml_client_t *client);
+
+/* --- ml_pack.c: answers that are compressed ----------------------------------------------------
+ */
+
+/**
+ * Finds out whether the answer is compressed, and has its head say so. If it is (`packs`), its body
+ * has begun. False if that does not fit.
+ */
+bool ml_pack_begin(ml_client_t *client, hap_http1_answer_t *answer, hap_edit_text_t *text);
+
+/** Compresses the beginning, all of it if it is there: then the length is known. False if that does
+ * not fit, or without memory. */
+bool ml_pack_first(ml_client_t *client, hap_http1_answer_t *answer, hap_edit_text_t *text);
+
+/** Compresses some more, when all that was is passed on. WAIT when there is nothing to compress. */
+ml_go_t ml_pack_pump(ml_client_t *client);
+
+/** Lets go of all that it took. */
+void ml_pack_drop(ml_lane_t *lane, ml_inner_t *inner);
 
 /* --- ml_server.c: connections to members -------------------------------------------------------
  */
