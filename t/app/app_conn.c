@@ -124,6 +124,7 @@ size_t app_conn_close_idle(void)
     for (app_conn_t *conn = list.next; conn != &list; conn = conn->next) {
         if (conn->idle) {
             shutdown(conn->fd, SHUT_RDWR);
+            conn->idle = false; /* it is still in the list until its thread has seen that */
             closed++;
         }
     }
