@@ -390,7 +390,7 @@ static size_t host_span(hap_str_t host)
             at++;
         } while (at < host.n &&
                  (host.p[at] == ':' || host.p[at] == '.' || hap_byte_is(host.p[at], HAP_BYTE_HEX)));
-        return at > 1 && at < host.n && host.p[at] == ']' ? at + 1 : 0;
+        return at > 2 && at < host.n && host.p[at] == ']' ? at + 1 : 0;
     }
     for (; at < host.n; at++) {
         char c = host.p[at];
