@@ -291,14 +291,24 @@ static void put_set_cookie(out_t *out, const hap_field_t *field, const hap_relay
     PUT_LIT(out, "\r\n");
 }
 
+/* Of the first that is passed on: what Connection names is as if it were not there. */
 static hap_str_t value_of(const hap_http1_head_t *head, hap_field_id_t id, hap_str_t without)
 {
     for (unsigned i = 0; i < head->fields_n; i++) {
-        if (head->fields[i].id == id) {
+        if (head->fields[i].id == id && !head->fields[i].hop) {
             return head->fields[i].value;
         }
     }
     return without;
+}
+
+static bool has_encoding(const hap_http1_head_t *head)
+{
+    unsigned i = 0;
+    while (i < head->fields_n && head->fields[i].id != HAP_FIELD_TRANSFER_ENCODING) {
+        i++;
+    }
+    return i < head->fields_n;
 }
 
 /*
@@ -308,9 +318,8 @@ static hap_str_t value_of(const hap_http1_head_t *head, hap_field_id_t id, hap_s
 static bool keeps_length(const hap_http1_answer_t *in, const hap_relay_back_t *back)
 {
     enum { FINAL = 200, NO_CONTENT = 204, NOT_MODIFIED = 304 };
-    static const hap_str_t none = {NULL, 0};
-    return !back->chunked && !value_of(&in->head, HAP_FIELD_TRANSFER_ENCODING, none).p &&
-           in->status >= FINAL && in->status != NO_CONTENT && in->status != NOT_MODIFIED &&
+    return !back->chunked && !has_encoding(&in->head) && in->status >= FINAL &&
+           in->status != NO_CONTENT && in->status != NOT_MODIFIED &&
            !(back->head && in->head.length == 0);
 }
 

@@ -211,6 +211,22 @@ static void lengths_that_no_server_may_send_are_not_passed_on(void)
         "HTTP/1.1 200 x\n" DATED "\n");
 }
 
+/* A shared cache could have kept a cookie of ours: a Cache-Control that stayed behind was enough.
+ */
+static void what_connection_names_does_not_stand_for_our_own(void)
+{
+    hap_relay_t relay = app;
+    hap_relay_back_t back = back_kept;
+    relay.banner = HAP_STR_LIT("Apache");
+    back.relay = &relay;
+    back.cookie = HAP_STR_LIT("zsessionid=a.b");
+    UNIT_STR_EQ(to_client("HTTP/1.1 200 OK\nConnection: Cache-Control, Date, Server\n"
+                          "Cache-Control: public\nDate: x\nServer: y\nContent-Length: 0\n\n",
+                          &back),
+                "HTTP/1.1 200 OK\n" DATED "Server: Apache\nContent-Length: 0\n"
+                "Set-Cookie: zsessionid=a.b\nCache-Control: private\n\n");
+}
+
 /* What `Location: VALUE` becomes. */
 static const char *located(const char *value, const hap_relay_t *relay)
 {
@@ -395,6 +411,7 @@ const unit_test_t suite_relay_answer[] = {
     UNIT_TEST(chunks_are_announced_when_the_body_goes_out_in_them),
     UNIT_TEST(via_is_added_to_answers),
     UNIT_TEST(a_cookie_of_ours_makes_the_answer_private),
+    UNIT_TEST(what_connection_names_does_not_stand_for_our_own),
     UNIT_TEST(locations_of_members_become_the_clients),
     UNIT_TEST(locations_at_the_root_are_mapped_without_a_second_slash),
     UNIT_TEST(a_location_is_mapped_by_its_path_whatever_its_host),
