@@ -298,6 +298,15 @@ bool mh_handback_was_given(const conn_rec *c)
     return given_of(c) != NULL;
 }
 
+/* It was accepted by our listener: connections to members may be Unix-domain ones too. */
+static bool came_to_us(int fd)
+{
+    struct sockaddr_un local = {0};
+    socklen_t n = sizeof(local);
+    return *address.sun_path && getsockname(fd, (struct sockaddr *)&local, &n) == 0 &&
+           local.sun_family == AF_UNIX && strcmp(local.sun_path, address.sun_path) == 0;
+}
+
 static int receive(conn_rec *c, void *csd)
 {
     apr_socket_t *socket = csd;
@@ -307,6 +316,9 @@ static int receive(conn_rec *c, void *csd)
         return DECLINED;
     }
     apr_os_sock_get(&accepted, socket);
+    if (!came_to_us(accepted)) {
+        return DECLINED;
+    }
     letter_t letter;
     char *bytes = NULL;
     int fd = is_ours(accepted) ? read_letter(accepted, &letter, &bytes, c->pool) : -1;
