@@ -207,6 +207,15 @@ static hap_str_t path_of_url(hap_str_t url)
     return slash < url.n ? hap_str_sub(url, slash, url.n) : url;
 }
 
+static bool fits(const hap_relay_map_t *map, hap_str_t url)
+{
+    hap_str_t real = map->real;
+    size_t n = real.n - map->exact_n;
+    return real.n > 0 && url.n >= real.n &&
+           hap_str_eq_nocase(hap_str_sub(url, 0, n), hap_str_sub(real, 0, n)) &&
+           hap_str_eq(hap_str_sub(url, n, real.n), hap_str_sub(real, n, real.n));
+}
+
 /* The map that fits, and what is left behind what it stands for. One of a path fits any host. */
 static const hap_relay_map_t *find_location(hap_str_t *rest, const hap_relay_maps_t *maps,
                                             hap_str_t url)
@@ -214,7 +223,7 @@ static const hap_relay_map_t *find_location(hap_str_t *rest, const hap_relay_map
     for (unsigned i = 0; i < maps->n; i++) {
         hap_str_t real = maps->rows[i].real;
         hap_str_t part = real.n && real.p[0] == '/' ? path_of_url(url) : url;
-        if (real.n && hap_str_eq_nocase(hap_str_sub(part, 0, real.n), real)) {
+        if (fits(&maps->rows[i], part)) {
             *rest = hap_str_sub(part, real.n, part.n);
             return &maps->rows[i];
         }
@@ -438,7 +447,8 @@ size_t hap_relay_answer(char *out_, size_t room, const hap_http1_answer_t *in,
         put_answer_field(&out, &head->fields[i], in, back);
     }
     if (back->relay->via.n) {
-        PUT_LIT(&out, "Via: 1.1 ");
+        PUT_LIT(&out, "Via: ");
+        put(&out, back->old ? HAP_STR_LIT("1.0 ") : HAP_STR_LIT("1.1 "));
         put(&out, back->relay->via);
         PUT_LIT(&out, "\r\n");
     }

@@ -13,6 +13,8 @@
 typedef struct hap_relay_map_t {
     hap_str_t real; /* as the member knows it */
     hap_str_t fake; /* as the client knows it */
+    size_t
+        exact_n; /* of a location: so many bytes at the end of `real` match with their case only */
 } hap_relay_map_t;
 
 typedef struct hap_relay_maps_t {
@@ -61,6 +63,7 @@ typedef struct hap_relay_back_t {
     hap_str_t cookie; /* the value of a Set-Cookie of ours; empty none */
     bool head;        /* the request was a HEAD */
     bool chunked;     /* the body goes out in chunks */
+    bool old;         /* the request was one of HTTP/1.0 */
     hap_relay_keep_t keep;
     unsigned timeout_s; /* for KEEP_SAID */
     unsigned left;      /* likewise: requests left, 0 unlimited */

@@ -48,7 +48,8 @@ static const apr_interval_time_t spare_keep = 60 * APR_USEC_PER_SEC;
 /** Where a connection came in: what httpd's choice of a virtual host starts from. */
 typedef struct place_t {
     server_rec *base;
-    void *vhosts; /* conn_rec.vhost_lookup_data */
+    void *vhosts;    /* conn_rec.vhost_lookup_data */
+    apr_port_t port; /* of this server: that of the virtual hosts, whatever their ServerName says */
     uint32_t number;
     struct place_t *next;
 } place_t;
@@ -119,7 +120,7 @@ static host_t *look_up(engine_t *engine, const place_t *place, const char *name)
     c->vhost_lookup_data = place->vhosts;
     c->conn_config = ap_create_conn_config(p);
     c->client_ip = c->local_ip = r->useragent_ip = apr_pstrdup(p, "127.0.0.1");
-    apr_sockaddr_info_get(&c->local_addr, "127.0.0.1", APR_INET, place->base->port, 0, p);
+    apr_sockaddr_info_get(&c->local_addr, "127.0.0.1", APR_INET, place->port, 0, p);
     c->client_addr = c->local_addr;
     r->pool = p;
     r->connection = c;
@@ -442,11 +443,13 @@ static const place_t *place_of(const conn_rec *c)
 {
     apr_thread_mutex_lock(self.lock);
     place_t *place = self.places;
-    while (place && (place->base != c->base_server || place->vhosts != c->vhost_lookup_data)) {
+    while (place && (place->base != c->base_server || place->vhosts != c->vhost_lookup_data ||
+                     place->port != c->local_addr->port)) {
         place = place->next;
     }
     if (!place && (place = malloc(sizeof(*place)))) {
-        *place = (place_t){c->base_server, c->vhost_lookup_data, self.places_n++, self.places};
+        *place = (place_t){c->base_server, c->vhost_lookup_data, c->local_addr->port,
+                           self.places_n++, self.places};
         self.places = place;
     }
     apr_thread_mutex_unlock(self.lock);

@@ -90,9 +90,10 @@ static hap_relay_maps_t make_maps(apr_array_header_t *rows)
     return (hap_relay_maps_t){(const hap_relay_map_t *)(void *)rows->elts, (unsigned)rows->nelts};
 }
 
-static void add_map(apr_array_header_t *rows, const char *real, const char *fake)
+static void add_map(apr_array_header_t *rows, const char *real, const char *fake, size_t exact_n)
 {
-    APR_ARRAY_PUSH(rows, hap_relay_map_t) = (hap_relay_map_t){hap_str(real), hap_str(fake)};
+    APR_ARRAY_PUSH(rows, hap_relay_map_t) =
+        (hap_relay_map_t){hap_str(real), hap_str(fake), exact_n};
 }
 
 /* In mod_proxy's records of cookies, what the member says is called fake. */
@@ -101,7 +102,7 @@ static hap_relay_maps_t cookie_maps(const apr_array_header_t *from, apr_pool_t *
     apr_array_header_t *rows = apr_array_make(p, from->nelts + 1, sizeof(hap_relay_map_t));
     for (int i = 0; i < from->nelts; i++) {
         const struct proxy_alias *entry = &APR_ARRAY_IDX(from, i, struct proxy_alias);
-        add_map(rows, entry->fake, entry->real);
+        add_map(rows, entry->fake, entry->real, 0);
     }
     return make_maps(rows);
 }
@@ -127,9 +128,9 @@ static void add_members(apr_array_header_t *rows, const struct proxy_alias *entr
         /* "/" stands for nothing before a path. */
         bool root = all && strcmp(entry->fake, "/") == 0;
         if (root) {
-            add_map(rows, apr_pstrcat(p, without_slash(name, p), "/", NULL), "/");
+            add_map(rows, apr_pstrcat(p, without_slash(name, p), "/", NULL), "/", 0);
         }
-        add_map(rows, real, entry->fake);
+        add_map(rows, real, entry->fake, all ? 0 : strlen(path));
     }
 }
 
@@ -141,7 +142,7 @@ static hap_relay_maps_t location_maps(const proxy_dir_conf *dir, server_rec *s, 
         if (ap_cstr_casecmpn(entry->real, balancer_scheme, sizeof(balancer_scheme) - 1) == 0) {
             add_members(rows, entry, s, p);
         } else {
-            add_map(rows, entry->real, entry->fake);
+            add_map(rows, entry->real, entry->fake, 0);
         }
     }
     return make_maps(rows);
@@ -179,8 +180,13 @@ static const char *via_of(const proxy_server_conf *conf, server_rec *s, apr_pool
     const char *port =
         s->port && s->port != DEFAULT_HTTP_PORT ? apr_psprintf(p, ":%d", s->port) : "";
     const char *name = apr_pstrcat(p, s->server_hostname, port, NULL);
-    return conf->viaopt == via_full ? apr_psprintf(p, "%s (%s)", name, ap_get_server_description())
-                                    : name;
+    if (conf->viaopt != via_full) {
+        return name;
+    }
+    ap_version_t v;
+    ap_get_server_revision(&v);
+    return apr_psprintf(p, "%s (" AP_SERVER_BASEPRODUCT "/%d.%d.%d%s)", name, v.major, v.minor,
+                        v.patch, v.add_string);
 }
 
 static void set_relay(mh_mount_t *mount, const struct proxy_alias *alias, server_rec *s,
@@ -195,6 +201,7 @@ static void set_relay(mh_mount_t *mount, const struct proxy_alias *alias, server
         .preserve_host = dir->preserve_host,
         .add_forwarded = dir->add_forwarded_headers,
         .via_block = conf->viaopt == via_block,
+        .via = hap_str(via_of(conf, s, p)),
         .server_name = hap_str(s->server_hostname),
         .locations = location_maps(dir, s, p),
         .paths = cookie_maps(dir->cookie_paths, p),
@@ -395,10 +402,7 @@ void mh_sites_name(apr_pool_t *p)
 {
     for (apr_hash_index_t *at = apr_hash_first(p, sites); at; at = apr_hash_next(at)) {
         const mh_site_t *site = apr_hash_this_val(at);
-        const proxy_server_conf *conf =
-            ap_get_module_config(site->server->module_config, &proxy_module);
         for (unsigned i = 0; i < site->mounts_n; i++) {
-            site->mounts[i].relay.via = hap_str(via_of(conf, site->server, p));
             site->mounts[i].relay.banner = hap_str(ap_get_server_banner());
         }
     }

@@ -177,6 +177,11 @@ static void via_is_added_to_answers(void)
     relay.via = HAP_STR_LIT("front:81");
     UNIT_STR_EQ(to_client_of("HTTP/1.0 200 OK\nVia: 1.0 a\nContent-Length: 0\n\n", &relay),
                 "HTTP/1.1 200 OK\n" DATED "Via: 1.0 a\nContent-Length: 0\nVia: 1.1 front:81\n\n");
+    hap_relay_back_t back = back_kept;
+    back.relay = &relay;
+    back.old = true; /* as mod_proxy has it, that is the version of the request */
+    UNIT_STR_EQ(to_client("HTTP/1.1 200 OK\nContent-Length: 0\n\n", &back),
+                "HTTP/1.1 200 OK\n" DATED "Content-Length: 0\nVia: 1.0 front:81\n\n");
     relay.via = HAP_STR_LIT("");
     relay.via_block = true;
     UNIT_STR_EQ(to_client_of("HTTP/1.1 200 OK\nVia: 1.0 a\nContent-Length: 0\n\n", &relay),
@@ -240,9 +245,9 @@ static const char *located(const char *value, const hap_relay_t *relay)
 static void locations_of_members_become_the_clients(void)
 {
     static const hap_relay_map_t rows[] = {
-        {{"http://hosta:8080/App", 21}, {"/shop", 5}},
-        {{"http://hostb:8080/App", 21}, {"/shop", 5}},
-        {{"http://hosta:8080", 17}, {"https://other.example", 21}},
+        {{"http://hosta:8080/App", 21}, {"/shop", 5}, 0},
+        {{"http://hostb:8080/App", 21}, {"/shop", 5}, 0},
+        {{"http://hosta:8080", 17}, {"https://other.example", 21}, 0},
     };
     hap_relay_t relay = app;
     relay.locations = (hap_relay_maps_t){rows, 3};
@@ -256,12 +261,23 @@ static void locations_of_members_become_the_clients(void)
     UNIT_STR_EQ(located("", &relay), "");
 }
 
+/* ProxyPassReverse "/shop" "balancer://App/App" */
+static void the_path_of_a_location_has_its_case(void)
+{
+    static const hap_relay_map_t row = {{"http://hosta/App", 16}, {"/shop", 5}, .exact_n = 4};
+    hap_relay_t relay = app;
+    relay.locations = (hap_relay_maps_t){&row, 1};
+    UNIT_STR_EQ(located("HTTP://HOSTA/App/x", &relay), "http://front:81/shop/x");
+    UNIT_STR_EQ(located("http://hosta/app/x", &relay), "http://hosta/app/x");
+    UNIT_STR_EQ(located("http://hosta/Ap", &relay), "http://hosta/Ap");
+}
+
 /* "/" stands for nothing before a path: no slash is doubled. */
 static void locations_at_the_root_are_mapped_without_a_second_slash(void)
 {
     static const hap_relay_map_t rows[] = {
-        {{"http://hosta:8080/", 18}, {"/", 1}},
-        {{"http://hosta:8080", 17}, {"/", 1}},
+        {{"http://hosta:8080/", 18}, {"/", 1}, 0},
+        {{"http://hosta:8080", 17}, {"/", 1}, 0},
     };
     hap_relay_t relay = app;
     relay.locations = (hap_relay_maps_t){rows, 2};
@@ -273,8 +289,8 @@ static void locations_at_the_root_are_mapped_without_a_second_slash(void)
 static void a_location_is_mapped_by_its_path_whatever_its_host(void)
 {
     static const hap_relay_map_t rows[] = {
-        {{"", 0}, {"/never", 6}},
-        {{"/App", 4}, {"/shop", 5}},
+        {{"", 0}, {"/never", 6}, 0},
+        {{"/App", 4}, {"/shop", 5}, 0},
     };
     hap_relay_t relay = app;
     relay.locations = (hap_relay_maps_t){rows, 2};
@@ -291,7 +307,7 @@ static void a_location_is_mapped_by_its_path_whatever_its_host(void)
 
 static void every_field_that_holds_a_location_is_mapped(void)
 {
-    static const hap_relay_map_t row = {{"http://a", 8}, {"/b", 2}};
+    static const hap_relay_map_t row = {{"http://a", 8}, {"/b", 2}, 0};
     hap_relay_t relay = app;
     relay.locations = (hap_relay_maps_t){&row, 1};
     UNIT_STR_EQ(to_client_of("HTTP/1.1 201 x\nlocation: http://a/1\nContent-Location: http://a/2\n"
@@ -318,8 +334,9 @@ static const char *set(const char *value, const hap_relay_t *relay)
 /* As mod_proxy: what begins with the member's is replaced as a whole. */
 static void paths_and_domains_of_cookies_become_the_clients(void)
 {
-    static const hap_relay_map_t paths[] = {{{"/App", 4}, {"/shop", 5}}, {{"/", 1}, {"/all", 4}}};
-    static const hap_relay_map_t domains[] = {{{"hosta", 5}, {"front.example", 13}}};
+    static const hap_relay_map_t paths[] = {{{"/App", 4}, {"/shop", 5}, 0},
+                                            {{"/", 1}, {"/all", 4}, 0}};
+    static const hap_relay_map_t domains[] = {{{"hosta", 5}, {"front.example", 13}, 0}};
     hap_relay_t relay = app;
     relay.paths = (hap_relay_maps_t){paths, 2};
     relay.domains = (hap_relay_maps_t){domains, 1};
@@ -337,8 +354,8 @@ static void paths_and_domains_of_cookies_become_the_clients(void)
 
 static void an_attribute_on_a_line_of_its_own_is_mapped_too(void)
 {
-    static const hap_relay_map_t path = {{"/App", 4}, {"/shop", 5}};
-    static const hap_relay_map_t domain = {{"hosta", 5}, {"front.example", 13}};
+    static const hap_relay_map_t path = {{"/App", 4}, {"/shop", 5}, 0};
+    static const hap_relay_map_t domain = {{"hosta", 5}, {"front.example", 13}, 0};
     hap_relay_t relay = app;
     relay.paths = (hap_relay_maps_t){&path, 1};
     relay.domains = (hap_relay_maps_t){&domain, 1};
@@ -349,7 +366,7 @@ static void an_attribute_on_a_line_of_its_own_is_mapped_too(void)
 /* Whoever does not know folds would read another field in them. */
 static void a_folded_value_comes_out_on_one_line(void)
 {
-    static const hap_relay_map_t path = {{"/App", 4}, {"/shop", 5}};
+    static const hap_relay_map_t path = {{"/App", 4}, {"/shop", 5}, 0};
     hap_relay_t relay = app;
     static const char said[] = "HTTP/1.1 200 x\nX: a\n Set-Cookie: evil\nY:\n b\n\t\n"
                                "Set-Cookie: c\n =d;\n\tLocation: e\nContent-Length: 0\n\n";
@@ -362,7 +379,7 @@ static void a_folded_value_comes_out_on_one_line(void)
 
 static size_t write_answer(char *out, size_t room)
 {
-    static const hap_relay_map_t map = {{"/App", 4}, {"/shop", 5}};
+    static const hap_relay_map_t map = {{"/App", 4}, {"/shop", 5}, 0};
     static const hap_relay_t all = {
         .via = {"front", 5},
         .locations = {&map, 1},
@@ -413,6 +430,7 @@ const unit_test_t suite_relay_answer[] = {
     UNIT_TEST(a_cookie_of_ours_makes_the_answer_private),
     UNIT_TEST(what_connection_names_does_not_stand_for_our_own),
     UNIT_TEST(locations_of_members_become_the_clients),
+    UNIT_TEST(the_path_of_a_location_has_its_case),
     UNIT_TEST(locations_at_the_root_are_mapped_without_a_second_slash),
     UNIT_TEST(a_location_is_mapped_by_its_path_whatever_its_host),
     UNIT_TEST(every_field_that_holds_a_location_is_mapped),
