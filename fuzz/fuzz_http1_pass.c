@@ -474,10 +474,11 @@ static void pass_edited(const hap_http1_answer_t *answer, bool head)
 
 void fuzz_pass_answer(const hap_http1_answer_t *answer, const reader_message_t *message, bool head)
 {
-    static const hap_relay_map_t locations[] = {{{"http://hosta:8080/App", 21}, {"/shop", 5}},
-                                                {{"/App", 4}, {"http://front/shop", 17}}};
-    static const hap_relay_map_t paths[] = {{{"/App", 4}, {"/shop", 5}}, {{"/", 1}, {"/App", 4}}};
-    static const hap_relay_map_t domains[] = {{{"hosta", 5}, {"front.example", 13}}};
+    static const hap_relay_map_t locations[] = {{{"http://hosta:8080/App", 21}, {"/shop", 5}, 0},
+                                                {{"/App", 4}, {"http://front/shop", 17}, 0}};
+    static const hap_relay_map_t paths[] = {{{"/App", 4}, {"/shop", 5}, 0},
+                                            {{"/", 1}, {"/App", 4}, 0}};
+    static const hap_relay_map_t domains[] = {{{"hosta", 5}, {"front.example", 13}, 0}};
     static const hap_relay_t relays[] = {
         {.banner = {"Apache", 6}},
         {.via = {"front", 5},
