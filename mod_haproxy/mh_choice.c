@@ -3,10 +3,10 @@
 #include "mh_choice.h"
 
 #include <sched.h>
-#include <time.h>
 
 #include "hap_budget.h"
 #include "mh_child.h"
+#include "mh_clock.h"
 #include "mh_queue.h"
 #include "mh_shared.h"
 
@@ -16,13 +16,6 @@ enum {
     LATENCY_WEIGHT = 8,    /* a new answer time counts for an eighth of the average */
     SERVER_ERROR = 500
 };
-
-int64_t mh_now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * APR_USEC_PER_SEC + now.tv_nsec / 1000;
-}
 
 /* Each thread draws from its own stream: shared ones would be a lock, or a queue at a cache line.
  */

@@ -75,7 +75,4 @@ static inline mh_member_t *mh_choice_member(const mh_choice_t *choice)
     return choice->app->roster->members[choice->member].binding;
 }
 
-/** Monotonic time in microseconds. */
-int64_t mh_now_us(void);
-
 #endif

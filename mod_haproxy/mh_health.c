@@ -14,6 +14,7 @@
 
 #include "lane/ml_probe.h"
 #include "mh_app.h"
+#include "mh_clock.h"
 #include "mh_log.h"
 #include "mh_request.h"
 #include "mh_shared.h"

@@ -9,14 +9,12 @@
 #include <apr_hash.h>
 #include <apr_portable.h>
 #include <apr_strings.h>
-#include <apr_thread_mutex.h>
 #include <fcntl.h>
 #include <http_connection.h>
 #include <http_core.h>
 #include <http_ssl.h>
 #include <http_vhost.h>
 #include <mpm_common.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <scoreboard.h>
@@ -27,45 +25,21 @@
 #include "mh_config.h"
 #include "mh_cookie.h"
 #include "mh_handback.h"
+#include "mh_lane_hosts.h"
 #include "mh_lane_log.h"
+#include "mh_lane_reach.h"
 #include "mh_listen.h"
 #include "mh_log.h"
 #include "mh_site.h"
 
 enum {
-    HOSTS_MAX = 1024, /* values of Host that are remembered; others are httpd's */
     DATE_BYTES = APR_RFC822_DATE_LEN,
-    SPARE_MAX = 1000, /* connections to one member that wait, for each loop */
     DRAIN_STEP_US = 5000,
     AGENT_BYTES = 512, /* of a User-Agent that is remembered; longer ones are httpd's */
     AGENTS_MAX = 1024,
     TAKERS_EVERY_US = 50000,
     LONGEST_S = 3600 /* a graceful end without GracefulShutdownTimeout */
 };
-
-static const apr_interval_time_t spare_keep = 60 * APR_USEC_PER_SEC;
-
-/** Where a connection came in: what httpd's choice of a virtual host starts from. */
-typedef struct place_t {
-    server_rec *base;
-    void *vhosts;    /* conn_rec.vhost_lookup_data */
-    apr_port_t port; /* of this server: that of the virtual hosts, whatever their ServerName says */
-    uint32_t number;
-    struct place_t *next;
-} place_t;
-
-/** What a value of Host stands for at one place. */
-typedef struct host_t {
-    const mh_site_t *site; /* NULL: nothing for the lane */
-    hap_str_t self;        /* scheme, host and port for Location */
-} host_t;
-
-/** A member as one loop reaches it. */
-typedef struct reach_t {
-    ml_origin_t origin;
-    hap_str_t host; /* name and port */
-    hap_str_t base; /* path of its URL */
-} reach_t;
 
 /** The owner's part of an exchange. */
 typedef struct carried_t {
@@ -80,10 +54,10 @@ typedef struct engine_t {
     ml_work_t drain; /* posted once */
     apr_pool_t *pool;
     apr_pool_t *scratch; /* cleared for each use */
-    apr_hash_t *hosts;   /* place number and Host -> host_t * */
+    mh_hosts_t *hosts;
     apr_pool_t *agents_pool;
-    apr_hash_t *agents;     /* mount and User-Agent -> whether such clients are httpd's */
-    reach_t **reach;        /* by application, then member */
+    apr_hash_t *agents; /* mount and User-Agent -> whether such clients are httpd's */
+    mh_reach_t **reach;
     apr_time_t takers_seen; /* on the loop's clock: when takers was found out */
     bool takers;            /* has_takers */
     apr_time_t date_s;      /* of date */
@@ -95,75 +69,13 @@ static struct {
     server_rec *server;
     engine_t *engines;
     unsigned engines_n;
-    _Atomic unsigned next;    /* engine that gets the next client */
-    bool draining;            /* the child ends, gracefully */
-    apr_thread_mutex_t *lock; /* guards places */
-    place_t *places;
-    uint32_t places_n;
+    _Atomic unsigned next; /* engine that gets the next client */
+    bool draining;         /* the child ends, gracefully */
 } self;
 
 static const ml_times_t times_of_nobody = {.keep_alive = 5 * APR_USEC_PER_SEC,
                                            .head = 60 * APR_USEC_PER_SEC,
                                            .idle = 60 * APR_USEC_PER_SEC};
-
-/* --- hosts ------------------------------------------------------------------------------------ */
-
-/* httpd chooses the virtual host, for a request that has nothing but this Host. */
-static host_t *look_up(engine_t *engine, const place_t *place, const char *name)
-{
-    apr_pool_t *p = engine->pool;
-    conn_rec *c = apr_pcalloc(p, sizeof(*c));
-    request_rec *r = apr_pcalloc(p, sizeof(*r));
-    host_t *host = apr_pcalloc(p, sizeof(*host));
-    c->pool = p;
-    c->base_server = place->base;
-    c->vhost_lookup_data = place->vhosts;
-    c->conn_config = ap_create_conn_config(p);
-    c->client_ip = c->local_ip = r->useragent_ip = apr_pstrdup(p, "127.0.0.1");
-    apr_sockaddr_info_get(&c->local_addr, "127.0.0.1", APR_INET, place->port, 0, p);
-    c->client_addr = c->local_addr;
-    r->pool = p;
-    r->connection = c;
-    r->server = place->base;
-    r->useragent_addr = c->client_addr;
-    r->headers_in = apr_table_make(p, 1);
-    r->headers_out = apr_table_make(p, 1);
-    r->err_headers_out = apr_table_make(p, 1);
-    r->subprocess_env = apr_table_make(p, 1);
-    r->notes = apr_table_make(p, 1);
-    r->per_dir_config = place->base->lookup_defaults;
-    r->request_config = ap_create_request_config(p);
-    r->uri = apr_pstrdup(p, "/");
-    r->status = HTTP_OK;
-    r->proto_num = HTTP_VERSION(1, 1);
-    r->log = &place->base->log;
-    apr_table_setn(r->headers_in, "Host", name);
-    ap_update_vhost_from_headers(r);
-    if (r->status != HTTP_OK) {
-        return host;
-    }
-    r->per_dir_config = r->server->lookup_defaults;
-    host->site = mh_site_of(r->server);
-    host->self = hap_str(ap_construct_url(p, "", r));
-    return host;
-}
-
-static const host_t *host_of(engine_t *engine, const place_t *place, hap_str_t name)
-{
-    char key[sizeof(uint32_t) + 256];
-    if (name.n > sizeof(key) - sizeof(uint32_t)) {
-        return NULL;
-    }
-    memcpy(key, &place->number, sizeof(uint32_t));
-    memcpy(key + sizeof(uint32_t), name.p, name.n);
-    apr_ssize_t key_n = (apr_ssize_t)(sizeof(uint32_t) + name.n);
-    host_t *host = apr_hash_get(engine->hosts, key, key_n);
-    if (!host && apr_hash_count(engine->hosts) < HOSTS_MAX) {
-        host = look_up(engine, place, hap_str_dup(name, engine->pool));
-        apr_hash_set(engine->hosts, apr_pmemdup(engine->pool, key, (apr_size_t)key_n), key_n, host);
-    }
-    return host;
-}
 
 /* --- what the engine asks --------------------------------------------------------------------- */
 
@@ -211,7 +123,8 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
 {
     carried_t *carried = ml_exchange_data(x);
     const hap_http1_request_t *head = ml_exchange_head(x);
-    const host_t *host = head->cookies ? NULL : host_of(ml_exchange_owner(x), place, head->host);
+    const engine_t *engine = ml_exchange_owner(x);
+    const mh_host_t *host = head->cookies ? NULL : mh_hosts_find(engine->hosts, place, head->host);
     const mh_mount_t *mount = host && host->site ? mh_site_mount(host->site, head) : NULL;
     if (!mount || head->head.upgrade || leaves(ml_exchange_owner(x), mount, head)) {
         return ML_ROUTE_GIVE;
@@ -247,7 +160,7 @@ static bool choose(ml_exchange_t *x)
                      HAP_STR_ARG(ml_exchange_head(x)->path), hap_pick_whys[choice->why]);
         return false;
     }
-    reach_t *reach = &engine->reach[choice->app->index][choice->member];
+    mh_reach_t *reach = mh_reach_of(engine->reach, choice);
     x->origin = &reach->origin;
     x->host = reach->host;
     x->base = reach->base;
@@ -375,86 +288,7 @@ static hap_str_t date(void *owner)
     return hap_strn(engine->date, DATE_BYTES - 1);
 }
 
-/* --- members ---------------------------------------------------------------------------------- */
-
-static void set_address(ml_origin_t *origin, const proxy_worker_shared *worker)
-{
-    struct addrinfo *found = NULL;
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    char port[8];
-    apr_snprintf(port, sizeof(port), "%d", worker->port);
-    if (getaddrinfo(worker->hostname_ex, port, &hints, &found) == 0 &&
-        found->ai_addrlen <= sizeof(origin->address)) {
-        memcpy(&origin->address, found->ai_addr, found->ai_addrlen);
-        origin->address_n = found->ai_addrlen;
-    }
-    if (found) {
-        freeaddrinfo(found);
-    }
-}
-
-static void set_times(ml_origin_t *origin, const proxy_worker_shared *worker, server_rec *s)
-{
-    const proxy_server_conf *conf = ap_get_module_config(s->module_config, &proxy_module);
-    origin->timeout = worker->timeout_set ? worker->timeout
-                      : conf->timeout_set ? conf->timeout
-                                          : s->timeout;
-    origin->connect_timeout = worker->conn_timeout_set ? worker->conn_timeout : origin->timeout;
-    origin->keep = worker->disablereuse ? 0 : worker->ttl ? worker->ttl : spare_keep;
-    origin->spare_max = SPARE_MAX;
-}
-
-static void set_reach(reach_t *reach, const mh_member_t *member, apr_pool_t *p)
-{
-    const proxy_worker_shared *worker = member->worker->s;
-    const char *name = worker->hostname_ex;
-    bool literal = strchr(name, ':') != NULL;
-    const char *port =
-        worker->port == DEFAULT_HTTP_PORT ? "" : apr_psprintf(p, ":%d", (int)worker->port);
-    const char *after = strstr(worker->name_ex, "://");
-    const char *path = after ? strchr(after + 3, '/') : NULL;
-    size_t path_n = path ? strlen(path) : 0;
-    ml_origin_init(&reach->origin);
-    set_address(&reach->origin, worker);
-    set_times(&reach->origin, worker, member->app->server);
-    reach->host = hap_str(apr_pstrcat(p, literal ? "[" : "", name, literal ? "]" : "", port, NULL));
-    if (path_n && path[path_n - 1] == '/') {
-        path_n--;
-    }
-    reach->base = hap_strn(path, path_n);
-}
-
-static void reach_members(engine_t *engine, apr_pool_t *p)
-{
-    engine->reach = apr_pcalloc(p, (size_t)(mh_apps->nelts + 1) * sizeof(*engine->reach));
-    for (int i = 0; i < mh_apps->nelts; i++) {
-        const mh_app_t *app = mh_app_at(i);
-        engine->reach[i] = apr_pcalloc(p, (size_t)(app->members->nelts + 1) * sizeof(reach_t));
-        for (uint32_t k = 0; k < app->roster->n; k++) {
-            set_reach(&engine->reach[i][k], app->roster->members[k].binding, p);
-        }
-    }
-}
-
 /* --- connections ------------------------------------------------------------------------------ */
-
-/* Places are few: one for each address and port that virtual hosts are defined for. */
-static const place_t *place_of(const conn_rec *c)
-{
-    apr_thread_mutex_lock(self.lock);
-    place_t *place = self.places;
-    while (place && (place->base != c->base_server || place->vhosts != c->vhost_lookup_data ||
-                     place->port != c->local_addr->port)) {
-        place = place->next;
-    }
-    if (!place && (place = malloc(sizeof(*place)))) {
-        *place = (place_t){c->base_server, c->vhost_lookup_data, c->local_addr->port,
-                           self.places_n++, self.places};
-        self.places = place;
-    }
-    apr_thread_mutex_unlock(self.lock);
-    return place;
-}
 
 /* httpd finds the virtual hosts by the address that the client came to. */
 static const void *arrived(void *owner, int fd, const ml_times_t **times)
@@ -471,7 +305,7 @@ static const void *arrived(void *owner, int fd, const ml_times_t **times)
         return NULL;
     }
     ap_update_vhost_given_ip(&c);
-    return place_of(&c);
+    return mh_place_of(&c);
 }
 
 static int own_descriptor(conn_rec *c)
@@ -495,7 +329,7 @@ static int take_over(conn_rec *c)
     }
     unsigned turn = atomic_fetch_add_explicit(&self.next, 1, memory_order_relaxed);
     const engine_t *engine = &self.engines[turn % self.engines_n];
-    const place_t *place = place_of(c);
+    const mh_place_t *place = mh_place_of(c);
     int fd = place ? own_descriptor(c) : -1;
     if (fd < 0) {
         return DECLINED;
@@ -541,10 +375,10 @@ static apr_status_t start_engine(engine_t *engine, ml_loop_t *loop, apr_pool_t *
     engine->loop = loop;
     engine->pool = p;
     apr_pool_create(&engine->scratch, p);
-    engine->hosts = apr_hash_make(p);
+    engine->hosts = mh_hosts_create(p);
     apr_pool_create(&engine->agents_pool, p);
     engine->agents = apr_hash_make(engine->agents_pool);
-    reach_members(engine, p);
+    engine->reach = mh_reach_create(p);
     engine->lane = ml_lane_create(loop, &iface, engine, sizeof(carried_t));
     return engine->lane ? listen_too(engine) : APR_ENOMEM;
 }
@@ -575,7 +409,7 @@ apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
     unsigned n = mh_main_conf.lane_threads;
     self.server = s;
     self.engines = apr_pcalloc(p, n * sizeof(*self.engines));
-    apr_thread_mutex_create(&self.lock, APR_THREAD_MUTEX_DEFAULT, p);
+    mh_places_start(p);
     apr_status_t rv = start_engine(&self.engines[0], loop, own_pool());
     for (unsigned i = 1; i < n && rv == APR_SUCCESS; i++) {
         ml_loop_t *another;

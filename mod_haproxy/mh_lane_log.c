@@ -12,6 +12,7 @@
 #include <http_request.h>
 
 #include "mh_env.h"
+#include "mh_record.h"
 
 static bool wanted;
 
@@ -66,15 +67,7 @@ static void count_bytes(conn_rec *c, const mh_lane_entry_t *entry)
 
 static conn_rec *make_connection(const mh_lane_entry_t *entry, apr_pool_t *p)
 {
-    conn_rec *c = apr_pcalloc(p, sizeof(*c));
-    c->pool = p;
-    c->base_server = entry->server;
-    c->conn_config = ap_create_conn_config(p);
-    c->notes = apr_table_make(p, 1);
-    c->client_ip = apr_pstrdup(p, entry->client);
-    apr_sockaddr_info_get(&c->client_addr, c->client_ip, APR_UNSPEC, 0, 0, p);
-    c->local_ip = c->client_ip;
-    c->local_addr = c->client_addr;
+    conn_rec *c = mh_record_connection(entry->server, entry->client, p);
     c->keepalives = (int)entry->served + (entry->keep ? 1 : 0);
     c->keepalive = entry->keep ? AP_CONN_KEEPALIVE : AP_CONN_CLOSE;
     c->aborted = entry->cut;
@@ -112,21 +105,7 @@ static void set_request(request_rec *r, const hap_http1_request_t *from, apr_poo
 
 static request_rec *make_request(const mh_lane_entry_t *entry, apr_pool_t *p)
 {
-    request_rec *r = apr_pcalloc(p, sizeof(*r));
-    r->pool = p;
-    r->connection = make_connection(entry, p);
-    r->server = entry->server;
-    r->useragent_ip = r->connection->client_ip;
-    r->useragent_addr = r->connection->client_addr;
-    r->headers_in = apr_table_make(p, 16);
-    r->headers_out = apr_table_make(p, 4);
-    r->err_headers_out = apr_table_make(p, 1);
-    r->trailers_in = apr_table_make(p, 1);
-    r->trailers_out = apr_table_make(p, 1);
-    r->subprocess_env = apr_table_make(p, 8);
-    r->notes = apr_table_make(p, 4);
-    r->per_dir_config = entry->server->lookup_defaults;
-    r->request_config = ap_create_request_config(p);
+    request_rec *r = mh_record_request(make_connection(entry, p), entry->server);
     r->status = (int)entry->status;
     r->handler = "proxy-server";
     r->proxyreq = PROXYREQ_REVERSE;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "mh_child.h"
+#include "mh_clock.h"
 #include "mh_request.h"
 #include "mh_shared.h"
 
