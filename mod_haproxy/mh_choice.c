@@ -141,9 +141,9 @@ static void suspect(const mh_choice_t *choice, hap_suspicion_t why)
 static void wait_begins(mh_choice_t *choice)
 {
     choice->waiting = true;
-    choice->trial = choice->holds_thread &&
-                    hap_stall_begin(&choice->app->stalls, (uint32_t)choice->member,
-                                    choice->started_us);
+    choice->trial =
+        choice->holds_thread &&
+        hap_stall_begin(&choice->app->stalls, (uint32_t)choice->member, choice->started_us);
     if (choice->trial) {
         suspect(choice, HAP_SUSPICION_SILENCE);
     }

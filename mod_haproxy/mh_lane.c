@@ -58,6 +58,7 @@ typedef struct engine_t {
     apr_pool_t *agents_pool;
     apr_hash_t *agents; /* mount and User-Agent -> whether such clients are httpd's */
     mh_reach_t **reach;
+    mh_log_batch_t *log;
     apr_time_t takers_seen; /* on the loop's clock: when takers was found out */
     bool takers;            /* has_takers */
     apr_time_t date_s;      /* of date */
@@ -240,7 +241,7 @@ static void ended(ml_exchange_t *x)
             .cut = !x->whole,
             .keep = x->keep,
         };
-        mh_lane_log(&entry, engine->scratch);
+        mh_lane_log(&entry, engine->log, engine->scratch);
     }
 }
 
@@ -379,6 +380,7 @@ static apr_status_t start_engine(engine_t *engine, ml_loop_t *loop, apr_pool_t *
     apr_pool_create(&engine->agents_pool, p);
     engine->agents = apr_hash_make(engine->agents_pool);
     engine->reach = mh_reach_create(p);
+    engine->log = mh_log_batch_create(loop, p);
     engine->lane = ml_lane_create(loop, &iface, engine, sizeof(carried_t));
     return engine->lane ? listen_too(engine) : APR_ENOMEM;
 }
@@ -410,6 +412,7 @@ apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
     self.server = s;
     self.engines = apr_pcalloc(p, n * sizeof(*self.engines));
     mh_places_start(p);
+    mh_log_batch_start();
     apr_status_t rv = start_engine(&self.engines[0], loop, own_pool());
     for (unsigned i = 1; i < n && rv == APR_SUCCESS; i++) {
         ml_loop_t *another;

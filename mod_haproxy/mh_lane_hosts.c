@@ -3,6 +3,7 @@
 #include "mh_lane_hosts.h"
 
 #include <apr_hash.h>
+#include <apr_strings.h>
 #include <apr_thread_mutex.h>
 #include <http_core.h>
 #include <http_protocol.h>
@@ -72,7 +73,7 @@ static mh_host_t *look_up(const mh_place_t *place, const char *name, apr_pool_t 
     c->vhost_lookup_data = place->vhosts;
     c->local_addr->port = place->port;
     request_rec *r = mh_record_request(c, place->base);
-    r->uri = "/";
+    r->uri = apr_pstrdup(p, "/");
     r->proto_num = HTTP_VERSION(1, 1);
     apr_table_setn(r->headers_in, "Host", name);
     ap_update_vhost_from_headers(r);

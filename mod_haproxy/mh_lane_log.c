@@ -116,10 +116,12 @@ static request_rec *make_request(const mh_lane_entry_t *entry, apr_pool_t *p)
     return r;
 }
 
-void mh_lane_log(const mh_lane_entry_t *entry, apr_pool_t *scratch)
+void mh_lane_log(const mh_lane_entry_t *entry, mh_log_batch_t *batch, apr_pool_t *scratch)
 {
     apr_pool_clear(scratch);
     request_rec *r = make_request(entry, scratch);
     mh_env_set(entry->choice, r);
+    mh_log_batch_use(batch);
     ap_run_log_transaction(r);
+    mh_log_batch_use(NULL);
 }

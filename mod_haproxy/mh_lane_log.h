@@ -10,6 +10,7 @@
 
 #include "hap_http1.h"
 #include "mh_choice.h"
+#include "mh_log_batch.h"
 
 /** One request that has ended. Borrows. */
 typedef struct mh_lane_entry_t {
@@ -33,7 +34,7 @@ void mh_lane_log_prepare(void);
 /** It has: nothing needs to be put together otherwise. */
 bool mh_lane_log_wanted(void);
 
-/** Has the request logged; `scratch` is cleared. Any thread. */
-void mh_lane_log(const mh_lane_entry_t *entry, apr_pool_t *scratch);
+/** Has the request logged; `scratch` is cleared. The thread of `batch`, which its lines go to. */
+void mh_lane_log(const mh_lane_entry_t *entry, mh_log_batch_t *batch, apr_pool_t *scratch);
 
 #endif

@@ -13,6 +13,7 @@
 #include "mh_handler.h"
 #include "mh_lane.h"
 #include "mh_lane_log.h"
+#include "mh_log_batch.h"
 #include "mh_listen.h"
 #include "mh_proxy.h"
 #include "mh_request.h"
@@ -96,12 +97,20 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot
     }
 }
 
+static int log_prepared(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    mh_log_batch_prepare();
+    return OK;
+}
+
 static void register_hooks(apr_pool_t *p)
 {
     static const char *const after_proxy[] = {"mod_proxy.c", "mod_proxy_balancer.c", NULL};
+    static const char *const after_log[] = {"mod_log_config.c", NULL};
     static const char *const before_mpm[] = {"event.c", "worker.c", "prefork.c", NULL};
     mh_config_reset();
     ap_hook_open_logs(open_logs, NULL, before_mpm, APR_HOOK_REALLY_FIRST);
+    ap_hook_pre_config(log_prepared, after_log, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, after_proxy, NULL, APR_HOOK_LAST);
     ap_hook_post_config(post_config, after_proxy, NULL, APR_HOOK_LAST);

@@ -67,4 +67,17 @@ subtest 'the access log says what it would say of any request' => sub {
     like($line, qr{^127\.0\.0\.1 - - "GET /App/bytes\?n=5000 HTTP/1\.1" 200 5000 5\d\d\d \d+ me hostB localhost /App/bytes \?n=5000 GET HTTP/1\.1 \+ 0$}, 'with all that was asked for');
 };
 
+subtest 'lines that are written together stay whole and in order' => sub {
+    my $count = 90;
+    my $one = $t->client(port => $proxy->port);
+    $one->connect;
+    $one->send(join '', map {"GET /App/plain?line=$_ HTTP/1.1\r\nHost: localhost\r\nX-Who: " . 'w' x $_ . "\r\n\r\n"} 1 .. $count);
+    is(scalar(grep {$one->read_response->status == 200} 1 .. $count), $count, 'answered');
+    my @lines;
+    my $all = sub { @lines = grep {/line=/} read_lines($proxy->root . '/logs/access.log'); @lines == $count };
+    ok($t->wait_for($all), 'as many lines');
+    my @wrong = grep {$lines[$_ - 1] !~ m{^\S+ - - "GET /App/plain\?line=$_ HTTP/1\.1" 200 .* w{$_} host[AB] .*\n\z}} 1 .. $count;
+    is("@wrong", '', 'each is whole and in its place');
+};
+
 $t->done;

@@ -20,10 +20,11 @@ struct ml_loop_t {
     apr_time_t now;                   /* loop thread only; monotonic, of this turn */
     ml_wheel_t wheel;                 /* loop thread only; in milliseconds */
     struct epoll_event events[BATCH]; /* loop thread only; the batch at hand */
-    ml_work_t *posted;  /* atomic; the newest first; &closed once the loop has ended */
-    int stop;           /* atomic; 1: end after this turn */
-    pthread_t thread;   /* after ml_loop_start */
-    apr_status_t ended; /* what ended the thread; read after the join */
+    ml_work_t *deferred; /* loop thread only; for the end of this turn, the newest first */
+    ml_work_t *posted;   /* atomic; the newest first; &closed once the loop has ended */
+    int stop;            /* atomic; 1: end after this turn */
+    pthread_t thread;    /* after ml_loop_start */
+    apr_status_t ended;  /* what ended the thread; read after the join */
 };
 
 /* Stands in `posted` of a loop that takes no more work. */
@@ -59,6 +60,17 @@ static void run_posted(ml_loop_t *loop, ml_work_t *leave)
         ml_work_t *work = oldest;
         oldest = work->next;
         work->run(work, loop);
+    }
+}
+
+static void run_deferred(ml_loop_t *loop)
+{
+    ml_work_t *work = loop->deferred;
+    loop->deferred = NULL;
+    while (work) {
+        ml_work_t *next = work->next;
+        work->run(work, loop);
+        work = next;
     }
 }
 
@@ -150,6 +162,7 @@ static apr_status_t turns(ml_loop_t *loop)
         loop->now = clock_us();
         dispatch(loop, n);
         ml_wheel_advance(&loop->wheel, (uint64_t)loop->now / TICK_US, loop);
+        run_deferred(loop);
     }
     return APR_SUCCESS;
 }
@@ -161,6 +174,7 @@ apr_status_t ml_loop_run(ml_loop_t *loop)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     apr_status_t rv = turns(loop);
     run_posted(loop, &closed);
+    run_deferred(loop);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rv;
 }
@@ -214,6 +228,12 @@ bool ml_loop_post(ml_loop_t *loop, ml_work_t *work)
         wake_up(loop);
     }
     return true;
+}
+
+void ml_loop_defer(ml_loop_t *loop, ml_work_t *work)
+{
+    work->next = loop->deferred;
+    loop->deferred = work;
 }
 
 apr_time_t ml_loop_now(const ml_loop_t *loop)

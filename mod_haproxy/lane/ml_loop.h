@@ -71,6 +71,12 @@ apr_status_t ml_loop_join(ml_loop_t *loop, apr_interval_time_t at_most);
  */
 bool ml_loop_post(ml_loop_t *loop, ml_work_t *work);
 
+/**
+ * Has `work` run at the end of this turn, before the loop waits; the loop holds it until then. Not
+ * for work that it holds already. Loop thread.
+ */
+void ml_loop_defer(ml_loop_t *loop, ml_work_t *work);
+
 /** Microseconds of the monotonic clock, read once a turn. Loop thread. */
 apr_time_t ml_loop_now(const ml_loop_t *loop);
 

@@ -250,6 +250,41 @@ static void work_posted_before_the_stop_runs_and_after_the_end_is_refused(void)
     CU_ASSERT_FALSE(ml_loop_post(loop, &after));
 }
 
+static ml_work_t deferring, deferred;
+
+static void defer_run(ml_work_t *work, ml_loop_t *loop)
+{
+    (void)work;
+    ml_loop_defer(loop, &deferred);
+    if (++tick_now < 3) {
+        ml_loop_post(loop, &deferring);
+    } else {
+        ml_loop_stop(loop);
+    }
+}
+
+/* Once for each turn that deferred it, after what else the turn had to do. */
+static void deferred_run(ml_work_t *work, ml_loop_t *loop)
+{
+    (void)work;
+    (void)loop;
+    wrong += tick_now != ++tick_last;
+}
+
+static void deferred_work_runs_at_the_end_of_each_turn_that_defers_it(void)
+{
+    ml_loop_t *loop;
+    deferring.run = defer_run;
+    deferred.run = deferred_run;
+    wrong = 0;
+    tick_now = tick_last = 0;
+    CU_ASSERT_EQUAL_FATAL(ml_loop_create(&loop, unit_pool), APR_SUCCESS);
+    CU_ASSERT_TRUE(ml_loop_post(loop, &deferring));
+    CU_ASSERT_EQUAL(ml_loop_run(loop), APR_SUCCESS);
+    CU_ASSERT_EQUAL(tick_last, 3);
+    CU_ASSERT_EQUAL(wrong, 0);
+}
+
 typedef struct socket_t {
     ml_io_t io;
     int pair[2];
@@ -358,6 +393,7 @@ const unit_test_t suite_loop[] = {
     UNIT_TEST(loop_timers_are_in_order_and_never_early),
     UNIT_TEST(work_of_many_threads_runs_once_each_in_the_order_of_its_poster),
     UNIT_TEST(work_posted_before_the_stop_runs_and_after_the_end_is_refused),
+    UNIT_TEST(deferred_work_runs_at_the_end_of_each_turn_that_defers_it),
     UNIT_TEST(a_callback_may_delete_every_handle_of_its_batch),
     UNIT_TEST(a_handle_hears_only_what_it_waits_for),
     UNIT_TEST(the_loop_thread_takes_no_signals),
