@@ -7,9 +7,6 @@
  */
 #include "hap_edit.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #define VARY         HAP_STR_LIT("Vary")
 #define CONTENT_TYPE HAP_STR_LIT("Content-Type")
 
@@ -203,10 +200,9 @@ bool hap_edit_one(hap_http1_head_t *head, hap_edit_op_t op, hap_str_t name, hap_
 
 bool hap_edit_length(hap_http1_head_t *head, uint64_t length, hap_edit_text_t *text)
 {
-    char digits[24];
+    char digits[HAP_STR_UINT_BYTES];
     hap_str_t made = begin(text);
-    snprintf(digits, sizeof(digits), "%" PRIu64, length);
-    return grow(&made, hap_str(digits), text) &&
+    return grow(&made, hap_str_digits(digits, length), text) &&
            hap_edit_one(head, HAP_EDIT_SET, HAP_STR_LIT("Content-Length"), made, text);
 }
 

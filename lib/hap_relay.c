@@ -2,8 +2,6 @@
 /* Owns the order and the spelling of the heads that go out. */
 #include "hap_relay.h"
 
-#include <stdio.h>
-
 #include "hap_http1_class.h"
 
 /* Bytes that are written one after the other; `n` beyond `room` means that they did not fit. */
@@ -344,9 +342,8 @@ static bool is_first(const hap_field_t *field, const hap_http1_head_t *head)
 
 static void put_length(out_t *out, const hap_field_t *field, uint64_t length)
 {
-    char digits[24];
-    snprintf(digits, sizeof(digits), "%llu", (unsigned long long)length);
-    put_field(out, field->name, hap_str(digits));
+    char digits[HAP_STR_UINT_BYTES];
+    put_field(out, field->name, hap_str_digits(digits, length));
 }
 
 static void put_answer_field(out_t *out, const hap_field_t *field, const hap_http1_answer_t *in,
@@ -399,16 +396,19 @@ static void put_answer_field(out_t *out, const hap_field_t *field, const hap_htt
 
 static void put_connection(out_t *out, const hap_relay_back_t *back)
 {
-    char line[64];
+    char digits[HAP_STR_UINT_BYTES];
     switch (back->keep) {
     case HAP_RELAY_CLOSE:
         PUT_LIT(out, "Connection: close\r\n");
         break;
     case HAP_RELAY_KEEP_SAID:
-        snprintf(line, sizeof(line), back->left ? "timeout=%u, max=%u" : "timeout=%u",
-                 back->timeout_s, back->left);
-        put_field(out, HAP_STR_LIT("Keep-Alive"), hap_str(line));
-        PUT_LIT(out, "Connection: Keep-Alive\r\n");
+        PUT_LIT(out, "Keep-Alive: timeout=");
+        put(out, hap_str_digits(digits, back->timeout_s));
+        if (back->left) {
+            PUT_LIT(out, ", max=");
+            put(out, hap_str_digits(digits, back->left));
+        }
+        PUT_LIT(out, "\r\nConnection: Keep-Alive\r\n");
         break;
     case HAP_RELAY_UPGRADE:
         PUT_LIT(out, "Connection: Upgrade\r\n");

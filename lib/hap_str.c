@@ -120,6 +120,17 @@ bool hap_str_uint(unsigned long *result, hap_str_t s, unsigned long max)
     return true;
 }
 
+hap_str_t hap_str_digits(char room[HAP_STR_UINT_BYTES], unsigned long long number)
+{
+    char *end = room + HAP_STR_UINT_BYTES;
+    char *p = end;
+    do {
+        *--p = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    return hap_strn(p, (size_t)(end - p));
+}
+
 unsigned long long hap_str_hash(hap_str_t s)
 {
     uint64_t h = 0xcbf29ce484222325ULL;

@@ -90,6 +90,11 @@ const char *hap_str_show(hap_str_t s, apr_pool_t *pool);
  */
 bool hap_str_uint(unsigned long *result, hap_str_t s, unsigned long max);
 
+enum { HAP_STR_UINT_BYTES = 20 /* digits of the largest number */ };
+
+/** The decimal digits of a number, written at the end of `room`. Borrows from that. */
+hap_str_t hap_str_digits(char room[HAP_STR_UINT_BYTES], unsigned long long number);
+
 /** 64-bit hash of the bytes (FNV-1a with a final avalanche): spreads well, is no secret. */
 unsigned long long hap_str_hash(hap_str_t s);
 

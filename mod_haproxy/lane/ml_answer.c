@@ -3,6 +3,7 @@
  * Owns the way of an answer: its interim and final heads, its body, and the tunnel that it may
  * begin. What becomes of an attempt that fails is ml_exchange.c's.
  */
+#include <string.h>
 #include <sys/socket.h>
 
 #include "ml_lane_int.h"
@@ -11,6 +12,7 @@ enum {
     INTERIM_MAX = 9,     /* 1xx answers before they are taken for endless, as in mod_proxy_http */
     HEAD_MAX = 60 << 10, /* of a member's head, so that what is added fits in ML_SCRATCH_BYTES */
     COOKIE_BYTES = 4096, /* of a Set-Cookie of ours */
+    FEW_BYTES = 2048,    /* of a body that is copied rather than sent in a piece of its own */
     CONTINUE = 100,
     SWITCHING_PROTOCOLS = 101,
     FINAL = 200
@@ -76,11 +78,18 @@ static size_t write_head(ml_client_t *client, const hap_http1_answer_t *answer, 
     return hap_relay_answer(lane->scratch, ML_SCRATCH_BYTES, answer, &back);
 }
 
+/* A few bytes of body are worth a copy: they go in one piece with the head. */
 static void send_head(ml_client_t *client, size_t n)
 {
     ml_inner_t *inner = client->inner;
     ml_half_t *to = inner->packs ? &inner->packed : &inner->out;
+    size_t body_n = to->ready - to->begin;
     inner->x.sent_heads += n;
+    if (body_n && body_n <= FEW_BYTES && body_n <= ML_SCRATCH_BYTES - n) {
+        memcpy(client->lane->scratch + n, to->buf->bytes + to->begin, body_n);
+        to->begin += (uint32_t)body_n;
+        n += body_n;
+    }
     ml_half_write(to, &client->sock, client->lane->scratch, n);
 }
 

@@ -12,6 +12,7 @@
 
 enum {
     TURNS_MAX = 16, /* reads and writes before other connections have their turn */
+    SPARE_MAX = 64, /* exchanges that are kept for the next ones */
     BAD_REQUEST = 400,
     REQUEST_TIMEOUT = 408,
     BAD_GATEWAY = 502,
@@ -41,18 +42,30 @@ static ml_inner_t *take_inner(ml_lane_t *lane)
     if (!inner) {
         return calloc(1, size);
     }
-    lane->spare_inner = NULL;
+    lane->spare_inner = inner->next;
+    lane->spare_inner_n--;
     memset(inner, 0, size);
     return inner;
 }
 
 static void give_inner(ml_lane_t *lane, ml_inner_t *inner)
 {
-    if (lane->spare_inner) {
+    if (lane->spare_inner_n == SPARE_MAX) {
         free(inner);
         return;
     }
+    inner->next = lane->spare_inner;
     lane->spare_inner = inner;
+    lane->spare_inner_n++;
+}
+
+void ml_exchanges_clear(ml_lane_t *lane)
+{
+    while (lane->spare_inner) {
+        ml_inner_t *inner = lane->spare_inner;
+        lane->spare_inner = inner->next;
+        free(inner);
+    }
 }
 
 static void let_server_go(ml_inner_t *inner, bool keep)
@@ -249,6 +262,7 @@ static bool start_sending(ml_client_t *client)
         return false;
     }
     client->state = ML_EXCHANGE;
+    inner->out.eager = true;
     uint64_t before = client->in.passed;
     ml_half_write(&client->in, &inner->server->sock, lane->scratch, n);
     inner->written += client->in.passed - before;
@@ -470,6 +484,7 @@ static ml_go_t pump_request(ml_client_t *client)
         return give_up(client, BAD_REQUEST);
     }
     if (in->complete || !client->sock.readable || inner->server->sock.broken) {
+        ml_half_rest(in, &client->lane->bufs);
         return ML_GO_WAIT;
     }
     return read_request(client);

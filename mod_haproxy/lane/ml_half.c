@@ -51,7 +51,7 @@ static void make_room(ml_half_t *half)
 /* A long body is worth a large block, once the small one holds nothing. */
 static bool wants_large(const ml_half_t *half)
 {
-    return half->framing == HAP_FRAMING_LENGTH && half->left > ML_BUF_SMALL_BYTES;
+    return half->eager || (half->framing == HAP_FRAMING_LENGTH && half->left > ML_BUF_SMALL_BYTES);
 }
 
 bool ml_half_room(const ml_half_t *half)
@@ -297,11 +297,22 @@ ml_move_t ml_half_write(ml_half_t *half, ml_sock_t *to, const char *head, size_t
     }
     size_t sent = n > 0 ? (size_t)n : 0;
     to->writable = sent == head_n + body_n;
+    /* Who is slow is not read for in advance. */
+    half->eager = half->eager && to->writable;
     if (!passed_on(half, head, head_n, sent)) {
         to->broken = to->readable = true;
         return ML_MOVE_BROKEN;
     }
     return sent ? ML_MOVE_SOME : ML_MOVE_NOTHING;
+}
+
+void ml_half_rest(ml_half_t *half, ml_bufs_t *bufs)
+{
+    if (half->begin == half->end && !half->hold) {
+        ml_buf_give(bufs, half->buf);
+        half->buf = NULL;
+        half->begin = half->ready = half->end = 0;
+    }
 }
 
 void ml_half_clear(ml_half_t *half, ml_bufs_t *bufs)

@@ -35,6 +35,7 @@ typedef struct ml_half_t {
     uint32_t end;   /* end of what was read */
 
     hap_framing_t framing;
+    bool eager;    /* reads as much as comes, into a large block */
     bool hold;     /* what was passed on stays in the block, so that it can be sent again */
     bool rechunk;  /* the body ends with its connection and goes out in chunks */
     bool complete; /* all of the body is ready or passed on */
@@ -101,6 +102,9 @@ ml_buf_t *ml_half_move(ml_half_t *half, ml_bufs_t *bufs);
 
 /** Moves what there is to a large block. False when it is in one, or without memory. */
 bool ml_half_grow(ml_half_t *half, ml_bufs_t *bufs);
+
+/** Gives back a block that holds nothing, while there is nothing to read. */
+void ml_half_rest(ml_half_t *half, ml_bufs_t *bufs);
 
 /** Gives back the block and forgets everything. */
 void ml_half_clear(ml_half_t *half, ml_bufs_t *bufs);

@@ -45,7 +45,7 @@ void ml_lane_destroy(ml_lane_t *lane)
     while (lane->clients.next != &lane->clients) {
         ml_client_close(ML_OWNER(lane->clients.next, ml_client_t, link));
     }
-    free(lane->spare_inner);
+    ml_exchanges_clear(lane);
     ml_deflates_clear(&lane->deflates);
     ml_bufs_clear(&lane->bufs);
     free(lane);

@@ -38,10 +38,11 @@ typedef enum ml_state_t {
 
 /** The inner side of an exchange. */
 typedef struct ml_inner_t {
-    ml_exchange_t x;     /* first: what the owner sees */
-    ml_server_t *server; /* NULL: none at the moment */
-    ml_half_t out;       /* the answer */
-    size_t seen;         /* of the answer's head, as in hap_http1_find_end */
+    ml_exchange_t x;         /* first: what the owner sees */
+    struct ml_inner_t *next; /* while it is spare */
+    ml_server_t *server;     /* NULL: none at the moment */
+    ml_half_t out;           /* the answer */
+    size_t seen;             /* of the answer's head, as in hap_http1_find_end */
     ml_buf_t *held;     /* the block with the request's head, when the body has moved on; or NULL */
     uint64_t sent_head; /* bytes of the request's head that went to the member */
     uint64_t written;   /* bytes of the request that were written in this attempt */
@@ -116,8 +117,9 @@ struct ml_lane_t {
     unsigned clients_n; /* atomic; any thread reads */
     bool draining;
     ml_listener_t *listeners;
-    ml_inner_t *spare_inner; /* one exchange that is kept for the next */
-    ml_client_t *parsed;     /* whose head is in `request` */
+    ml_inner_t *spare_inner; /* exchanges that are kept for the next ones */
+    unsigned spare_inner_n;
+    ml_client_t *parsed; /* whose head is in `request` */
     hap_http1_request_t request;
     hap_http1_answer_t answer;
     char request_text[ML_EDIT_BYTES]; /* what its edits made */
@@ -163,6 +165,9 @@ typedef enum ml_go_t {
     ML_GO_LATER, /* there is more to do, but others have their turn first */
     ML_GO_OVER   /* the client is gone or at its next request: nothing may be touched */
 } ml_go_t;
+
+/** Frees the exchanges that are kept for the next ones. */
+void ml_exchanges_clear(ml_lane_t *lane);
 
 /** The head of a request is there: the first `bytes` of client->in. May free the client. */
 void ml_exchange_begin(ml_client_t *client, size_t bytes);

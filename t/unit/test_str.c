@@ -23,6 +23,19 @@ static void show_makes_every_byte_visible_and_cuts_long_text(void)
     UNIT_STR_EQ(hap_str_show(hap_str(NULL), unit_pool), "");
 }
 
+static bool digits_are(unsigned long long number, const char *text)
+{
+    char room[HAP_STR_UINT_BYTES];
+    return hap_str_eq(hap_str_digits(room, number), hap_str(text));
+}
+
+static void digits_of_all_numbers_fit(void)
+{
+    CU_ASSERT_TRUE(digits_are(0, "0"));
+    CU_ASSERT_TRUE(digits_are(10, "10"));
+    CU_ASSERT_TRUE(digits_are(~0ULL, "18446744073709551615"));
+}
+
 static void uint_takes_digits_up_to_its_limit_and_nothing_else(void)
 {
     unsigned long n = 7;
@@ -47,6 +60,7 @@ static void order_is_by_bytes_and_the_shorter_comes_first(void)
 const unit_test_t suite_str[] = {
     UNIT_TEST(lines_are_cut_off_one_by_one_and_the_last_needs_no_newline),
     UNIT_TEST(show_makes_every_byte_visible_and_cuts_long_text),
+    UNIT_TEST(digits_of_all_numbers_fit),
     UNIT_TEST(uint_takes_digits_up_to_its_limit_and_nothing_else),
     UNIT_TEST(order_is_by_bytes_and_the_shorter_comes_first),
     UNIT_END,
