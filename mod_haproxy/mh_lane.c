@@ -61,6 +61,8 @@ typedef struct engine_t {
     mh_log_batch_t *log;
     apr_time_t takers_seen; /* on the loop's clock: when takers was found out */
     bool takers;            /* has_takers */
+    apr_time_t wall_seen;   /* on the loop's clock: when wall was read */
+    apr_time_t wall;        /* time of day, in this turn */
     apr_time_t date_s;      /* of date */
     char date[DATE_BYTES];
 } engine_t;
@@ -114,20 +116,25 @@ static bool leaves(engine_t *engine, const mh_mount_t *mount, const hap_http1_re
     return verdict == yes;
 }
 
-/* The clock is only read where cookies have an end. */
-static int64_t cookie_time_s(const mh_app_t *app)
+/* The time of day, read once a turn. */
+static apr_time_t wall_now(engine_t *engine)
 {
-    return app->affinity.sign ? apr_time_sec(apr_time_now()) : 0;
+    apr_time_t now = ml_loop_now(engine->loop);
+    if (engine->wall_seen != now) {
+        engine->wall_seen = now;
+        engine->wall = apr_time_now();
+    }
+    return engine->wall;
 }
 
 static ml_route_t route(ml_exchange_t *x, const void *place)
 {
     carried_t *carried = ml_exchange_data(x);
     const hap_http1_request_t *head = ml_exchange_head(x);
-    const engine_t *engine = ml_exchange_owner(x);
+    engine_t *engine = ml_exchange_owner(x);
     const mh_host_t *host = head->cookies ? NULL : mh_hosts_find(engine->hosts, place, head->host);
     const mh_mount_t *mount = host && host->site ? mh_site_mount(host->site, head) : NULL;
-    if (!mount || head->head.upgrade || leaves(ml_exchange_owner(x), mount, head)) {
+    if (!mount || head->head.upgrade || leaves(engine, mount, head)) {
         return ML_ROUTE_GIVE;
     }
     x->relay = &mount->relay;
@@ -137,7 +144,7 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
     const mh_choice_from_t from = {
         .affinity = {.cookies = head->cookie,
                      .path = head->target,
-                     .now_s = cookie_time_s(mount->app)},
+                     .now_s = apr_time_sec(wall_now(engine))},
         .client = hap_str(ml_client_address(x->client)),
         .path = head->path,
     };
@@ -182,9 +189,9 @@ static bool application_sets(const mh_choice_t *choice, const hap_http1_answer_t
 
 static size_t answered(ml_exchange_t *x, const hap_http1_answer_t *answer, char *value, size_t room)
 {
-    const engine_t *engine = ml_exchange_owner(x);
+    engine_t *engine = ml_exchange_owner(x);
     mh_choice_t *choice = &((carried_t *)ml_exchange_data(x))->choice;
-    int64_t now_s = apr_time_sec(apr_time_now());
+    int64_t now_s = apr_time_sec(wall_now(engine));
     hap_diag_t diag;
     mh_choice_answered(choice, answer->status);
     if (!mh_cookie_is_needed(choice, now_s) || application_sets(choice, answer)) {
@@ -281,7 +288,7 @@ static bool give(void *owner, int fd, const void *place, hap_str_t bytes, unsign
 static hap_str_t date(void *owner)
 {
     engine_t *engine = owner;
-    apr_time_t now = apr_time_now();
+    apr_time_t now = wall_now(engine);
     if (apr_time_sec(now) != engine->date_s) {
         engine->date_s = apr_time_sec(now);
         apr_rfc822_date(engine->date, now);
