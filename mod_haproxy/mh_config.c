@@ -205,6 +205,21 @@ static const char *mh_set_lane_threads(cmd_parms *cmd, void *dir, const char *ar
     return NULL;
 }
 
+static const char *mh_set_lane_connections(cmd_parms *cmd, void *dir, const char *arg)
+{
+    unsigned long n;
+    const char *err = check_single(cmd, mh_main_conf.lane_connections != 0);
+    if (err) {
+        return err;
+    }
+    if (!hap_str_uint(&n, hap_str(arg), MH_LANE_CONNECTIONS_MAX) || n < 1) {
+        return apr_psprintf(cmd->pool, "HALaneConnections: %s is not allowed, use 1 to %d", arg,
+                            MH_LANE_CONNECTIONS_MAX);
+    }
+    mh_main_conf.lane_connections = (unsigned)n;
+    return NULL;
+}
+
 /* The file is replaced by rename, and whatever else stood there would be lost. */
 static const char *check_replaceable(const char *path, apr_pool_t *p)
 {

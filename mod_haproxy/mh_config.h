@@ -36,12 +36,16 @@ typedef struct mh_server_conf_t {
 /** The most that HAMaxMembers may ask for. */
 enum { MH_MAX_MEMBERS_MAX = HAP_MEMBERS_MAX };
 
+/** The most that HALaneConnections may ask for. */
+enum { MH_LANE_CONNECTIONS_MAX = 1000000 };
+
 /** What only the main server can say. Reset at the start of each configuration. */
 typedef struct mh_main_conf_t {
     unsigned max_members;
     const char *max_members_where; /* " (file:line)" of the directive, or empty */
     unsigned lane_threads;         /* loops that carry requests, in each child */
     bool lane_threads_given;       /* by HALaneThreads */
+    unsigned lane_connections;     /* HALaneConnections; 0 not given */
     const char *state_file;        /* absolute, NULL when there is none */
 } mh_main_conf_t;
 

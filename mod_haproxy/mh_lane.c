@@ -18,6 +18,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <scoreboard.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -72,6 +73,7 @@ static struct {
     server_rec *server;
     engine_t *engines;
     unsigned engines_n;
+    ml_room_t room;        /* of all engines */
     _Atomic unsigned next; /* engine that gets the next client */
     bool draining;         /* the child ends, gracefully */
 } self;
@@ -388,8 +390,18 @@ static apr_status_t start_engine(engine_t *engine, ml_loop_t *loop, apr_pool_t *
     engine->agents = apr_hash_make(engine->agents_pool);
     engine->reach = mh_reach_create(p);
     engine->log = mh_log_batch_create(loop, p);
-    engine->lane = ml_lane_create(loop, &iface, engine, sizeof(carried_t));
+    engine->lane = ml_lane_create(loop, &iface, engine, &self.room, sizeof(carried_t));
     return engine->lane ? listen_too(engine) : APR_ENOMEM;
+}
+
+/* How many the process may have, and its children. */
+static unsigned descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > MH_LANE_CONNECTIONS_MAX * 2) {
+        return MH_LANE_CONNECTIONS_MAX * 2;
+    }
+    return limit.rlim_cur > 2 ? (unsigned)limit.rlim_cur : 2;
 }
 
 /* A pool that the loop's thread alone uses. */
@@ -409,6 +421,32 @@ bool mh_lane_wanted(void)
     return mh_sites_any() || mh_listen_any();
 }
 
+/* The other half is for their requests' connections to members and for httpd itself. */
+unsigned mh_lane_limit(void)
+{
+    return mh_main_conf.lane_connections ? mh_main_conf.lane_connections : descriptors() / 2;
+}
+
+void mh_lane_say(server_rec *s)
+{
+    unsigned limit = mh_lane_limit();
+    unsigned most = descriptors();
+    if (!mh_lane_wanted()) {
+        return;
+    }
+    if (limit > most / 2) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "HALaneConnections %u: a child may have no more than %u descriptors, and each "
+                     "connection can take two: raise the limit of descriptors (ulimit -n) or use "
+                     "%u or less",
+                     limit, most, most / 2);
+        return;
+    }
+    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                 "the lane holds up to %u connections in each child, which may have %u descriptors",
+                 limit, most);
+}
+
 /* The first lane lives in the loop that is there already. */
 apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
 {
@@ -417,6 +455,7 @@ apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
     }
     unsigned n = mh_main_conf.lane_threads;
     self.server = s;
+    self.room.most = mh_lane_limit();
     self.engines = apr_pcalloc(p, n * sizeof(*self.engines));
     mh_places_start(p);
     mh_log_batch_start();
@@ -453,20 +492,11 @@ static void on_stopping(apr_pool_t *pchild, int graceful)
     }
 }
 
-static unsigned clients(void)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < self.engines_n; i++) {
-        n += ml_lane_clients(self.engines[i].lane);
-    }
-    return n;
-}
-
 void mh_lane_finish(void)
 {
     int at_most_s = ap_graceful_shutdown_timeout;
     apr_time_t end = apr_time_now() + apr_time_from_sec(at_most_s > 0 ? at_most_s : LONGEST_S);
-    while (self.draining && clients() > 0 && apr_time_now() < end) {
+    while (self.draining && ml_room_taken(&self.room) > 0 && apr_time_now() < end) {
         apr_sleep(DRAIN_STEP_US);
     }
     for (unsigned i = 1; i < self.engines_n; i++) {

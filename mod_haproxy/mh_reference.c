@@ -46,6 +46,7 @@ static const extra_t extras[] = {
     {"HACheck", &hap_check_options,
      "HACheck App uri=/App/health interval=2s timeout=1s expect=200,204\n"},
     {"HALane", NULL, "HALane On ignore=SetEnvIf\n"},
+    {"HALaneConnections", NULL, "HALaneConnections 20000\n"},
     {"HALaneThreads", NULL, "HALaneThreads 2\n"},
     {"HAListen", NULL, "HAListen 80\n"},
     {"HAMaxMembers", NULL, "HAMaxMembers 10000\n"},

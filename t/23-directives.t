@@ -275,7 +275,7 @@ subtest 'there is room for all members, or the start is refused' => sub {
 
 subtest 'directives that take one value take one, once' => sub {
     my $context = qr/cannot occur within <VirtualHost> section/;
-    for my $row (['HAMaxMembers', 100], ['HAStateFile', 'state']) {
+    for my $row (['HALaneConnections', 100], ['HAMaxMembers', 100], ['HAStateFile', 'state']) {
         my ($name, $value) = @$row;
         accepted("$name $value", "$name $value");
         refused($name, qr/^$name takes one argument, /m, "$name without its value");
@@ -285,6 +285,11 @@ subtest 'directives that take one value take one, once' => sub {
         refused("$name $value", $context, "$name in a virtual host",
             before => "$two<VirtualHost *>\n", after => "</VirtualHost>\n");
     }
+    for my $bad (0, 1000001, 'x', '-1') {
+        refused("HALaneConnections $bad", qr/^HALaneConnections: $bad is not allowed, use 1 to 1000000$/m,
+            "HALaneConnections $bad");
+    }
+    accepted("HALaneConnections $_", "HALaneConnections $_") for 1, 1000000;
     for my $name (qw(HABalance HAChecks HAMaxMember HAStatefiles)) {
         refused("$name App", qr/^Invalid command '$name', perhaps misspelled/m, "misspelt: $name");
     }

@@ -45,9 +45,12 @@ static void forget(ml_client_t *client)
     ml_half_clear(&client->in, &lane->bufs);
     client->link.prev->next = client->link.next;
     client->link.next->prev = client->link.prev;
-    __atomic_sub_fetch(&lane->clients_n, 1, __ATOMIC_RELAXED);
     client->state = ML_GONE;
     free(client);
+    ml_room_give(lane);
+    if (lane->full) {
+        ml_listeners_retry(lane);
+    }
 }
 
 void ml_client_close(ml_client_t *client)
@@ -303,7 +306,6 @@ static ml_client_t *make(ml_lane_t *lane, int fd, const void *place, const char 
         .state = ML_IDLE,
     };
     strncpy(client->address, address, sizeof(client->address) - 1);
-    __atomic_add_fetch(&lane->clients_n, 1, __ATOMIC_RELAXED);
     return client;
 }
 
@@ -320,11 +322,14 @@ bool ml_client_begin(ml_lane_t *lane, int fd, const void *place, const char *add
 bool ml_lane_add(ml_lane_t *lane, int fd, const void *place, const char *address,
                  const ml_times_t *times)
 {
-    ml_client_t *client = make(lane, fd, place, address, times);
-    if (client && !ml_loop_post(lane->loop, &client->work)) {
-        __atomic_sub_fetch(&lane->clients_n, 1, __ATOMIC_RELAXED);
-        free(client);
-        client = NULL;
+    if (!ml_room_take(lane)) {
+        return false;
     }
-    return client != NULL;
+    ml_client_t *client = make(lane, fd, place, address, times);
+    if (client && ml_loop_post(lane->loop, &client->work)) {
+        return true;
+    }
+    free(client);
+    ml_room_give(lane);
+    return false;
 }

@@ -7,22 +7,38 @@
 #include "ml_lane_int.h"
 
 ml_lane_t *ml_lane_create(ml_loop_t *loop, const ml_lane_iface_t *iface, void *owner,
-                          size_t data_bytes)
+                          ml_room_t *room, size_t data_bytes)
 {
     ml_lane_t *lane = calloc(1, sizeof(*lane));
     if (lane) {
         lane->loop = loop;
         lane->iface = iface;
         lane->owner = owner;
+        lane->room = room;
         lane->data_bytes = data_bytes;
         lane->clients.next = lane->clients.prev = &lane->clients;
     }
     return lane;
 }
 
-unsigned ml_lane_clients(const ml_lane_t *lane)
+unsigned ml_room_taken(const ml_room_t *room)
 {
-    return __atomic_load_n(&lane->clients_n, __ATOMIC_RELAXED);
+    return __atomic_load_n(&room->taken, __ATOMIC_RELAXED);
+}
+
+/* Counted first and looked at then: of two that see the last place both, at most one gets it. */
+bool ml_room_take(ml_lane_t *lane)
+{
+    if (__atomic_add_fetch(&lane->room->taken, 1, __ATOMIC_RELAXED) <= lane->room->most) {
+        return true;
+    }
+    ml_room_give(lane);
+    return false;
+}
+
+void ml_room_give(ml_lane_t *lane)
+{
+    __atomic_sub_fetch(&lane->room->taken, 1, __ATOMIC_RELAXED);
 }
 
 void ml_lane_drain(ml_lane_t *lane)

@@ -4,7 +4,7 @@
  * between them. Knows HTTP/1 as lib/ reads it, and nothing of httpd: where a request goes, who gets
  * it and what becomes of a connection that is not the lane's, it asks through ml_lane_iface_t.
  *
- * Everything here is the loop thread's, but for ml_lane_add.
+ * Everything here is the loop thread's, but for ml_lane_add and ml_room_taken.
  */
 #ifndef ML_LANE_H
 #define ML_LANE_H
@@ -20,6 +20,13 @@
 typedef struct ml_lane_t ml_lane_t;
 typedef struct ml_client_t ml_client_t;
 typedef struct ml_exchange_t ml_exchange_t;
+
+/** How many clients the lanes of a process hold, all together. The owner's; stays until they end.
+ */
+typedef struct ml_room_t {
+    unsigned most;  /* at once */
+    unsigned taken; /* atomic */
+} ml_room_t;
 
 /** Times and limits of one client's virtual host. */
 typedef struct ml_times_t {
@@ -68,7 +75,7 @@ struct ml_exchange_t {
     const hap_relay_t *relay;
     hap_str_t self; /* as in hap_relay_back_t; borrowed until `ended` */
     const ml_times_t *times;
-    bool may_upgrade; /* the mount's members may switch protocols */
+    bool may_upgrade;             /* the mount's members may switch protocols */
     const hap_deflate_t *deflate; /* how answers are compressed; NULL: not at all */
     /* set by `choose` */
     ml_origin_t *origin;
@@ -135,17 +142,20 @@ typedef struct ml_lane_iface_t {
 
 /** A lane in a loop. `data_bytes` as in ml_exchange_data. On the heap. NULL without memory. */
 ml_lane_t *ml_lane_create(ml_loop_t *loop, const ml_lane_iface_t *iface, void *owner,
-                          size_t data_bytes);
+                          ml_room_t *room, size_t data_bytes);
 
 /**
  * Takes a client's socket over: non-blocking, its own descriptor. `place` is handed to `route`;
  * `address` is the client's. The socket is closed when the lane has ended. Any thread. False when
- * there is no memory or the loop has ended: the socket is the caller's then.
+ * there is no room or memory or the loop has ended: the socket is the caller's then.
  */
 bool ml_lane_add(ml_lane_t *lane, int fd, const void *place, const char *address,
                  const ml_times_t *times);
 
-/** Accepts clients from a listening socket, which stays the caller's, until the lane drains. */
+/**
+ * Accepts clients from a listening socket, which stays the caller's, until the lane drains. While
+ * there is no room they wait in the socket's queue.
+ */
 apr_status_t ml_lane_listen(ml_lane_t *lane, int fd);
 
 /**
@@ -155,7 +165,7 @@ apr_status_t ml_lane_listen(ml_lane_t *lane, int fd);
 void ml_lane_drain(ml_lane_t *lane);
 
 /** Clients that are there, for the drain and for status pages. Any thread. */
-unsigned ml_lane_clients(const ml_lane_t *lane);
+unsigned ml_room_taken(const ml_room_t *room);
 
 /** Closes everything at once, and frees. After the loop has ended. */
 void ml_lane_destroy(ml_lane_t *lane);

@@ -113,9 +113,10 @@ struct ml_lane_t {
     size_t data_bytes;
     ml_bufs_t bufs;
     ml_deflates_t deflates;
-    ml_link_t clients;  /* all of them */
-    unsigned clients_n; /* atomic; any thread reads */
+    ml_room_t *room;   /* any thread */
+    ml_link_t clients; /* all of them */
     bool draining;
+    bool full; /* a listener waits for room */
     ml_listener_t *listeners;
     ml_inner_t *spare_inner; /* exchanges that are kept for the next ones */
     unsigned spare_inner_n;
@@ -130,7 +131,14 @@ struct ml_lane_t {
 /* --- ml_client.c: reading heads, giving away, closing ------------------------------------------
  */
 
-/** Takes a client that was accepted here. False without memory: the socket is the caller's. */
+/** A place for a client, before there is one: false when all are taken. Any thread. */
+bool ml_room_take(ml_lane_t *lane);
+
+/** The place is free again: no client came of it, or he has gone. Any thread. */
+void ml_room_give(ml_lane_t *lane);
+
+/** Takes a client that was accepted here, into a place that was taken. False without memory: socket
+ * and place are the caller's. */
 bool ml_client_begin(ml_lane_t *lane, int fd, const void *place, const char *address,
                      const ml_times_t *times);
 
@@ -154,6 +162,9 @@ void ml_client_give(ml_client_t *client, hap_str_t bytes, unsigned status);
 
 /** No more clients are accepted. */
 void ml_listeners_stop(ml_lane_t *lane);
+
+/** There may be room again for those that wait for it. */
+void ml_listeners_retry(ml_lane_t *lane);
 
 /* --- ml_exchange.c: one request, and what becomes of its attempts ------------------------------
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns accepting clients in the loop itself, and pausing where there is no descriptor for one. */
+/* Owns accepting clients in the loop itself, and pausing where there is no room or no descriptor
+ * for one. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 
 enum {
     ACCEPTS_MAX = 64, /* before others have their turn */
-    PAUSE_US = 100000 /* when there is no descriptor or memory for a client */
+    PAUSE_US = 100000 /* when there is no room, descriptor or memory for a client */
 };
 
 /** A listening socket in one loop. */
@@ -44,6 +45,23 @@ static void pause_listener(ml_listener_t *listener)
     ml_timer_set(listener->lane->loop, &listener->pause, PAUSE_US);
 }
 
+/* Another loop's client that leaves is not heard of here: so the pause has an end in any case. */
+static void wait_for_room(ml_listener_t *listener)
+{
+    listener->lane->full = true;
+    pause_listener(listener);
+}
+
+void ml_listeners_retry(ml_lane_t *lane)
+{
+    lane->full = false;
+    for (ml_listener_t *listener = lane->listeners; listener; listener = listener->next) {
+        if (ml_timer_is_set(&listener->pause)) {
+            ml_timer_set(lane->loop, &listener->pause, 0);
+        }
+    }
+}
+
 static void write_address(char text[ML_ADDRESS_BYTES], const struct sockaddr_storage *from)
 {
     const void *bytes = from->ss_family == AF_INET6
@@ -58,27 +76,38 @@ static void write_address(char text[ML_ADDRESS_BYTES], const struct sockaddr_sto
     }
 }
 
+static void welcome(ml_lane_t *lane, int fd, const struct sockaddr_storage *from)
+{
+    char address[ML_ADDRESS_BYTES];
+    const ml_times_t *times = NULL;
+    const void *place = lane->iface->arrived(lane->owner, fd, &times);
+    write_address(address, from);
+    if (!place || !ml_client_begin(lane, fd, place, address, times)) {
+        ml_room_give(lane);
+        close(fd);
+    }
+}
+
 /* False when there is nobody, or nothing to take him with. */
 static bool accept_one(ml_listener_t *listener)
 {
-    ml_lane_t *lane = listener->lane;
     struct sockaddr_storage from;
     socklen_t from_n = sizeof(from);
-    char address[ML_ADDRESS_BYTES];
+    if (!ml_room_take(listener->lane)) {
+        wait_for_room(listener);
+        return false;
+    }
     int fd = accept4(listener->fd, (struct sockaddr *)&from, &from_n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            pause_listener(listener);
-        }
-        return errno == ECONNABORTED || errno == EINTR;
+    if (fd >= 0) {
+        welcome(listener->lane, fd, &from);
+        return true;
     }
-    const ml_times_t *times = NULL;
-    const void *place = lane->iface->arrived(lane->owner, fd, &times);
-    write_address(address, &from);
-    if (!place || !ml_client_begin(lane, fd, place, address, times)) {
-        close(fd);
+    int error = errno;
+    ml_room_give(listener->lane);
+    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+        pause_listener(listener);
     }
-    return true;
+    return error == ECONNABORTED || error == EINTR;
 }
 
 static void on_listener(ml_io_t *io, uint32_t events)

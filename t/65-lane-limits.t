@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the lane holds at most, and what becomes of those who come when it is full.
+use v5.36;
+
+use IO::Select;
+
+use HA::Test;
+
+my $t = HA::Test->new;
+my $app = $t->app('hostA');
+my $mounts = <<~"CONFIG";
+    <Proxy "balancer://App">
+    BalancerMember "${\$app->url}" route=hostA
+    </Proxy>
+    HABalancer App
+    ProxyPass "/App" "balancer://App/App"
+    CONFIG
+my $one_child = <<~'END';
+    StartServers 1
+    ServerLimit 1
+    ThreadsPerChild 25
+    MaxRequestWorkers 25
+    MinSpareThreads 1
+    MaxSpareThreads 25
+    END
+
+# The standard path names the member that it chose for a request; the lane does not.
+sub standard_requests($server)
+{
+    return $server->log->count(qr/App: member hostA: /);
+}
+
+# A client that keeps its connection, after a request: it, and whether the lane has carried that.
+sub arrive($server, $port)
+{
+    my $client = $t->client(port => $port, cookies => 0, keep_alive => 1);
+    my $before = standard_requests($server);
+    is($client->get('/App/plain')->status, 200, 'served');
+    return ($client, standard_requests($server) == $before);
+}
+
+subtest 'connections through the MPM: those beyond the limit stay on the standard path' => sub {
+    my $server = $t->httpd(
+        modules => [qw(proxy proxy_http)],
+        haproxy => 1,
+        mpm => 'event',
+        mpm_config => $one_child,
+        log_level => 'info haproxy:debug',
+        config => "HALaneConnections 3\nHALaneThreads 2\nHALane On\n$mounts",
+    );
+    like($server->log->text, qr/the lane holds up to 3 connections in each child/, 'said in the log');
+    my @seen;
+    for (1 .. 5) {
+        my ($client, $carried) = arrive($server, $server->port);
+        push @seen, {client => $client, carried => $carried};
+    }
+    is(join(' ', map {$_->{carried} ? 'lane' : 'httpd'} @seen), 'lane lane lane httpd httpd', 'three in the lane');
+    my $before = standard_requests($server);
+    is($_->{client}->get('/App/plain')->status, 200, 'each goes on') for @seen;
+    is(standard_requests($server) - $before, 2, 'where it was');
+    $seen[1]{client}->close;
+    my @more;
+    $t->wait_for(sub { my ($client, $carried) = arrive($server, $server->port); push @more, $client; $carried });
+    ok(1, 'and there is room when one has left');
+    my ($client, $carried) = arrive($server, $server->port);
+    ok(!$carried, 'for one');
+    $server->stop;
+};
+
+# Processor time of a process so far, in seconds.
+sub cpu_seconds($pid)
+{
+    open my $in, '<', "/proc/$pid/stat" or die "/proc/$pid/stat: $!\n";
+    my ($user, $system) = <$in> =~ /\) \S+(?: \S+){10} (\d+) (\d+)/;
+    return ($user + $system) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
+for my $loops (1, 2) {
+    subtest "addresses of the lane itself, $loops loops: those beyond the limit wait" => sub {
+        my $own = $t->port;
+        my $server = $t->httpd(
+            modules => [qw(proxy proxy_http)],
+            haproxy => 1,
+            mpm => 'event',
+            mpm_config => $one_child,
+            log_level => 'info haproxy:debug',
+            config => "HALaneConnections 3\nHALaneThreads $loops\nHAListen 127.0.0.1:$own\nHALane On\n$mounts",
+        );
+        my @in = map {(arrive($server, $own))[0]} 1 .. 3;
+        my @waiting = map {$t->client(port => $own, cookies => 0, keep_alive => 1)} 1 .. 2;
+        $_->send($_->format_request(GET => '/App/plain')) for @waiting;
+        my ($child) = $server->children;
+        my $before = cpu_seconds($child);
+        ok(!IO::Select->new(map {$_->socket} @waiting)->can_read(1), 'no answer while it is full');
+        cmp_ok(cpu_seconds($child) - $before, '<', 0.5, 'and nothing spins');
+        is($_->get('/App/plain')->status, 200, 'who is in is served') for @in;
+        $in[0]->close;
+        my ($first) = IO::Select->new(map {$_->socket} @waiting)->can_read(15);
+        ok($first, 'one is let in when one has left');
+        ok(!IO::Select->new(grep {$_ != ($first // 0)} map {$_->socket} @waiting)->can_read(0.3), 'and not the other');
+        $in[1]->close;
+        is($_->read_response->status, 200, 'both are served in the end') for @waiting;
+        is(standard_requests($server), 0, 'all by the lane');
+        $server->stop;
+    };
+}
+
+subtest 'many who come and go share few places' => sub {
+    my $own = $t->port;
+    my $server = $t->httpd(
+        modules => [qw(proxy proxy_http)],
+        haproxy => 1,
+        mpm => 'event',
+        mpm_config => $one_child,
+        config => "HALaneConnections 2\nHALaneThreads 2\nHAListen 127.0.0.1:$own\nHALane On\n$mounts",
+    );
+    my @clients = map {$t->client(port => $own, cookies => 0)} 1 .. 60;
+    $_->send($_->format_request(GET => '/App/plain', headers => {Connection => 'close'})) for @clients;
+    is(scalar(grep {$_->read_response->status == 200} @clients), 60, 'all of them are served');
+    $server->stop;
+};
+
+subtest 'without the directive it is half of the descriptors' => sub {
+    my $server = $t->httpd(modules => [qw(proxy proxy_http)], haproxy => 1, config => "HALane On\n$mounts");
+    open my $in, '<', '/proc/' . $server->pid . '/limits' or die "limits: $!\n";
+    my ($most) = map {/^Max open files\s+(\d+)/} <$in>;
+    my $half = int($most / 2);
+    like($server->log->text, qr/the lane holds up to $half connections in each child, which may have $most descriptors/,
+        'said in the log');
+    $server->write_config("HALaneConnections $most\nHALane On\n$mounts");
+    $server->graceful;
+    like($server->log->text, qr/HALaneConnections $most: a child may have no more than $most descriptors/, 'more is warned of');
+    $t->expect_log(qr/HALaneConnections $most: a child may have/);
+    is($t->client(port => $server->port)->get('/App/plain')->status, 200, 'and served');
+    $server->stop;
+};
+
+$t->done;
