@@ -158,24 +158,33 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
     return ML_ROUTE_TAKE;
 }
 
-static bool choose(ml_exchange_t *x)
+/* Waiting for a member is the standard path's affair: it has threads for that. */
+static bool may_wait(const mh_choice_t *choice)
+{
+    return choice->why == HAP_PICK_FULL && choice->app->policy.queue > 0;
+}
+
+static ml_choice_t choose(ml_exchange_t *x)
 {
     const engine_t *engine = ml_exchange_owner(x);
     carried_t *carried = ml_exchange_data(x);
     mh_choice_t *choice = &carried->choice;
     if (!mh_choice_make(choice)) {
+        if (may_wait(choice)) {
+            return ML_CHOICE_GIVE;
+        }
         /* Who has failed on it was named before. */
         ap_log_error(APLOG_MARK, choice->tried_n ? APLOG_DEBUG : APLOG_ERR, 0, self.server,
                      "%s: no member for %.*s: %s", choice->app->name,
                      HAP_STR_ARG(ml_exchange_head(x)->path), hap_pick_whys[choice->why]);
-        return false;
+        return ML_CHOICE_NOBODY;
     }
     mh_reach_t *reach = mh_reach_of(engine->reach, choice);
     x->origin = &reach->origin;
     x->host = reach->host;
     x->base = reach->base;
     mh_choice_member(choice)->worker->s->elected++;
-    return true;
+    return ML_CHOICE_MEMBER;
 }
 
 static bool application_sets(const mh_choice_t *choice, const hap_http1_answer_t *answer)

@@ -71,9 +71,9 @@ void ml_client_give(ml_client_t *client, hap_str_t bytes, unsigned status)
     forget(client);
 }
 
-static void give_as_it_is(ml_client_t *client)
+void ml_client_give_all(ml_client_t *client, unsigned status)
 {
-    ml_client_give(client, hap_strn(client->in.buf->bytes, client->in.end), 0);
+    ml_client_give(client, hap_strn(client->in.buf->bytes, client->in.end), status);
 }
 
 /* Closing with bytes unread makes the kernel reset the connection, and the answer may be lost. */
@@ -133,13 +133,13 @@ static bool look(ml_client_t *client)
         ml_exchange_begin(client, bytes);
         return false;
     case HAP_HTTP1_STRANGE:
-        give_as_it_is(client);
+        ml_client_give_all(client, 0);
         return false;
     case HAP_HTTP1_MORE:
         break;
     }
     if (in->end == in->buf->size) {
-        give_as_it_is(client);
+        ml_client_give_all(client, 0);
         return false;
     }
     return true;
@@ -156,7 +156,7 @@ static void run_head(ml_client_t *client)
             continue;
         }
         if (move == ML_MOVE_END && in->end > 0) {
-            give_as_it_is(client); /* httpd knows what to say to half a head */
+            ml_client_give_all(client, 0); /* httpd knows what to say to half a head */
         } else if (move != ML_MOVE_NOTHING || client->sock.broken) {
             ml_client_close(client);
         } else if (in->end == 0) {

@@ -132,10 +132,9 @@ const hap_http1_request_t *ml_exchange_head(ml_exchange_t *x)
  * body was passed on already. */
 static void give_with_status(ml_client_t *client, unsigned status)
 {
-    ml_half_t *in = &client->in;
-    bool whole = in->hold && in->framing == HAP_FRAMING_NONE;
-    if (whole) {
-        ml_client_give(client, hap_strn(in->buf->bytes, in->end), status);
+    const ml_half_t *in = &client->in;
+    if (!client->inner->begun || (in->hold && in->framing == HAP_FRAMING_NONE)) {
+        ml_client_give_all(client, status);
         return;
     }
     /* As it came: httpd edits it by itself. */
@@ -245,6 +244,17 @@ static ml_go_t give_up(ml_client_t *client, unsigned status)
     return ML_GO_OVER;
 }
 
+/* Not before there is a member: until then all that was read can be given to httpd as it came. */
+static void begin_body(ml_client_t *client)
+{
+    ml_inner_t *inner = client->inner;
+    if (!inner->begun) {
+        const hap_http1_head_t *head = &ml_exchange_head(&inner->x)->head;
+        inner->begun = true;
+        ml_half_body(&client->in, head->framing, head->length);
+    }
+}
+
 static bool start_sending(ml_client_t *client)
 {
     ml_lane_t *lane = client->lane;
@@ -261,6 +271,7 @@ static bool start_sending(ml_client_t *client)
     if (n == 0) {
         return false;
     }
+    begin_body(client);
     client->state = ML_EXCHANGE;
     inner->out.eager = true;
     uint64_t before = client->in.passed;
@@ -312,14 +323,33 @@ static ml_server_t *take_server(ml_client_t *client)
     return server;
 }
 
+/* False when there is no member for it: then it was given away. */
+static bool choose(ml_client_t *client)
+{
+    const ml_inner_t *inner = client->inner;
+    switch (client->lane->iface->choose(&client->inner->x)) {
+    case ML_CHOICE_MEMBER:
+        return true;
+    case ML_CHOICE_GIVE:
+        if (!inner->begun) {
+            ml_client_give_all(client, 0);
+            return false;
+        }
+        break;
+    case ML_CHOICE_NOBODY:
+        break;
+    }
+    give_with_status(client, inner->trouble ? inner->trouble : UNAVAILABLE);
+    return false;
+}
+
 /* Until one is reached, or is being connected to, or there is none left. */
 static void try_members(ml_client_t *client)
 {
     ml_lane_t *lane = client->lane;
     ml_inner_t *inner = client->inner;
     for (;;) {
-        if (!inner->fresh && !lane->iface->choose(&inner->x)) {
-            give_with_status(client, inner->trouble ? inner->trouble : UNAVAILABLE);
+        if (!inner->fresh && !choose(client)) {
             return;
         }
         inner->server = take_server(client);
@@ -387,7 +417,7 @@ void ml_exchange_begin(ml_client_t *client, size_t bytes)
         inner = take_inner(lane);
     }
     if (!inner) {
-        ml_client_give(client, hap_strn(in->buf->bytes, in->end), 0);
+        ml_client_give_all(client, 0);
         return;
     }
     inner->x.client = client;
@@ -396,7 +426,7 @@ void ml_exchange_begin(ml_client_t *client, size_t bytes)
     inner->x.began = ml_loop_now(lane->loop);
     if (lane->iface->route(&inner->x, client->place) == ML_ROUTE_GIVE) {
         give_inner(lane, inner);
-        ml_client_give(client, hap_strn(in->buf->bytes, in->end), 0);
+        ml_client_give_all(client, 0);
         return;
     }
     client->inner = inner;
@@ -412,7 +442,6 @@ void ml_exchange_begin(ml_client_t *client, size_t bytes)
     in->begin = in->ready = (uint32_t)bytes;
     in->hold = true;
     in->passed = 0;
-    ml_half_body(in, head->head.framing, head->head.length);
     try_members(client);
 }
 

@@ -68,6 +68,13 @@ typedef enum ml_route_t {
     ML_ROUTE_GIVE  /* it is none of the lane's */
 } ml_route_t;
 
+/** What came of looking for a member. */
+typedef enum ml_choice_t {
+    ML_CHOICE_MEMBER, /* `choose` has filled in the exchange */
+    ML_CHOICE_NOBODY, /* there is none */
+    ML_CHOICE_GIVE /* none in the lane: whoever it is given to may find one, if it can be given */
+} ml_choice_t;
+
 /** One request and its answer, as the owner sees it. */
 struct ml_exchange_t {
     ml_client_t *client;
@@ -114,8 +121,9 @@ const hap_http1_request_t *ml_exchange_head(ml_exchange_t *x);
 typedef struct ml_lane_iface_t {
     /** Where does this request go? */
     ml_route_t (*route)(ml_exchange_t *x, const void *place);
-    /** A member for it, the next one if it was asked before: false if there is none. */
-    bool (*choose)(ml_exchange_t *x);
+    /** A member for it, the next one if it was asked before. A request that a member has heard of
+     * cannot be given: then GIVE is as NOBODY. */
+    ml_choice_t (*choose)(ml_exchange_t *x);
     /** The head of the member's answer is there. The value of a Set-Cookie that it needs, in at
      * most `room` bytes at `value`; 0 none. */
     size_t (*answered)(ml_exchange_t *x, const hap_http1_answer_t *answer, char *value,

@@ -48,6 +48,7 @@ typedef struct ml_inner_t {
     uint64_t written;   /* bytes of the request that were written in this attempt */
     unsigned interim;   /* 1xx answers so far */
     unsigned trouble;   /* the status for it if no other member is left; 0 none failed */
+    bool begun; /* a member may have heard of it, and the body that was read is not as it came */
     bool idempotent;
     bool is_head;
     bool expects;     /* the client waits for 100 (Continue), and has not been sent one */
@@ -156,6 +157,9 @@ void ml_client_close(ml_client_t *client);
 
 /** Hands the client over with these bytes, as in ml_lane_iface_t.give; frees it. */
 void ml_client_give(ml_client_t *client, hap_str_t bytes, unsigned status);
+
+/** The same with all that was read of it. */
+void ml_client_give_all(ml_client_t *client, unsigned status);
 
 /* --- ml_listen.c: accepting clients ------------------------------------------------------------
  */
