@@ -404,68 +404,30 @@ static hap_honour_mount_t *add_mount(hap_honour_server_t *server, const honour_p
     return mount;
 }
 
-/* What can be waived is a directive, known or not, that is there or could be. */
-static apr_status_t check_waived(const hap_honour_tree_t *tree, const char *name, hap_diag_t *diag,
-                                 apr_pool_t *pool)
+static void judge_server(hap_honour_server_t *server, const honour_facts_t *facts,
+                         const hap_honour_tree_t *tree, unsigned can)
 {
-    const char *shown = hap_str_show(hap_str(name), pool);
-    if (honour_is_section(tree, name)) {
-        hap_diag_set(diag, 0, "HALane: ignore=%s names a section, name the directives in it",
-                     shown);
-        return APR_EINVAL;
-    }
-    if (!honour_is_known(tree, name)) {
-        hap_diag_set(diag, 0, "HALane: ignore=%s names no directive, correct the name", shown);
-        return APR_EINVAL;
-    }
-    return APR_SUCCESS;
-}
-
-static apr_status_t read_wish(hap_honour_wish_t *wish, const hap_honour_tree_t *tree,
-                              const hap_honour_node_t *node, hap_diag_t *diag, apr_pool_t *pool)
-{
-    *wish = (hap_honour_wish_t){.ignore = apr_array_make(pool, 0, sizeof(const char *))};
-    if (!node) {
-        return APR_SUCCESS;
-    }
-    hap_diag_t found;
-    apr_status_t rv = hap_honour_wish(wish, node->argc, node->argv, &found, pool);
-    for (int i = 0; rv == APR_SUCCESS && i < wish->ignore->nelts; i++) {
-        rv = check_waived(tree, APR_ARRAY_IDX(wish->ignore, i, const char *), &found, pool);
-    }
-    if (rv != APR_SUCCESS) {
-        hap_diag_set(diag, 0, "%s:%d: %s", node->file ? node->file : "", node->line, found.why);
-    }
-    return rv;
-}
-
-static apr_status_t judge_server(hap_honour_server_t *server, const honour_facts_t *facts,
-                                 const hap_honour_tree_t *tree, unsigned can, hap_diag_t *diag)
-{
-    hap_honour_wish_t wish;
     const hap_honour_node_t *vhost = server->section;
-    const honour_fact_t *lane = honour_fact(facts->lanes, vhost, NULL);
     apr_array_header_t *passes = honour_passes(facts, vhost);
-    apr_status_t rv = read_wish(&wish, tree, lane ? lane->node : NULL, diag, facts->pool);
-    server->mode = wish.mode;
-    for (int i = 0; rv == APR_SUCCESS && i < passes->nelts; i++) {
+    for (int i = 0; i < passes->nelts; i++) {
         const honour_pass_t *pass = APR_ARRAY_IDX(passes, i, const honour_pass_t *);
         const char *balancer = balancer_of(facts, vhost, pass);
         if (!balancer) {
             continue;
         }
+        honour_lane_t lane = honour_lane(facts, vhost, balancer);
         hap_honour_mount_t *mount = add_mount(server, pass, balancer, facts->pool);
-        if (wish.mode == HAP_HONOUR_OFF) {
-            block(mount, NULL, because(mount, lane->node, "it is off"));
+        mount->mode = lane.mode;
+        if (lane.mode == HAP_HONOUR_OFF) {
+            block(mount, NULL, because(mount, lane.node, "it is off"));
         }
         judge_target(mount, facts, vhost, pass);
         for (int k = 0; mount->lane && k < i; k++) {
             const honour_pass_t *earlier = APR_ARRAY_IDX(passes, k, const honour_pass_t *);
             judge_earlier(mount, earlier, balancer_of(facts, vhost, earlier), facts->pool);
         }
-        judge_mount(mount, facts, tree, vhost, wish.ignore, can);
+        judge_mount(mount, facts, tree, vhost, lane.ignore, can);
     }
-    return rv;
 }
 
 static hap_honour_server_t *add_server(apr_array_header_t *servers, const honour_facts_t *facts,
@@ -486,17 +448,17 @@ apr_status_t hap_honour_judge(apr_array_header_t **servers, const hap_honour_tre
 {
     honour_facts_t facts;
     honour_facts_collect(&facts, tree, pool);
-    apr_array_header_t *judged =
-        apr_array_make(pool, facts.vhosts->nelts + 1, sizeof(hap_honour_server_t));
-    apr_status_t rv = judge_server(add_server(judged, &facts, NULL), &facts, tree, can, diag);
-    for (int i = 0; rv == APR_SUCCESS && i < facts.vhosts->nelts; i++) {
+    apr_status_t rv = honour_lanes_read(&facts, tree, diag);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *servers = apr_array_make(pool, facts.vhosts->nelts + 1, sizeof(hap_honour_server_t));
+    judge_server(add_server(*servers, &facts, NULL), &facts, tree, can);
+    for (int i = 0; i < facts.vhosts->nelts; i++) {
         const hap_honour_node_t *vhost = APR_ARRAY_IDX(facts.vhosts, i, const hap_honour_node_t *);
-        rv = judge_server(add_server(judged, &facts, vhost), &facts, tree, can, diag);
+        judge_server(add_server(*servers, &facts, vhost), &facts, tree, can);
     }
-    if (rv == APR_SUCCESS) {
-        *servers = judged;
-    }
-    return rv;
+    return APR_SUCCESS;
 }
 
 const char *hap_honour_reason_text(const hap_honour_reason_t *reason, const char *file,

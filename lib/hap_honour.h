@@ -58,16 +58,18 @@ hap_honour_node_t *hap_honour_place(hap_honour_tree_t *tree, hap_honour_node_t *
 
 /* --- HALane ---------------------------------------------------------------------------------- */
 
+/** In the order of their strength: of several that hold for a balancer the last one counts. */
 typedef enum hap_honour_mode_t {
-    HAP_HONOUR_UNSET,   /* there is no HALane */
-    HAP_HONOUR_OFF,     /* nothing goes through the lane */
+    HAP_HONOUR_UNSET,   /* there is no HALane: nothing goes through the lane */
     HAP_HONOUR_ON,      /* what can goes through the lane */
     HAP_HONOUR_REQUIRE, /* that a mount cannot is an error */
+    HAP_HONOUR_OFF,     /* nothing goes through the lane */
 } hap_honour_mode_t;
 
-/** HALane On|Off|Require [ignore=NAME,...] */
+/** HALane On|Off|Require [BALANCER...] [ignore=NAME,...] */
 typedef struct hap_honour_wish_t {
     hap_honour_mode_t mode;
+    apr_array_header_t *names;  /* const char *: balancers; none: it holds for all */
     apr_array_header_t *ignore; /* const char *: directives that shall keep nothing away */
 } hap_honour_wish_t;
 
@@ -95,11 +97,12 @@ typedef struct hap_honour_part_t {
 /** A ProxyPass to a balancer that HABalancer names. */
 typedef struct hap_honour_mount_t {
     const hap_honour_node_t *pass;
-    const char *path;     /* as written; of one in <Location>, the section's */
-    const char *target;   /* balancer://NAME/path */
-    const char *balancer; /* NAME */
-    const char *to;       /* path of the target; "" without */
-    bool lane;
+    const char *path;           /* as written; of one in <Location>, the section's */
+    const char *target;         /* balancer://NAME/path */
+    const char *balancer;       /* NAME */
+    const char *to;             /* path of the target; "" without */
+    hap_honour_mode_t mode;     /* what HALane says of it */
+    bool lane;                  /* the lane can carry it, and HALane is not Off */
     hap_honour_reason_t reason; /* why not; name is NULL when lane */
     apr_array_header_t *parts;  /* hap_honour_part_t; empty unless lane */
     hap_honour_values_t values; /* what the lane has to do; only when lane */
@@ -109,7 +112,6 @@ typedef struct hap_honour_mount_t {
 typedef struct hap_honour_server_t {
     const hap_honour_node_t *section; /* NULL: the main server */
     const char *name;                 /* ServerName; NULL without */
-    hap_honour_mode_t mode;
     apr_array_header_t *mounts; /* hap_honour_mount_t, in the order in which httpd asks them: the
                                    first whose path fits has the request */
 } hap_honour_server_t;
@@ -117,7 +119,7 @@ typedef struct hap_honour_server_t {
 /**
  * Judges every mount of every server (hap_honour_server_t, the main server first). `can` says
  * which of the features (HAP_HONOUR_CAN_...) the lane has. APR_EINVAL with a sentence for a HALane
- * that is wrong or waives what there is not. Borrows from the tree; the rest from `pool`.
+ * that is wrong, or names or waives what there is not. Borrows from the tree; the rest from `pool`.
  */
 apr_status_t hap_honour_judge(apr_array_header_t **servers, const hap_honour_tree_t *tree,
                               unsigned can, hap_diag_t *diag, apr_pool_t *pool);

@@ -88,7 +88,8 @@ static void collect_directive(honour_facts_t *facts, const hap_honour_node_t *no
     } else if (honour_is(node, "ServerName")) {
         add_fact(facts->names, node, around, honour_arg(node, 0), NULL);
     } else if (honour_is(node, "HALane")) {
-        add_fact(facts->lanes, node, around, "", NULL);
+        APR_ARRAY_PUSH(facts->lanes, honour_lane_line_t) =
+            (honour_lane_line_t){.node = node, .vhost = around->vhost};
     }
 }
 
@@ -136,7 +137,7 @@ void honour_facts_collect(honour_facts_t *facts, const hap_honour_tree_t *tree, 
         .members = apr_array_make(pool, 8, sizeof(honour_fact_t)),
         .balancers = apr_array_make(pool, 8, sizeof(honour_fact_t)),
         .names = apr_array_make(pool, 8, sizeof(honour_fact_t)),
-        .lanes = apr_array_make(pool, 2, sizeof(honour_fact_t)),
+        .lanes = apr_array_make(pool, 2, sizeof(honour_lane_line_t)),
         .pool = pool,
     };
     collect(facts, honour_top(tree)->first, &nothing);

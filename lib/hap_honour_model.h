@@ -91,6 +91,20 @@ typedef struct honour_fact_t {
     const char *value; /* a member's URL */
 } honour_fact_t;
 
+/** A HALane line. */
+typedef struct honour_lane_line_t {
+    const hap_honour_node_t *node;
+    const hap_honour_node_t *vhost;
+    hap_honour_wish_t wish; /* filled in by honour_lanes_read */
+} honour_lane_line_t;
+
+/** What the HALane lines say of a balancer in a server, joined. */
+typedef struct honour_lane_t {
+    hap_honour_mode_t mode;
+    const hap_honour_node_t *node; /* the line that says so; NULL when there is none */
+    apr_array_header_t *ignore;    /* const char * */
+} honour_lane_t;
+
 /** What the verdict needs from all over the tree. */
 typedef struct honour_facts_t {
     apr_array_header_t *vhosts;    /* const hap_honour_node_t * */
@@ -98,7 +112,7 @@ typedef struct honour_facts_t {
     apr_array_header_t *members;   /* honour_fact_t */
     apr_array_header_t *balancers; /* honour_fact_t of HABalancer */
     apr_array_header_t *names;     /* honour_fact_t of ServerName */
-    apr_array_header_t *lanes;     /* honour_fact_t of HALane */
+    apr_array_header_t *lanes;     /* honour_lane_line_t */
     apr_pool_t *pool;
 } honour_facts_t;
 
@@ -135,6 +149,14 @@ const honour_fact_t *honour_fact(const apr_array_header_t *list, const hap_honou
                                  const char *name);
 /* The passes that httpd asks in this vhost, in its order (const honour_pass_t *). */
 apr_array_header_t *honour_passes(const honour_facts_t *facts, const hap_honour_node_t *vhost);
+
+/* hap_honour_lane.c */
+/* Reads the arguments of all HALane lines. APR_EINVAL with file, line and a sentence. */
+apr_status_t honour_lanes_read(honour_facts_t *facts, const hap_honour_tree_t *tree,
+                               hap_diag_t *diag);
+/* What they come to for a balancer. */
+honour_lane_t honour_lane(const honour_facts_t *facts, const hap_honour_node_t *vhost,
+                          const char *balancer);
 
 /* hap_honour_values.c */
 void honour_values_init(hap_honour_values_t *values, apr_pool_t *pool);

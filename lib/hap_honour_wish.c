@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the arguments of HALane. Does not know what can be waived: the judge does. */
+/* Owns the arguments of HALane. Does not know what can be named or waived: hap_honour_lane does. */
 #include "hap_honour.h"
 
 #include <apr_strings.h>
@@ -45,7 +45,10 @@ apr_status_t hap_honour_wish(hap_honour_wish_t *wish, int argc, const char *cons
                              hap_diag_t *diag, apr_pool_t *pool)
 {
     hap_str_t ignore = HAP_STR_LIT("ignore=");
-    hap_honour_wish_t taken = {.ignore = apr_array_make(pool, 2, sizeof(const char *))};
+    hap_honour_wish_t taken = {
+        .names = apr_array_make(pool, 2, sizeof(const char *)),
+        .ignore = apr_array_make(pool, 2, sizeof(const char *)),
+    };
     apr_status_t rv = APR_SUCCESS;
     if (argc < 1 || !take_mode(&taken.mode, argv[0])) {
         hap_diag_set(diag, 0, "HALane: \"%s\" is not allowed, use On, Off or Require",
@@ -54,12 +57,17 @@ apr_status_t hap_honour_wish(hap_honour_wish_t *wish, int argc, const char *cons
     }
     for (int i = 1; rv == APR_SUCCESS && i < argc; i++) {
         hap_str_t arg = hap_str(argv[i]);
-        if (!hap_str_eq_nocase(hap_str_sub(arg, 0, ignore.n), ignore)) {
-            hap_diag_set(diag, 0, "HALane: \"%s\" is not allowed, there is only ignore=NAME,...",
+        if (hap_str_eq_nocase(hap_str_sub(arg, 0, ignore.n), ignore)) {
+            rv = take_names(taken.ignore, hap_str_sub(arg, ignore.n, arg.n), diag, pool);
+        } else if (hap_str_find(arg, '=', 0) < arg.n) {
+            hap_diag_set(diag, 0,
+                         "HALane: \"%s\" is not allowed, there are only names of balancers and "
+                         "ignore=NAME,...",
                          hap_str_show(arg, pool));
-            return APR_EINVAL;
+            rv = APR_EINVAL;
+        } else {
+            APR_ARRAY_PUSH(taken.names, const char *) = hap_str_dup(arg, pool);
         }
-        rv = take_names(taken.ignore, hap_str_sub(arg, ignore.n, arg.n), diag, pool);
     }
     if (rv == APR_SUCCESS) {
         *wish = taken;

@@ -45,7 +45,7 @@ static const extra_t extras[] = {
      "HABalancer App method=least slow-start=30s\n"},
     {"HACheck", &hap_check_options,
      "HACheck App uri=/App/health interval=2s timeout=1s expect=200,204\n"},
-    {"HALane", NULL, "HALane On ignore=SetEnvIf\n"},
+    {"HALane", NULL, "HALane On App Shop ignore=SetEnvIf\n"},
     {"HALaneConnections", NULL, "HALaneConnections 20000\n"},
     {"HALaneThreads", NULL, "HALaneThreads 2\n"},
     {"HAListen", NULL, "HAListen 80\n"},

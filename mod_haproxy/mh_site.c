@@ -321,8 +321,14 @@ static void note(server_rec *s, const char *text)
     APR_ARRAY_PUSH(notes, note_t) = (note_t){s, text};
 }
 
-static apr_status_t judge(const hap_honour_server_t *judged, const hap_honour_mount_t *mount,
-                          const mh_app_t *app, server_rec *s, apr_pool_t *p)
+/* Whether the lane is asked for, and not only able to. */
+static bool is_wanted(const hap_honour_mount_t *mount)
+{
+    return mount->mode == HAP_HONOUR_ON || mount->mode == HAP_HONOUR_REQUIRE;
+}
+
+static apr_status_t judge(const hap_honour_mount_t *mount, const mh_app_t *app, server_rec *s,
+                          apr_pool_t *p)
 {
     if (app && mount->lane) {
         note(s, apr_psprintf(p, "%s: %s: in the lane", app->name, mount->path));
@@ -337,7 +343,7 @@ static apr_status_t judge(const hap_honour_server_t *judged, const hap_honour_mo
                                   : hap_honour_reason_text(&mount->reason, NULL, p);
     const char *text =
         apr_psprintf(p, "%s: %s: on the standard path, %s", mount->balancer, mount->path, why);
-    if (judged->mode == HAP_HONOUR_REQUIRE) {
+    if (mount->mode == HAP_HONOUR_REQUIRE) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "%s; HALane Require wants it in the lane",
                      text);
         return APR_EINVAL;
@@ -360,10 +366,11 @@ static apr_status_t build_mount(mh_mount_t *mount, const hap_honour_server_t *ju
     const hap_honour_mount_t *verdict = alias->regex ? NULL : verdict_of(judged, alias);
     /* What a pattern matches is mod_proxy's to say: nothing behind it is for the lane. */
     mount->path = hap_str(alias->regex ? "/" : alias->fake);
-    if (!verdict) {
+    /* Nobody has asked, so nobody is told. */
+    if (!verdict || verdict->mode == HAP_HONOUR_UNSET) {
         return APR_SUCCESS;
     }
-    mh_app_t *app = app_for(alias, s, p);
+    mh_app_t *app = is_wanted(verdict) ? app_for(alias, s, p) : NULL;
     if (app && verdict->lane) {
         mount->app = app;
         mount->parts = verdict->parts;
@@ -374,7 +381,7 @@ static apr_status_t build_mount(mh_mount_t *mount, const hap_honour_server_t *ju
         set_edits(&mount->relay, mount->values, p);
         mount->deflate = deflate_of(mount->values, p);
     }
-    return judge(judged, verdict, app, s, p);
+    return judge(verdict, app, s, p);
 }
 
 static apr_status_t build_site(const hap_honour_server_t *judged, server_rec *s, apr_pool_t *p)
@@ -421,7 +428,7 @@ apr_status_t mh_sites_build(apr_pool_t *p, server_rec *s)
     }
     for (; s && rv == APR_SUCCESS; s = s->next) {
         const hap_honour_server_t *judged = mh_honour_server(servers, s);
-        if (judged && judged->mode >= HAP_HONOUR_ON) {
+        if (judged) {
             rv = build_site(judged, s, p);
         }
     }

@@ -32,8 +32,8 @@ typedef struct mh_site_t {
 } mh_site_t;
 
 /**
- * Makes the sites of all virtual hosts with HALane On. APR_EINVAL, after a line in the log, when a
- * mount is not for the lane that must be. Parent, check_config.
+ * Makes the sites of all virtual hosts with mounts for the lane. APR_EINVAL, after a line in the
+ * log, when a mount is not for the lane that must be. Parent, check_config.
  */
 apr_status_t mh_sites_build(apr_pool_t *p, server_rec *s);
 

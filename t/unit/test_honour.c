@@ -230,8 +230,9 @@ static void what_is_waived_must_be_a_directive(void)
                 "x.conf:6: HALane: ignore= takes names of directives, separated by commas");
     UNIT_STR_EQ(honour_verdict("HALane Perhaps\n"),
                 "x.conf:6: HALane: \"Perhaps\" is not allowed, use On, Off or Require");
-    UNIT_STR_EQ(honour_verdict("HALane On all\n"),
-                "x.conf:6: HALane: \"all\" is not allowed, there is only ignore=NAME,...");
+    UNIT_STR_EQ(honour_verdict("HALane On max=5\n"),
+                "x.conf:6: HALane: \"max=5\" is not allowed, there are only names of balancers and "
+                "ignore=NAME,...");
 }
 
 static void off_keeps_all_on_the_standard_path(void)
@@ -241,6 +242,77 @@ static void off_keeps_all_on_the_standard_path(void)
     UNIT_STR_EQ(honour_verdict("HALane Require ignore=SetEnv\n<VirtualHost a>\nHALane On\n"
                                "SetEnv x y\n</VirtualHost>\n"),
                 "/App lane 7| /App SetEnv:9");
+}
+
+/* What HALane says of App, and of Shop beside it, in each server. */
+static const char *modes(const char *text)
+{
+    static const char *const words[] = {
+        [HAP_HONOUR_UNSET] = "unset",
+        [HAP_HONOUR_ON] = "on",
+        [HAP_HONOUR_REQUIRE] = "require",
+        [HAP_HONOUR_OFF] = "off",
+    };
+    const char *shown = "";
+    const char *all = apr_pstrcat(unit_pool,
+                                  HONOUR_APP HONOUR_MOUNT
+                                  "BalancerMember balancer://Shop http://c\nHABalancer Shop\n"
+                                  "ProxyPass /Shop balancer://Shop/Shop\n",
+                                  text, NULL);
+    apr_array_header_t *servers = honour_servers(&shown, all, HAP_HONOUR_CAN_ALL);
+    for (int i = 0; servers && i < servers->nelts; i++) {
+        const hap_honour_server_t *server = &APR_ARRAY_IDX(servers, i, hap_honour_server_t);
+        shown = apr_pstrcat(unit_pool, shown, i ? " |" : "", NULL);
+        for (int k = 0; k < server->mounts->nelts; k++) {
+            const hap_honour_mount_t *mount = &APR_ARRAY_IDX(server->mounts, k, hap_honour_mount_t);
+            shown = apr_pstrcat(unit_pool, shown, *shown ? " " : "", words[mount->mode], NULL);
+        }
+    }
+    return shown;
+}
+
+static void halane_holds_for_the_balancers_that_it_names(void)
+{
+    UNIT_STR_EQ(modes(""), "unset unset");
+    UNIT_STR_EQ(modes("HALane On\n"), "on on");
+    UNIT_STR_EQ(modes("HALane On App\n"), "on unset");
+    UNIT_STR_EQ(modes("HALane On aPP\n"), "on unset");
+    UNIT_STR_EQ(modes("HALane On App Shop\n"), "on on");
+    UNIT_STR_EQ(modes("HALane On App\nHALane Off Shop\n"), "on off");
+    UNIT_STR_EQ(modes("HALane On Ap\n"),
+                "x.conf:9: HALane names Ap, but there is no HABalancer Ap: correct the name");
+}
+
+static void what_several_say_of_a_balancer_does_not_depend_on_their_order(void)
+{
+    UNIT_STR_EQ(modes("HALane On App\nHALane Off\n"), "off off");
+    UNIT_STR_EQ(modes("HALane Off\nHALane On App\n"), "off off");
+    UNIT_STR_EQ(modes("HALane Off App\nHALane On\n"), "off on");
+    UNIT_STR_EQ(modes("HALane On\nHALane Off App\n"), "off on");
+    UNIT_STR_EQ(modes("HALane Off App\nHALane Require App\n"), "off unset");
+    UNIT_STR_EQ(modes("HALane Require App\nHALane On App\n"), "require unset");
+    UNIT_STR_EQ(honour_verdict("SetEnv x y\nHeader edit X a b\nHALane On App ignore=SetEnv\n"
+                               "HALane On ignore=Header\n"),
+                "/App lane");
+}
+
+static void a_virtual_host_says_it_over_the_main_server(void)
+{
+    const char *own = "<VirtualHost a>\nHALane Off App\n</VirtualHost>\n<VirtualHost b>\n"
+                      "ServerName b\n</VirtualHost>\n";
+    UNIT_STR_EQ(modes(apr_pstrcat(unit_pool, "HALane On App\n", own, NULL)),
+                "on unset | off unset | on unset");
+    UNIT_STR_EQ(modes("HALane Off App\n<VirtualHost a>\nHALane On App\n</VirtualHost>\n"),
+                "off unset | on unset");
+    UNIT_STR_EQ(modes("HALane Off\n<VirtualHost a>\nHALane On App\n</VirtualHost>\n"),
+                "off off | off off");
+    UNIT_STR_EQ(modes("HALane On App\n<VirtualHost a>\nHALane Off\n</VirtualHost>\n"),
+                "on unset | off off");
+    UNIT_STR_EQ(modes("<VirtualHost a>\nHABalancer Own\n</VirtualHost>\n<VirtualHost b>\n"
+                      "HALane On Own\n</VirtualHost>\n"),
+                "x.conf:13: HALane names Own, but there is no HABalancer Own: correct the name");
+    UNIT_STR_EQ(modes("HALane On Own\n<VirtualHost a>\nHABalancer Own\n</VirtualHost>\n"),
+                "unset unset | unset unset");
 }
 
 /* --- sections -------------------------------------------------------------------------------- */
@@ -461,6 +533,9 @@ const unit_test_t suite_honour[] = {
     UNIT_TEST(a_directive_can_be_waived_by_its_name),
     UNIT_TEST(what_is_waived_must_be_a_directive),
     UNIT_TEST(off_keeps_all_on_the_standard_path),
+    UNIT_TEST(halane_holds_for_the_balancers_that_it_names),
+    UNIT_TEST(what_several_say_of_a_balancer_does_not_depend_on_their_order),
+    UNIT_TEST(a_virtual_host_says_it_over_the_main_server),
     UNIT_TEST(a_location_acts_where_it_lies),
     UNIT_TEST(a_pattern_acts_unless_its_beginning_shows_that_it_cannot),
     UNIT_TEST(what_may_hold_or_not_blocks_with_all_that_is_in_it),
