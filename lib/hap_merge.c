@@ -383,6 +383,25 @@ static void diff_app(diff_t *diff, const hap_merge_app_t *before, const hap_merg
     diff_members(diff, before, after);
 }
 
+const char *hap_merge_lane_word(hap_merge_lane_t lane)
+{
+    static const char *const words[] = {
+        [HAP_MERGE_LANE_UNSAID] = NULL,
+        [HAP_MERGE_LANE_ON] = "On",
+        [HAP_MERGE_LANE_OFF] = "Off",
+    };
+    return words[lane];
+}
+
+static void diff_lane(diff_t *diff, const hap_merge_t *before, const hap_merge_t *after)
+{
+    if (before->balancer && after->balancer && before->lane != after->lane) {
+        say(diff, apr_psprintf(diff->pool, "HALane changed from %s to %s",
+                               shown(hap_merge_lane_word(before->lane)),
+                               shown(hap_merge_lane_word(after->lane))));
+    }
+}
+
 static int by_name(const void *left, const void *right)
 {
     return strcmp(((const hap_merge_app_t *)left)->members->app,
@@ -412,6 +431,7 @@ apr_array_header_t *hap_merge_diff(const hap_merge_t *before, const hap_merge_t 
         say(&diff, after->balancer ? "applications become balancers"
                                    : "applications are no longer balancers");
     }
+    diff_lane(&diff, before, after);
     while (i < before->app_count || j < after->app_count) {
         int order = 0;
         if (i == before->app_count || j == after->app_count) {

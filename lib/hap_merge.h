@@ -18,6 +18,13 @@ enum {
     HAP_MERGE_DEFAULT_MEMBERS = 1024, /* room in mod_haproxy unless HAMaxMembers says more */
 };
 
+/** What a merged file says of the lane, in a HALane line for each of its balancers. */
+typedef enum hap_merge_lane_t {
+    HAP_MERGE_LANE_UNSAID, /* nothing: there are no balancers, or it was written before HALane */
+    HAP_MERGE_LANE_ON,
+    HAP_MERGE_LANE_OFF,
+} hap_merge_lane_t;
+
 /** An application: the members that agree on everything but host, port and route. */
 typedef struct hap_merge_app_t {
     const hap_fragment_t *members; /* in the order of their routes; part of hap_merge_t.members */
@@ -26,7 +33,8 @@ typedef struct hap_merge_app_t {
 
 /** A merged file. Apps are in the order of their mounts: longest context first, then by name. */
 typedef struct hap_merge_t {
-    bool balancer; /* each application is a balancer, even with one member */
+    bool balancer;         /* each application is a balancer, even with one member */
+    hap_merge_lane_t lane; /* set by who builds it; without effect unless balancer */
     hap_merge_app_t *apps;
     size_t app_count;
     hap_fragment_t *members;
@@ -43,6 +51,9 @@ typedef struct hap_merge_t {
  */
 apr_status_t hap_merge_build(hap_merge_t *merge, const hap_fragment_t *fragments, size_t count,
                              bool balancer, hap_diag_t *diag, apr_pool_t *pool);
+
+/** "On" or "Off", NULL when it is not said. */
+const char *hap_merge_lane_word(hap_merge_lane_t lane);
 
 /** The text of a merge. Allocates from `pool`. */
 hap_str_t hap_merge_emit(const hap_merge_t *merge, apr_pool_t *pool);

@@ -14,9 +14,11 @@ static void put(apr_array_header_t *parts, const char *text)
     APR_ARRAY_PUSH(parts, struct iovec) = (struct iovec){(void *)text, strlen(text)};
 }
 
-static void put_balancer(apr_array_header_t *parts, const hap_merge_app_t *app, apr_pool_t *pool)
+static void put_balancer(apr_array_header_t *parts, const hap_merge_app_t *app,
+                         hap_merge_lane_t lane, apr_pool_t *pool)
 {
     const hap_fragment_t *one = app->members;
+    const char *word = hap_merge_lane_word(lane);
     put(parts, apr_psprintf(pool, "<Proxy \"balancer://%s\">\n", one->app));
     for (size_t i = 0; i < app->count; i++) {
         put(parts, apr_psprintf(pool, "    BalancerMember \"http://%s:%u\" route=%s\n",
@@ -30,6 +32,9 @@ static void put_balancer(apr_array_header_t *parts, const hap_merge_app_t *app, 
     put(parts, apr_psprintf(pool, "<IfModule haproxy_module>\n    HABalancer %s\n", one->app));
     if (one->health) {
         put(parts, apr_psprintf(pool, "    HACheck    %s uri=%s\n", one->app, one->health));
+    }
+    if (word) {
+        put(parts, apr_psprintf(pool, "    HALane     %s %s\n", word, one->app));
     }
     put(parts, "</IfModule>\n");
 }
@@ -52,7 +57,7 @@ hap_str_t hap_merge_emit(const hap_merge_t *merge, apr_pool_t *pool)
     put(parts, apr_pstrcat(pool, prefix, " " HAP_MERGE_VERSION "\n", NULL));
     for (size_t i = 0; i < merge->app_count; i++) {
         if (merge->balancer) {
-            put_balancer(parts, &merge->apps[i], pool);
+            put_balancer(parts, &merge->apps[i], merge->lane, pool);
         } else {
             put_plain(parts, &merge->apps[i], pool);
         }
@@ -74,6 +79,7 @@ typedef struct reader_t {
     int line;                    /* where the application began; 0 before the first one */
     hap_fragment_t app;          /* what the members share */
     bool balancer;
+    hap_merge_lane_t lane; /* of the application that said it last; all have to say the same */
     apr_pool_t *pool;
 } reader_t;
 
@@ -245,6 +251,10 @@ static apr_status_t read_line(reader_t *reader, hap_str_t content, int line, hap
                between(&second, &rest, "", "")) {
         ours = is_value(second, hap_grammar_path, reader->pool);
         reader->app.health = hap_str_dup(second, reader->pool);
+    } else if (hap_str_starts(content, HAP_STR_LIT("    HALane     On "))) {
+        reader->lane = HAP_MERGE_LANE_ON;
+    } else if (hap_str_starts(content, HAP_STR_LIT("    HALane     Off "))) {
+        reader->lane = HAP_MERGE_LANE_OFF;
     }
     return ours ? APR_SUCCESS : not_ours(content, line, diag, reader->pool);
 }
@@ -294,6 +304,7 @@ apr_status_t hap_merge_parse(hap_merge_t *merge, hap_str_t text, hap_diag_t *dia
     if (rv != APR_SUCCESS) {
         return rv;
     }
+    read.lane = reader.lane;
     int line = 0;
     if (!hap_grammar_same_text(&line, &content, text, hap_merge_emit(&read, pool))) {
         return not_ours(content, line, diag, pool);

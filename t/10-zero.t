@@ -51,6 +51,7 @@ ProxyPassReverse "/App" "balancer://App/App"
 <IfModule haproxy_module>
     HABalancer App
     HACheck    App uri=/App/health
+    HALane     On App
 </IfModule>
 END
 is(ends_with_code([qw(modproxy merge hostB.conf -balancer hostA.conf)], 0, qr/^$/,
@@ -92,6 +93,19 @@ is(ends_with_code([qw(modproxy merge -balancer -diff -o=App.conf hostA.conf)], 1
     '-diff ends with 1 when something would change'),
     "app App: member hostB removed (http://hostb.example:8080)\n", 'and says what');
 is(slurp('App.conf'), $merged, '-diff writes nothing');
+is(ends_with_code([qw(modproxy merge -balancer -lane=on hostA.conf hostB.conf)], 0, qr/^$/, '-lane=on'),
+    $merged, 'is what is written without -lane');
+is(ends_with_code([qw(modproxy merge -balancer -lane=off hostA.conf hostB.conf)], 0, qr/^$/, '-lane=off'),
+    $merged =~ s/On App/Off App/r, 'says so, so that no HALane beside it takes the application along');
+is(ends_with_code([qw(modproxy merge -balancer -lane=off -diff -o=App.conf hostA.conf hostB.conf)], 1, qr/^$/,
+    '-lane=off -diff'), "HALane changed from On to Off\n", 'names the lane');
+my $unsaid = spew('unsaid.conf', $merged =~ s/^ +HALane .*\n//mr);
+is(ends_with_code([qw(modproxy merge -balancer -diff -o=unsaid.conf hostA.conf hostB.conf)], 1, qr/^$/,
+    'a file that says nothing of the lane is read'), "HALane changed from none to On\n", 'and -diff says what it gets');
+ends_with_code([qw(modproxy merge -balancer -o=unsaid.conf hostA.conf hostB.conf)], 0, qr/^$/,
+    'merge replaces it without -force');
+is(slurp('unsaid.conf'), $merged, 'with one that says On');
+unlink 'unsaid.conf';
 ends_with_code([qw(modproxy merge -diff hostA.conf)], 2, qr/-diff compares with a file, add -o=FILE/,
     '-diff needs a file');
 spew('other.conf', $old);
@@ -106,7 +120,14 @@ like(ends_with_code([qw(modproxy merge hostA.conf shop.conf)], 0, qr/^$/,
 
 # --- usage -----------------------------------------------------------------------------------
 my @usage = (
-    [[qw(modproxy merge -lane=on hostA.conf)], qr/unknown option -lane, allowed are -balancer, -o=FILE, -diff, -force/],
+    [[qw(modproxy merge -lanes=on hostA.conf)],
+        qr/unknown option -lanes, allowed are -balancer, -o=FILE, -lane=on\|off, -diff, -force/],
+    [[qw(modproxy merge -balancer -lane=yes hostA.conf)], qr/-lane: "yes" is not allowed, use on or off/],
+    [[qw(modproxy merge -balancer -lane=On hostA.conf)], qr/-lane: "On" is not allowed, use on or off/],
+    [['modproxy', 'merge', '-balancer', "-lane=on\x1b", 'hostA.conf'], qr/-lane: "on\\x1b" is not allowed/],
+    [[qw(modproxy merge -balancer -lane= hostA.conf)], qr/-lane has no value, write -lane=on\|off/],
+    [[qw(modproxy merge -lane=on hostA.conf)], qr/-lane=on is about balancers, add -balancer or leave it out/],
+    [[qw(modproxy merge -lane=off hostA.conf)], qr/-lane=off is about balancers, add -balancer or leave it out/],
     [[qw(modproxy merge -balancr hostA.conf)], qr/unknown option -balancr/],
     [['modproxy', 'merge', "-a\nb", 'x'], qr/unknown option -a\\x0ab/],
     [[qw(modproxy merge -balancer=yes hostA.conf)], qr/-balancer takes no value/],
@@ -236,7 +257,8 @@ my @edits = (
     ['a parameter of the balancer', $merged =~ s/=zsessionid\K/ timeout=5/r, 5,
         '    ProxySet stickysession=zsessionid timeout=5'],
     ['a comment', $merged =~ s/^(?=ProxyPass )/# ours\n/mr, 7, '# ours'],
-    ['a line behind it', $merged . "Listen 80\n", 13, 'Listen 80'],
+    ['a line behind it', $merged . "Listen 80\n", 14, 'Listen 80'],
+    ['another word for the lane', $merged =~ s/(?=On App)/Require /r, 12, '    HALane     Require On App'],
     ['a name', $merged =~ s/(?<=balancer:\/\/)App(?=">)/-App/r, 2, '<Proxy "balancer://-App">'],
 );
 for my $edit (@edits) {

@@ -13,8 +13,8 @@ use HA::Zero;
 my $t = HA::Test->new;
 my $home = getcwd();
 my @stock = qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests);
-# What mod_proxy says of an instance that is gone.
-$t->expect_log(qr/AH(?:00957|00959|01114|01167)/);
+# What mod_proxy says of an instance that is gone, and what the lane does.
+$t->expect_log(qr/AH(?:00957|00959|01114|01167)/, qr/: member host[AB] failed on .*: no connection$/);
 
 # The folder of an application on the host of that instance.
 sub application($root, $app)

@@ -124,7 +124,7 @@ static int read_target(hap_merge_t *now, bool *found, const char *path, const ze
 
 static int print_diff(const hap_merge_t *now, const hap_merge_t *merge, const zero_args_t *args)
 {
-    const hap_merge_t nothing = {.balancer = merge->balancer};
+    const hap_merge_t nothing = {.balancer = merge->balancer, .lane = merge->lane};
     apr_array_header_t *changes = hap_merge_diff(now ? now : &nothing, merge, args->pool);
     if (changes->nelts == 0) {
         return ZERO_DONE;
@@ -163,6 +163,29 @@ static void remark(const hap_merge_t *merge, const zero_args_t *args)
     }
 }
 
+static int check_lane(const zero_args_t *args)
+{
+    const char *word = zero_opt(args, "lane");
+    if (word && strcmp(word, "on") != 0 && strcmp(word, "off") != 0) {
+        return zero_fail(args->command, ZERO_USAGE, "-lane: \"%s\" is not allowed, use on or off",
+                         hap_str_show(hap_str(word), args->pool));
+    }
+    if (word && !zero_opt(args, "balancer")) {
+        return zero_fail(args->command, ZERO_USAGE,
+                         "-lane=%s is about balancers, add -balancer or leave it out", word);
+    }
+    return ZERO_DONE;
+}
+
+static hap_merge_lane_t lane_of(const zero_args_t *args)
+{
+    const char *word = zero_opt(args, "lane");
+    if (!zero_opt(args, "balancer")) {
+        return HAP_MERGE_LANE_UNSAID;
+    }
+    return word && strcmp(word, "off") == 0 ? HAP_MERGE_LANE_OFF : HAP_MERGE_LANE_ON;
+}
+
 static int run(const zero_args_t *args)
 {
     hap_diag_t diag;
@@ -182,7 +205,8 @@ static int run(const zero_args_t *args)
                          count, HAP_MERGE_MAX_MEMBERS);
     }
     hap_fragment_t *fragments = apr_pcalloc(args->pool, count * sizeof(*fragments));
-    int code = read_fragments(fragments, args);
+    int code = check_lane(args);
+    code = code == ZERO_DONE ? read_fragments(fragments, args) : code;
     if (code != ZERO_DONE) {
         return code;
     }
@@ -190,6 +214,7 @@ static int run(const zero_args_t *args)
                         args->pool) != APR_SUCCESS) {
         return zero_fail(args->command, ZERO_REFUSED, "%s", diag.why);
     }
+    merge.lane = lane_of(args);
     code = to_file ? read_target(&now, &found, path, args) : ZERO_DONE;
     if (code != ZERO_DONE) {
         return code;
@@ -208,6 +233,7 @@ static int run(const zero_args_t *args)
 static const zero_option_t options[] = {
     {"balancer", NULL, "make each application a balancer of its fragments"},
     {"o", "FILE", "write to FILE; - or nothing: to standard output"},
+    {"lane", "on|off", "whether mod_haproxy's lane carries the balancers' plain HTTP [on]"},
     {"diff", NULL, "say what would change in FILE, write nothing; 1 if anything would"},
     {"force", NULL, "replace FILE even if merge did not write it, or it was edited since"},
     {NULL, NULL, NULL},
@@ -224,6 +250,7 @@ const zero_command_t zero_merge_command = {
     .details =
         "With -balancer the fragments of an application become one balancer; without it every\n"
         "application has one fragment. The same fragments in any order give the same bytes.\n"
+        "With -lane=off the balancers stay on the standard path, whatever HALane says elsewhere.\n"
         "FILE is replaced in one step, or left as it was. What merge did not write stays, unless\n"
         "-force is given: keys of your own go into another file, beside the Include.\n",
     .run = run,

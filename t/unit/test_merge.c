@@ -59,6 +59,7 @@ static void emit_writes_the_golden_files(void)
     const hap_fragment_t same[] = {host_b, host_a};
     const hap_fragment_t different[] = {host_a, shop};
     CU_ASSERT_TRUE(builds(same, 2, true));
+    merge.lane = HAP_MERGE_LANE_ON;
     UNIT_STR_EQ(hap_merge_emit(&merge, unit_pool).p, unit_golden("merged-balancer.conf"));
     CU_ASSERT_TRUE(builds(different, 2, false));
     UNIT_STR_EQ(hap_merge_emit(&merge, unit_pool).p, unit_golden("merged-plain.conf"));
@@ -276,7 +277,28 @@ static void an_edited_or_truncated_merge_is_refused_with_its_line(void)
     }
     const char *edited = apr_pstrcat(unit_pool, golden, "Listen 1\n", NULL);
     CU_ASSERT_NOT_EQUAL(hap_merge_parse(&read, hap_str(edited), &diag, unit_pool), APR_SUCCESS);
-    CU_ASSERT_EQUAL(diag.line, 13);
+    CU_ASSERT_EQUAL(diag.line, 14);
+}
+
+static void the_lane_is_said_for_every_balancer_alike(void)
+{
+    static const hap_merge_lane_t lanes[] = {HAP_MERGE_LANE_UNSAID, HAP_MERGE_LANE_ON,
+                                             HAP_MERGE_LANE_OFF};
+    static const char *const texts[] = {NULL, "    HALane     On Shop\n",
+                                        "    HALane     Off Shop\n"};
+    hap_merge_t read;
+    CU_ASSERT_TRUE_FATAL(builds((const hap_fragment_t[]){host_a, shop}, 2, true));
+    for (int i = 0; i < 3; i++) {
+        merge.lane = lanes[i];
+        hap_str_t text = hap_merge_emit(&merge, unit_pool);
+        CU_ASSERT_EQUAL_FATAL(hap_merge_parse(&read, text, &diag, unit_pool), APR_SUCCESS);
+        CU_ASSERT_EQUAL(read.lane, lanes[i]);
+        CU_ASSERT_PTR_NOT_NULL(strstr(text.p, texts[i] ? texts[i] : "    HABalancer Shop\n</If"));
+    }
+    const char *off = hap_merge_emit(&merge, unit_pool).p;
+    const char *last = strstr(off, "Off App");
+    const char *mixed = apr_psprintf(unit_pool, "%.*sOn%s", (int)(last - off), off, last + 3);
+    CU_ASSERT_NOT_EQUAL(hap_merge_parse(&read, hap_str(mixed), &diag, unit_pool), APR_SUCCESS);
 }
 
 static void diff_says_what_changes(void)
@@ -299,6 +321,10 @@ static void diff_says_what_changes(void)
                 "http://hostb.example:8081\n"
                 "app App: member hostC added (http://hostc.example:8080)\n"
                 "app Shop: removed (context /App/shop, members: 1)");
+    before = after;
+    after.lane = HAP_MERGE_LANE_OFF;
+    changes = hap_merge_diff(&before, &after, unit_pool);
+    UNIT_STR_EQ(apr_array_pstrcat(unit_pool, changes, '\n'), "HALane changed from none to Off");
 }
 
 static void diff_against_nothing_names_every_application(void)
@@ -330,6 +356,7 @@ const unit_test_t suite_merge[] = {
     UNIT_TEST(a_proof_fails_for_a_member_that_is_not_there),
     UNIT_TEST(a_changed_byte_is_refused_or_makes_another_valid_merge),
     UNIT_TEST(an_edited_or_truncated_merge_is_refused_with_its_line),
+    UNIT_TEST(the_lane_is_said_for_every_balancer_alike),
     UNIT_TEST(diff_says_what_changes),
     UNIT_TEST(diff_against_nothing_names_every_application),
     UNIT_END,
