@@ -327,15 +327,20 @@ static bool is_expected(const char *name)
 /* It comes out once, and has done so. */
 static bool is_again(reader_word_t name)
 {
-    return (reader_is(name, "Content-Length") && is_expected("Content-Length")) ||
-           (reader_is(name, "Content-Type") && is_expected("Content-Type"));
+    static const char *const once[] = {"Content-Length", "Content-Type", "Upgrade", NULL};
+    for (unsigned i = 0; once[i]; i++) {
+        if (reader_is(name, once[i]) && is_expected(once[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_passed_back(const reader_field_t *field, const reader_message_t *in,
                            const hap_relay_back_t *back)
 {
     if (reader_is(field->name, "Upgrade")) {
-        return back->keep == HAP_RELAY_UPGRADE;
+        return (back->offers || back->keep == HAP_RELAY_UPGRADE) && !is_again(field->name);
     }
     if (reader_is(field->name, "Content-Length") && !keeps_length(in, back)) {
         return false;
@@ -365,16 +370,19 @@ static void expect_connection(const hap_relay_back_t *back)
 {
     switch (back->keep) {
     case HAP_RELAY_CLOSE:
-        expect(word("Connection"), word("close"));
+        expect(word("Connection"), word(back->offers ? "Upgrade, close" : "close"));
         break;
     case HAP_RELAY_KEEP_SAID:
         expect(word("Keep-Alive"), word(back->left ? "timeout=5, max=7" : "timeout=5"));
-        expect(word("Connection"), word("Keep-Alive"));
+        expect(word("Connection"), word(back->offers ? "Upgrade, Keep-Alive" : "Keep-Alive"));
         break;
     case HAP_RELAY_UPGRADE:
         expect(word("Connection"), word("Upgrade"));
         break;
     case HAP_RELAY_KEEP:
+        if (back->offers) {
+            expect(word("Connection"), word("Upgrade"));
+        }
         break;
     }
 }
@@ -496,6 +504,7 @@ void fuzz_pass_answer(const hap_http1_answer_t *answer, const reader_message_t *
             .cookie = {"zsessionid=a.b; Path=/", i & 1 ? 22 : 0},
             .head = head,
             .chunked = i < 2 && (open || chunks), /* the other half goes to old clients */
+            .offers = i % 2 == 0 && answer->status >= 200 && answer->head.protocol.n > 0,
             .keep = (hap_relay_keep_t)i,
             .timeout_s = 5,
             .left = answer->head.minor ? 7 : 0,

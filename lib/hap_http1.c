@@ -183,7 +183,9 @@ static const char *note_field(reader_t *in, const hap_field_t *field)
     case HAP_FIELD_CONNECTION:
         return read_connection(in, field->value);
     case HAP_FIELD_UPGRADE:
-        head->protocol = field->value;
+        if (!head->protocol.p) {
+            head->protocol = field->value;
+        }
         return NULL;
     default:
         return NULL;

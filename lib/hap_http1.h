@@ -70,7 +70,7 @@ typedef struct hap_http1_head_t {
     bool keep;             /* the sender would keep the connection */
     bool said_keep;        /* the sender said so, with Connection: keep-alive */
     bool upgrade;          /* Connection names "upgrade", and there is an Upgrade */
-    hap_str_t protocol;    /* the value of Upgrade */
+    hap_str_t protocol;    /* the value of the first Upgrade */
     const char *why;       /* what is strange; static */
 } hap_http1_head_t;
 

@@ -373,7 +373,7 @@ static void put_answer_field(out_t *out, const hap_field_t *field, const hap_htt
         }
         break;
     case HAP_FIELD_UPGRADE:
-        if (back->keep != HAP_RELAY_UPGRADE) {
+        if (!(back->offers || back->keep == HAP_RELAY_UPGRADE) || !is_first(field, &in->head)) {
             return;
         }
         break;
@@ -396,25 +396,27 @@ static void put_answer_field(out_t *out, const hap_field_t *field, const hap_htt
 
 static void put_connection(out_t *out, const hap_relay_back_t *back)
 {
+    static const char *const words[] = {
+        [HAP_RELAY_CLOSE] = "close",
+        [HAP_RELAY_KEEP] = "",
+        [HAP_RELAY_KEEP_SAID] = "Keep-Alive",
+        [HAP_RELAY_UPGRADE] = "Upgrade",
+    };
+    hap_str_t word = hap_str(words[back->keep]);
     char digits[HAP_STR_UINT_BYTES];
-    switch (back->keep) {
-    case HAP_RELAY_CLOSE:
-        PUT_LIT(out, "Connection: close\r\n");
-        break;
-    case HAP_RELAY_KEEP_SAID:
+    if (back->keep == HAP_RELAY_KEEP_SAID) {
         PUT_LIT(out, "Keep-Alive: timeout=");
         put(out, hap_str_digits(digits, back->timeout_s));
-        if (back->left) {
-            PUT_LIT(out, ", max=");
-            put(out, hap_str_digits(digits, back->left));
-        }
-        PUT_LIT(out, "\r\nConnection: Keep-Alive\r\n");
-        break;
-    case HAP_RELAY_UPGRADE:
-        PUT_LIT(out, "Connection: Upgrade\r\n");
-        break;
-    case HAP_RELAY_KEEP:
-        break;
+        put(out, back->left ? HAP_STR_LIT(", max=") : HAP_STR_LIT(""));
+        put(out, back->left ? hap_str_digits(digits, back->left) : HAP_STR_LIT(""));
+        PUT_LIT(out, "\r\n");
+    }
+    if (back->offers || word.n) {
+        PUT_LIT(out, "Connection: ");
+        put(out, back->offers ? HAP_STR_LIT("Upgrade") : HAP_STR_LIT(""));
+        put(out, back->offers && word.n ? HAP_STR_LIT(", ") : HAP_STR_LIT(""));
+        put(out, word);
+        PUT_LIT(out, "\r\n");
     }
 }
 

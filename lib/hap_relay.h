@@ -64,6 +64,7 @@ typedef struct hap_relay_back_t {
     bool head;        /* the request was a HEAD */
     bool chunked;     /* the body goes out in chunks */
     bool old;         /* the request was one of HTTP/1.0 */
+    bool offers;      /* pass Upgrade on: what it names may be asked for */
     hap_relay_keep_t keep;
     unsigned timeout_s; /* for KEEP_SAID */
     unsigned left;      /* likewise: requests left, 0 unlimited */

@@ -241,6 +241,10 @@ static void connection_says_what_stays_and_what_goes(void)
     SAME(request.head.protocol, "websocket");
     ask_with("Upgrade: websocket\r\n");
     CU_ASSERT_FALSE(request.head.upgrade);
+    ask_with("Upgrade: a\r\nConnection: Upgrade\r\nUpgrade: b\r\n");
+    SAME(request.head.protocol, "a");
+    ask_with("Upgrade:\r\nUpgrade: b\r\nConnection: Upgrade\r\n");
+    CU_ASSERT_FALSE(request.head.upgrade);
 }
 
 static void limits_are_kept(void)

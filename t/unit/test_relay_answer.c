@@ -123,6 +123,29 @@ static void a_switch_of_protocols_is_passed_on(void)
                 "Connection: Upgrade\n\n");
 }
 
+static void a_protocol_that_may_be_asked_for_is_named(void)
+{
+    static const char asks[] = "HTTP/1.1 426 Upgrade Required\nUpgrade: websocket\n"
+                               "Connection: Upgrade\nUpgrade: other\nContent-Length: 0\n\n";
+    hap_relay_back_t back = back_kept;
+    UNIT_STR_EQ(to_client(asks, &back),
+                "HTTP/1.1 426 Upgrade Required\n" DATED "Content-Length: 0\n\n");
+    back.offers = true;
+    UNIT_STR_EQ(to_client(asks, &back),
+                "HTTP/1.1 426 Upgrade Required\n" DATED "Upgrade: websocket\nContent-Length: 0\n"
+                "Connection: Upgrade\n\n");
+    back.keep = HAP_RELAY_CLOSE;
+    UNIT_STR_EQ(to_client(asks, &back),
+                "HTTP/1.1 426 Upgrade Required\n" DATED "Upgrade: websocket\nContent-Length: 0\n"
+                "Connection: Upgrade, close\n\n");
+    back.keep = HAP_RELAY_KEEP_SAID;
+    back.timeout_s = 5;
+    UNIT_STR_EQ(to_client(asks, &back),
+                "HTTP/1.1 426 Upgrade Required\n" DATED "Upgrade: websocket\nContent-Length: 0\n"
+                "Keep-Alive: timeout=5\n"
+                "Connection: Upgrade, Keep-Alive\n\n");
+}
+
 static void an_interim_answer_says_nothing_of_the_connection(void)
 {
     hap_relay_back_t back = back_kept;
@@ -422,6 +445,7 @@ const unit_test_t suite_relay_answer[] = {
     UNIT_TEST(what_is_for_the_members_connection_stays_there),
     UNIT_TEST(the_client_is_told_what_becomes_of_its_connection),
     UNIT_TEST(a_switch_of_protocols_is_passed_on),
+    UNIT_TEST(a_protocol_that_may_be_asked_for_is_named),
     UNIT_TEST(an_interim_answer_says_nothing_of_the_connection),
     UNIT_TEST(lengths_stay_where_they_are_of_a_body),
     UNIT_TEST(lengths_that_no_server_may_send_are_not_passed_on),
