@@ -118,6 +118,32 @@ static bool leaves(engine_t *engine, const mh_mount_t *mount, const hap_http1_re
     return verdict == yes;
 }
 
+/* httpd itself may switch to it, such as mod_http2 to h2c. */
+static bool is_httpds(const server_rec *s, hap_str_t protocol)
+{
+    const core_server_config *conf = ap_get_core_module_config(s->module_config);
+    for (int i = 0; i < conf->protocols->nelts; i++) {
+        if (hap_str_eq_nocase(protocol, hap_str(APR_ARRAY_IDX(conf->protocols, i, const char *)))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The lane carries plain requests for another protocol: one that is named once, to begin with the
+ * next byte. What else has an Upgrade, in HTTP/1.0 or with a body, is httpd's. */
+static bool asks_httpd(const mh_site_t *site, const hap_http1_head_t *head)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < head->fields_n; i++) {
+        n += head->fields[i].id == HAP_FIELD_UPGRADE;
+    }
+    hap_str_t protocol = head->protocol;
+    bool single = n == 1 && hap_str_find(protocol, ',', 0) == protocol.n;
+    bool plain = head->upgrade && head->minor > 0 && head->framing == HAP_FRAMING_NONE && single;
+    return n > 0 && (!plain || is_httpds(site->server, protocol));
+}
+
 /* The time of day, read once a turn. */
 static apr_time_t wall_now(engine_t *engine)
 {
@@ -136,7 +162,7 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
     engine_t *engine = ml_exchange_owner(x);
     const mh_host_t *host = head->cookies ? NULL : mh_hosts_find(engine->hosts, place, head->host);
     const mh_mount_t *mount = host && host->site ? mh_site_mount(host->site, head) : NULL;
-    if (!mount || head->head.upgrade || leaves(engine, mount, head)) {
+    if (!mount || asks_httpd(host->site, &head->head) || leaves(engine, mount, head)) {
         return ML_ROUTE_GIVE;
     }
     x->relay = &mount->relay;
@@ -185,6 +211,20 @@ static ml_choice_t choose(ml_exchange_t *x)
     x->base = reach->base;
     mh_choice_member(choice)->worker->s->elected++;
     return ML_CHOICE_MEMBER;
+}
+
+/* As mod_proxy_http sees it: by upgrade= of the member. */
+static bool may_switch(ml_exchange_t *x, hap_str_t protocol)
+{
+    const engine_t *engine = ml_exchange_owner(x);
+    const carried_t *carried = ml_exchange_data(x);
+    const proxy_worker *worker = mh_choice_member(&carried->choice)->worker;
+    if (!*worker->s->upgrade) {
+        return false;
+    }
+    apr_pool_clear(engine->scratch);
+    const char *name = hap_str_dup(protocol, engine->scratch);
+    return ap_proxy_worker_can_upgrade(engine->scratch, worker, name, NULL);
 }
 
 static bool application_sets(const mh_choice_t *choice, const hap_http1_answer_t *answer)
@@ -369,6 +409,7 @@ static int take_over(conn_rec *c)
 static const ml_lane_iface_t iface = {
     .route = route,
     .choose = choose,
+    .may_switch = may_switch,
     .answered = answered,
     .settled = settled,
     .ended = ended,

@@ -59,8 +59,11 @@ static size_t write_head(ml_client_t *client, const hap_http1_answer_t *answer, 
     ml_inner_t *inner = client->inner;
     char cookie[COOKIE_BYTES];
     size_t cookie_n = 0;
+    bool offers = false;
     if (answer->status >= FINAL) {
+        hap_str_t protocol = answer->head.protocol;
         cookie_n = lane->iface->answered(&inner->x, answer, cookie, sizeof(cookie));
+        offers = protocol.n && lane->iface->may_switch(&inner->x, protocol);
     }
     const ml_times_t *times = inner->x.times;
     const hap_relay_back_t back = {
@@ -71,6 +74,7 @@ static size_t write_head(ml_client_t *client, const hap_http1_answer_t *answer, 
         .head = inner->is_head,
         .chunked = chunked,
         .old = inner->old_client,
+        .offers = offers,
         .keep = answer->status == SWITCHING_PROTOCOLS ? HAP_RELAY_UPGRADE : keep_word(client),
         .timeout_s = (unsigned)apr_time_sec(times->keep_alive),
         .left = times->requests ? times->requests - client->served : 0,
@@ -158,9 +162,12 @@ static ml_go_t final_answer(ml_client_t *client, hap_http1_answer_t *answer)
     return ML_GO_ON;
 }
 
-static bool switches(const ml_client_t *client, const hap_http1_answer_t *answer)
+/* To what was asked for, and nothing else (RFC 9110 7.8). */
+static bool switches(ml_client_t *client, const hap_http1_answer_t *answer)
 {
-    return client->inner->upgrade && answer->head.upgrade;
+    ml_inner_t *inner = client->inner;
+    return inner->upgrade &&
+           hap_str_eq_nocase(answer->head.protocol, ml_exchange_head(&inner->x)->head.protocol);
 }
 
 static void invite(ml_client_t *client)
@@ -187,6 +194,9 @@ static ml_go_t interim_answer(ml_client_t *client, const hap_http1_answer_t *ans
     size_t n = 0;
     if (answer->status != CONTINUE && (switching || !inner->old_client)) {
         n = write_head(client, answer, false);
+    }
+    if (switching && n == 0) {
+        return ml_exchange_failed(client, ML_OUTCOME_FAILED, long_head);
     }
     out->begin = out->ready = (uint32_t)answer->head.bytes;
     inner->seen = 0;

@@ -255,10 +255,14 @@ static void begin_body(ml_client_t *client)
     }
 }
 
+/* Members may differ in the protocols that they can switch to: the request goes without Upgrade to
+ * one that cannot. */
 static bool start_sending(ml_client_t *client)
 {
     ml_lane_t *lane = client->lane;
     ml_inner_t *inner = client->inner;
+    const hap_http1_request_t *head = ml_exchange_head(&inner->x);
+    inner->upgrade = inner->asks && lane->iface->may_switch(&inner->x, head->head.protocol);
     const hap_relay_to_t to = {
         .relay = inner->x.relay,
         .host = inner->x.host,
@@ -266,8 +270,7 @@ static bool start_sending(ml_client_t *client)
         .client = hap_str(client->address),
         .upgrade = inner->upgrade,
     };
-    size_t n = hap_relay_request(lane->scratch, ML_SCRATCH_BYTES,
-                                 ml_exchange_head(&client->inner->x), &to);
+    size_t n = hap_relay_request(lane->scratch, ML_SCRATCH_BYTES, head, &to);
     if (n == 0) {
         return false;
     }
@@ -437,7 +440,7 @@ void ml_exchange_begin(ml_client_t *client, size_t bytes)
     inner->said = head->head.minor == 0 || head->head.said_keep;
     inner->old_client = head->head.minor == 0;
     inner->keep_client = head->head.keep;
-    inner->upgrade = head->head.upgrade && inner->x.may_upgrade;
+    inner->asks = head->head.upgrade;
     inner->gzip = inner->x.deflate && !inner->is_head && hap_deflate_accepted(head);
     in->begin = in->ready = (uint32_t)bytes;
     in->hold = true;

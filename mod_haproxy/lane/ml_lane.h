@@ -82,7 +82,6 @@ struct ml_exchange_t {
     const hap_relay_t *relay;
     hap_str_t self; /* as in hap_relay_back_t; borrowed until `ended` */
     const ml_times_t *times;
-    bool may_upgrade;             /* the mount's members may switch protocols */
     const hap_deflate_t *deflate; /* how answers are compressed; NULL: not at all */
     /* set by `choose` */
     ml_origin_t *origin;
@@ -124,6 +123,8 @@ typedef struct ml_lane_iface_t {
     /** A member for it, the next one if it was asked before. A request that a member has heard of
      * cannot be given: then GIVE is as NOBODY. */
     ml_choice_t (*choose)(ml_exchange_t *x);
+    /** The chosen member may switch to this protocol, which is the value of an Upgrade. */
+    bool (*may_switch)(ml_exchange_t *x, hap_str_t protocol);
     /** The head of the member's answer is there. The value of a Set-Cookie that it needs, in at
      * most `room` bytes at `value`; 0 none. */
     size_t (*answered)(ml_exchange_t *x, const hap_http1_answer_t *answer, char *value,

@@ -56,7 +56,8 @@ typedef struct ml_inner_t {
     bool old_client;  /* HTTP/1.0 */
     bool keep_client; /* the client's connection goes on after this */
     bool keep_server; /* the member's does */
-    bool upgrade;     /* the request asked for another protocol, and may */
+    bool asks;        /* for another protocol, with its Upgrade */
+    bool upgrade;     /* and the member of this attempt may switch to it, and is asked */
     bool informed;    /* an interim head was sent to the client */
     bool answered;    /* a final head, or a part of it, was sent to the client */
     bool told_end;    /* a tunnel's member knows that the client has ended */
