@@ -159,6 +159,8 @@ bool mh_choice_make(mh_choice_t *choice)
         }
         if (count_in(choice)) {
             wait_begins(choice);
+            /* For the statistics of mod_proxy, which all processes count in. */
+            __atomic_add_fetch(&mh_choice_member(choice)->worker->s->elected, 1, __ATOMIC_RELAXED);
             return true;
         }
         sched_yield();

@@ -209,7 +209,6 @@ static ml_choice_t choose(ml_exchange_t *x)
     x->origin = &reach->origin;
     x->host = reach->host;
     x->base = reach->base;
-    mh_choice_member(choice)->worker->s->elected++;
     return ML_CHOICE_MEMBER;
 }
 

@@ -51,7 +51,6 @@ static int choose(mh_request_t *request, proxy_worker **worker, char **url)
         return rv;
     }
     *worker = mh_choice_member(&request->choice)->worker;
-    (*worker)->s->elected++;
     mh_env_set(&request->choice, request->r);
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, request->r, "%s: member %s: %s",
                   request->choice.app->name, mh_choice_member(&request->choice)->name,

@@ -184,7 +184,7 @@ sub sanitizer_env($self)
     return (
         ASAN_OPTIONS => "detect_leaks=0:handle_segv=2:log_path=$log",
         UBSAN_OPTIONS => "print_stacktrace=1:log_path=$log",
-        TSAN_OPTIONS => "log_path=$log",
+        TSAN_OPTIONS => "exitcode=0:log_path=$log",
     );
 }
 
@@ -464,16 +464,21 @@ sub _surprises_of_logs($self)
     return @found;
 }
 
+# The thread sanitizer does not see how httpd and APR, built without it, order their accesses: only
+# what it says of code of ours counts.
+sub _reports_in($path)
+{
+    open(my $in, '<', $path) or return;
+    my @all = <$in>;
+    my @lines = grep {/ERROR: |runtime error:|WARNING: |SUMMARY: /} @all;
+    chomp @lines;
+    return grep {m{SUMMARY: .*/(?:mod_haproxy|lib)(?:/\w+)+\.[ch]:}} @lines if "@lines" =~ /ThreadSanitizer/;
+    return @lines ? @lines : "a sanitizer's report without a known line: $path";
+}
+
 sub _sanitizer_reports($self)
 {
-    my @found;
-    for my $path (glob $self->dir('san/*')) {
-        open(my $in, '<', $path) or next;
-        my @lines = grep {/ERROR: |runtime error:|WARNING: |SUMMARY: /} <$in>;
-        chomp @lines;
-        push @found, @lines ? @lines : "a sanitizer's report without a known line: $path";
-    }
-    return @found;
+    return map {_reports_in($_)} glob $self->dir('san/*');
 }
 
 # What speaks against a good end so far, a line each: empty is good. Call it after stop_all.
