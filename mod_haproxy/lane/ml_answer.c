@@ -252,6 +252,25 @@ static ml_go_t read_head(ml_client_t *client)
     return ml_exchange_stale(client);
 }
 
+static ml_go_t read_body(ml_client_t *client)
+{
+    ml_inner_t *inner = client->inner;
+    ml_half_t *out = &inner->out;
+    switch (ml_half_read(out, &inner->server->sock, &client->lane->bufs)) {
+    case ML_MOVE_SOME:
+        ml_half_decode(out, false);
+        return ML_GO_ON;
+    case ML_MOVE_NOTHING:
+        return inner->packs && inner->unflushed ? ML_GO_ON : ML_GO_WAIT;
+    case ML_MOVE_END:
+        ml_half_decode(out, true);
+        return ML_GO_ON;
+    case ML_MOVE_BROKEN:
+        break;
+    }
+    return ml_exchange_failed(client, ML_OUTCOME_FAILED, "broken off within its answer");
+}
+
 ml_go_t ml_answer_pump(ml_client_t *client)
 {
     ml_inner_t *inner = client->inner;
@@ -276,22 +295,7 @@ ml_go_t ml_answer_pump(ml_client_t *client)
     if (out->bad) {
         return ml_exchange_failed(client, ML_OUTCOME_FAILED, bad_body);
     }
-    if (!inner->server->sock.readable) {
-        return ML_GO_WAIT;
-    }
-    switch (ml_half_read(out, &inner->server->sock, &client->lane->bufs)) {
-    case ML_MOVE_SOME:
-        ml_half_decode(out, false);
-        return ML_GO_ON;
-    case ML_MOVE_NOTHING:
-        return inner->packs && inner->unflushed ? ML_GO_ON : ML_GO_WAIT;
-    case ML_MOVE_END:
-        ml_half_decode(out, true);
-        return ML_GO_ON;
-    case ML_MOVE_BROKEN:
-        break;
-    }
-    return ml_exchange_failed(client, ML_OUTCOME_FAILED, "broken off within its answer");
+    return inner->server->sock.readable ? read_body(client) : ML_GO_WAIT;
 }
 
 ml_go_t ml_answer_end_tunnel(ml_client_t *client)
