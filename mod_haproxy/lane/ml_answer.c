@@ -107,7 +107,6 @@ static void begin_tunnel(ml_client_t *client)
     in->framing = HAP_FRAMING_CLOSE;
     ml_half_decode(in, false);
     ml_half_body(out, HAP_FRAMING_CLOSE, 0);
-    ml_client_await(client, client->times->idle);
 }
 
 /* What compression and edits make of the head. Compression comes before the edits, which see what
@@ -252,6 +251,13 @@ static ml_go_t read_head(ml_client_t *client)
     return ml_exchange_stale(client);
 }
 
+static ml_go_t broken_off(ml_client_t *client)
+{
+    return client->state == ML_TUNNEL
+               ? ml_exchange_cut(client)
+               : ml_exchange_failed(client, ML_OUTCOME_FAILED, "broken off within its answer");
+}
+
 static ml_go_t read_body(ml_client_t *client)
 {
     ml_inner_t *inner = client->inner;
@@ -263,12 +269,16 @@ static ml_go_t read_body(ml_client_t *client)
     case ML_MOVE_NOTHING:
         return inner->packs && inner->unflushed ? ML_GO_ON : ML_GO_WAIT;
     case ML_MOVE_END:
+        /* A write has taken the reason of a loss, which then reads like an end. */
+        if (client->state == ML_TUNNEL && inner->server->sock.broken) {
+            break;
+        }
         ml_half_decode(out, true);
         return ML_GO_ON;
     case ML_MOVE_BROKEN:
         break;
     }
-    return ml_exchange_failed(client, ML_OUTCOME_FAILED, "broken off within its answer");
+    return broken_off(client);
 }
 
 ml_go_t ml_answer_pump(ml_client_t *client)
@@ -303,13 +313,17 @@ ml_go_t ml_answer_end_tunnel(ml_client_t *client)
     ml_inner_t *inner = client->inner;
     bool in_done = ml_half_done(&client->in);
     bool out_done = ml_half_done(&inner->out);
-    if (in_done && !inner->told_end) {
-        inner->told_end = true;
+    /* A member that has said all and is gone then has been heard. */
+    if (out_done && (in_done || inner->server->sock.broken)) {
+        return ml_exchange_part(client);
+    }
+    if (in_done && !inner->told_member) {
+        inner->told_member = true;
         shutdown(inner->server->sock.fd, SHUT_WR);
     }
-    if (!out_done) {
-        return ML_GO_WAIT;
+    if (out_done && !inner->told_client) {
+        inner->told_client = true;
+        shutdown(client->sock.fd, SHUT_WR);
     }
-    /* The member has ended: nothing that the client says has a reader. */
-    return ml_exchange_part(client);
+    return ML_GO_WAIT;
 }

@@ -229,12 +229,18 @@ void ml_client_run(ml_client_t *client)
     }
 }
 
+/* Our side has ended: when the client's does too that is announced like a loss. */
+static bool is_told(const ml_client_t *client)
+{
+    return client->state == ML_LINGER || (client->state == ML_TUNNEL && client->inner->told_client);
+}
+
 static void on_client(ml_io_t *io, uint32_t events)
 {
     ml_client_t *client = ML_OWNER(io, ml_client_t, io);
     ml_sock_note(&client->sock, events);
-    if (events & (EPOLLHUP | EPOLLERR)) {
-        client->sock.broken = client->state != ML_LINGER || (events & EPOLLERR);
+    if ((events & EPOLLERR) || ((events & EPOLLHUP) && !is_told(client))) {
+        client->sock.broken = true;
     }
     ml_client_run(client);
 }

@@ -85,8 +85,9 @@ void ml_exchange_end(ml_client_t *client)
     }
     client->inner = NULL;
     if (inner->server) {
-        /* Nobody has said how it went: the client left, or we do. */
-        lane->iface->settled(&inner->x, ML_OUTCOME_UNKNOWN, false);
+        /* Nobody has said how it went: the client left, or we do. A tunnel is an answer. */
+        bool served = client->state == ML_TUNNEL;
+        lane->iface->settled(&inner->x, served ? ML_OUTCOME_SERVED : ML_OUTCOME_UNKNOWN, false);
         let_server_go(inner, false);
     }
     inner->x.sent_bytes = inner->out.passed + inner->packed.passed;
@@ -144,12 +145,23 @@ static void give_with_status(ml_client_t *client, unsigned status)
     ml_client_give(client, hap_strn(client->lane->scratch, n), status);
 }
 
+static void reset_at_close(const ml_sock_t *sock)
+{
+    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+}
+
+/* Who knows an end by the end of the connection must not see that: an old client that of a body,
+ * and both sides of a tunnel that of the other one. */
 ml_go_t ml_exchange_cut(ml_client_t *client)
 {
-    /* An old client knows the end of a body by the end of its connection: it must not see that. */
-    if (client->inner && client->inner->answered && client->inner->old_client) {
-        const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-        setsockopt(client->sock.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    const ml_inner_t *inner = client->inner;
+    bool tunnel = client->state == ML_TUNNEL;
+    if (tunnel || (inner && inner->answered && inner->old_client)) {
+        reset_at_close(&client->sock);
+    }
+    if (tunnel) {
+        reset_at_close(&inner->server->sock);
     }
     ml_client_close(client);
     return ML_GO_OVER;
@@ -174,9 +186,7 @@ ml_go_t ml_exchange_finish(ml_client_t *client)
 
 ml_go_t ml_exchange_part(ml_client_t *client)
 {
-    ml_inner_t *inner = client->inner;
-    client->lane->iface->settled(&inner->x, ML_OUTCOME_SERVED, false);
-    let_server_go(inner, false);
+    client->inner->x.whole = true;
     ml_client_close(client);
     return ML_GO_OVER;
 }
@@ -295,9 +305,18 @@ static bool is_clients_turn(const ml_client_t *client)
     return asked || ml_half_pending(&inner->out) || ml_half_pending(&inner->packed);
 }
 
+static apr_interval_time_t longer(apr_interval_time_t a, apr_interval_time_t b)
+{
+    return a > b ? a : b;
+}
+
+/* In a tunnel nobody's turn is known: the longer time counts, as in mod_proxy_http. */
 static apr_interval_time_t patience(const ml_client_t *client)
 {
     const ml_inner_t *inner = client->inner;
+    if (client->state == ML_TUNNEL) {
+        return longer(inner->x.times->idle, inner->x.origin->timeout);
+    }
     return is_clients_turn(client) ? inner->x.times->idle : inner->x.origin->timeout;
 }
 
@@ -531,7 +550,7 @@ void ml_exchange_run(ml_client_t *client)
     }
     for (int turn = 0; turn < TURNS_MAX; turn++) {
         if (client->sock.broken) {
-            ml_client_close(client);
+            ml_exchange_cut(client);
             return;
         }
         ml_go_t request = pump_request(client);
@@ -546,7 +565,7 @@ void ml_exchange_run(ml_client_t *client)
         if (answer == ML_GO_LATER) {
             break;
         }
-        if (request == ML_GO_WAIT && answer == ML_GO_WAIT) {
+        if (request == ML_GO_WAIT && answer == ML_GO_WAIT && !client->sock.broken) {
             return;
         }
         ml_client_await(client, patience(client));
@@ -559,7 +578,8 @@ void ml_exchange_run(ml_client_t *client)
 void ml_exchange_timeout(ml_client_t *client)
 {
     if (client->state == ML_TUNNEL) {
-        ml_client_close(client);
+        bool open = ml_half_pending(&client->in) || ml_half_pending(&client->inner->out);
+        open ? ml_exchange_cut(client) : ml_exchange_part(client);
     } else if (client->state == ML_CONNECT) {
         client->inner->x.error = ETIMEDOUT;
         ml_exchange_failed(client, ML_OUTCOME_NO_CONNECT, no_connection);

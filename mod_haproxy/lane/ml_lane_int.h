@@ -27,7 +27,8 @@ typedef struct ml_listener_t ml_listener_t;
  *   CONNECT   waits for a member          connected: EXCHANGE; nobody: 503 by httpd
  *   EXCHANGE  request and answer pass     both passed: IDLE or HEAD, or closed; 101: TUNNEL;
  *                                         no answer: CONNECT with the next member, or 502 by httpd
- *   TUNNEL    bytes pass, both ways       both ended, or one is broken: closed
+ *   TUNNEL    bytes pass, both ways       both ended, or none came for too long: closed;
+ *                                         one is broken: both are reset
  *   LINGER    the answer was sent early   the client's end, or two seconds: closed
  *   GONE      is being freed              -
  */
@@ -60,7 +61,8 @@ typedef struct ml_inner_t {
     bool upgrade;     /* and the member of this attempt may switch to it, and is asked */
     bool informed;    /* an interim head was sent to the client */
     bool answered;    /* a final head, or a part of it, was sent to the client */
-    bool told_end;    /* a tunnel's member knows that the client has ended */
+    bool told_member; /* a tunnel's member knows that the client has ended */
+    bool told_client; /* and the other way round */
     bool fresh;       /* the next attempt is with the same member, on a new connection */
 
     /* ml_pack.c's */
@@ -207,13 +209,13 @@ ml_go_t ml_exchange_failed(ml_client_t *client, ml_outcome_t outcome, const char
  */
 ml_go_t ml_exchange_stale(ml_client_t *client);
 
-/** The answer cannot be completed: the client must see that it is cut. */
+/** The answer or the tunnel cannot be completed: the client must see that it is cut. */
 ml_go_t ml_exchange_cut(ml_client_t *client);
 
 /** All of the answer is with the client's kernel. */
 ml_go_t ml_exchange_finish(ml_client_t *client);
 
-/** The tunnel has ended. */
+/** The tunnel has ended, for both sides. */
 ml_go_t ml_exchange_part(ml_client_t *client);
 
 /* --- ml_answer.c: the way of the answer --------------------------------------------------------
@@ -222,7 +224,7 @@ ml_go_t ml_exchange_part(ml_client_t *client);
 /** Passes on what there is of the answer. */
 ml_go_t ml_answer_pump(ml_client_t *client);
 
-/** One side of a tunnel may have ended, with all of it passed on: the other one is told. */
+/** What a side of a tunnel has said to its end, and is passed on, ends for the other one too. */
 ml_go_t ml_answer_end_tunnel(ml_client_t *client);
 
 /* --- ml_pack.c: answers that are compressed ----------------------------------------------------

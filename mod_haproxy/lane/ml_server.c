@@ -62,6 +62,10 @@ static void on_server(ml_io_t *io, uint32_t events)
         return;
     }
     ml_sock_note(&server->sock, events);
+    /* Before its end there may be more to read, and then the reason. */
+    if (server->sock.eof && (events & EPOLLERR)) {
+        server->sock.broken = true;
+    }
     if (server->connecting) {
         ml_exchange_connected(server->user);
     } else {
