@@ -149,6 +149,22 @@ void hap_affinity_find(hap_affinity_t *result, const hap_affinity_rule_t *rule,
     }
 }
 
+static hap_str_t moved(hap_str_t part, hap_str_t value, const char *room)
+{
+    return part.n ? hap_strn(room + (part.p - value.p), part.n) : hap_strn("", 0);
+}
+
+void hap_affinity_move(hap_affinity_t *session, char *room)
+{
+    hap_str_t value = session->value;
+    if (value.n) {
+        memcpy(room, value.p, value.n);
+    }
+    session->id = moved(session->id, value, room);
+    session->route = moved(session->route, value, room);
+    session->value = moved(value, value, room);
+}
+
 hap_str_t hap_affinity_id(const hap_affinity_t *session)
 {
     switch (session->verdict) {

@@ -93,6 +93,9 @@ enum { HAP_AFFINITY_VALUES_MAX = 8 };
 void hap_affinity_find(hap_affinity_t *result, const hap_affinity_rule_t *rule,
                        const hap_affinity_request_t *request, const hap_route_lookup_t *members);
 
+/** Copies the session's value to `room`, which has room for it, and lets it borrow from there. */
+void hap_affinity_move(hap_affinity_t *session, char *room);
+
 /**
  * What the session is known by when it has no member that it could go to: its id, or the whole
  * value when that names no member. Empty without a session, and for a cookie of ours that is forged

@@ -19,6 +19,7 @@
 #include <netinet/tcp.h>
 #include <scoreboard.h>
 #include <sys/resource.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,6 +47,8 @@ enum {
 typedef struct carried_t {
     mh_choice_t choice;
     const mh_site_t *site;
+    char *session; /* what choice.session borrows from, where RequestHeader may have made it; or
+                      NULL; on the heap */
 } carried_t;
 
 /** A loop with its lane. Loop thread only, once it runs, but for what is marked. */
@@ -155,6 +158,21 @@ static apr_time_t wall_now(engine_t *engine)
     return engine->wall;
 }
 
+/* What RequestHeader has made of a head is there until the next head is read: the session must be
+ * this client's for as long as the request lasts. False without memory. */
+static bool keep_session(carried_t *carried)
+{
+    hap_affinity_t *session = &carried->choice.session;
+    if (session->value.n == 0) {
+        return true;
+    }
+    carried->session = malloc(session->value.n);
+    if (carried->session) {
+        hap_affinity_move(session, carried->session);
+    }
+    return carried->session != NULL;
+}
+
 static ml_route_t route(ml_exchange_t *x, const void *place)
 {
     carried_t *carried = ml_exchange_data(x);
@@ -181,7 +199,8 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
     x->deflate = mount->deflate.types_n ? &mount->deflate : NULL;
     carried->site = host->site;
     mh_choice_begin(&carried->choice, mount->app, &from);
-    return ML_ROUTE_TAKE;
+    bool edited = mount->relay.edits.request.n > 0;
+    return !edited || keep_session(carried) ? ML_ROUTE_TAKE : ML_ROUTE_GIVE;
 }
 
 /* Waiting for a member is the standard path's affair: it has threads for that. */
@@ -300,6 +319,7 @@ static void ended(ml_exchange_t *x)
         };
         mh_lane_log(&entry, engine->log, engine->scratch);
     }
+    free(carried->session);
 }
 
 /* A process that will serve, of this generation or the next one; looked for now and then. */

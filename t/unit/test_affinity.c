@@ -327,6 +327,22 @@ static void no_cookie_is_made_for_a_route_that_it_cannot_hold(void)
     CU_ASSERT_PTR_NULL(hap_affinity_mint(&rule, hap_str("a;b"), random_bytes, 1, unit_pool));
 }
 
+static void a_session_can_be_moved_elsewhere(void)
+{
+    char cookies[] = "a=b; zsessionid=abc.def.hostA; c=d";
+    char room[32];
+    const hap_affinity_rule_t rule = app_rule();
+    hap_affinity_t got = asked(&rule, cookies, "/App/");
+    hap_affinity_move(&got, room);
+    memset(cookies, 'x', sizeof(cookies) - 1);
+    UNIT_STR_EQ(hap_str_dup(got.value, unit_pool), "abc.def.hostA");
+    UNIT_STR_EQ(hap_str_dup(got.id, unit_pool), "abc.def");
+    UNIT_STR_EQ(hap_str_dup(got.route, unit_pool), "hostA");
+    got = asked(&rule, "", "/App/");
+    hap_affinity_move(&got, NULL);
+    CU_ASSERT_EQUAL(got.value.n + got.id.n + got.route.n, 0);
+}
+
 static void every_verdict_has_its_sentence(void)
 {
     for (int verdict = HAP_AFFINITY_OFF; verdict <= HAP_AFFINITY_FOUND; verdict++) {
@@ -414,6 +430,7 @@ const unit_test_t suite_affinity[] = {
     UNIT_TEST(a_forged_cookie_does_not_hide_a_genuine_one),
     UNIT_TEST(a_signed_cookie_has_its_route_behind_its_only_dot),
     UNIT_TEST(no_cookie_is_made_for_a_route_that_it_cannot_hold),
+    UNIT_TEST(a_session_can_be_moved_elsewhere),
     UNIT_TEST(every_verdict_has_its_sentence),
     UNIT_TEST(random_cookies_never_select_a_member_that_they_do_not_name),
     UNIT_END,
