@@ -194,6 +194,16 @@ static const char *route_of(const proxy_worker *worker, apr_hash_t *seen, apr_po
     return taken ? hap_grammar_route_by_hash(url, p) : route;
 }
 
+bool mh_app_fails_by_status(const mh_app_t *app, int status)
+{
+    for (int i = 0; app->errstatuses && i < app->errstatuses->nelts; i++) {
+        if (APR_ARRAY_IDX(app->errstatuses, i, int) == status) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool mh_speaks_http(const proxy_worker *worker)
 {
     static const char *const schemes[] = {"http", "https", "ws", "wss"};

@@ -81,6 +81,9 @@ static inline mh_app_t *mh_app_at(int i)
     return APR_ARRAY_IDX(mh_apps, i, mh_app_t *);
 }
 
+/** Whether failonstatus= says that a member fails with this answer. */
+bool mh_app_fails_by_status(const mh_app_t *app, int status);
+
 /** A WebSocket server does so too: what makes a connection one is an HTTP request. */
 bool mh_speaks_http(const proxy_worker *worker);
 

@@ -83,16 +83,6 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     return rv;
 }
 
-static bool fails_by_status(const mh_app_t *app, int status)
-{
-    for (int i = 0; app->errstatuses && i < app->errstatuses->nelts; i++) {
-        if (APR_ARRAY_IDX(app->errstatuses, i, int) == status) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool is_idempotent(const request_rec *r)
 {
     static const int methods[] = {M_GET, M_OPTIONS, M_TRACE, M_PUT, M_DELETE};
@@ -140,7 +130,7 @@ static mh_outcome_t judge(const mh_request_t *request, const proxy_worker *worke
     }
     bool failed = status == HTTP_BAD_GATEWAY || status == HTTP_GATEWAY_TIME_OUT ||
                   status == HTTP_INTERNAL_SERVER_ERROR ||
-                  fails_by_status(request->choice.app, answer);
+                  mh_app_fails_by_status(request->choice.app, answer);
     return failed ? MH_OUTCOME_FAILED : MH_OUTCOME_SERVED;
 }
 
