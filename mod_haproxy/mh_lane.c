@@ -277,6 +277,16 @@ static size_t answered(ml_exchange_t *x, const hap_http1_answer_t *answer, char 
     return made.n;
 }
 
+static bool may_retry(mh_choice_t *choice)
+{
+    mh_retry_t retry = mh_choice_retry(choice);
+    if (retry == MH_RETRY_NO_BUDGET) {
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, self.server,
+                     "%s: not tried again, the retry budget is used up", choice->app->name);
+    }
+    return retry == MH_RETRY_YES;
+}
+
 static bool settled(ml_exchange_t *x, ml_outcome_t outcome, bool again)
 {
     static const mh_outcome_t outcomes[] = {
@@ -285,6 +295,7 @@ static bool settled(ml_exchange_t *x, ml_outcome_t outcome, bool again)
         [ML_OUTCOME_UNKNOWN] = MH_OUTCOME_UNKNOWN,
     };
     mh_choice_t *choice = &((carried_t *)ml_exchange_data(x))->choice;
+    bool bad = outcome == ML_OUTCOME_SERVED && mh_app_fails_by_status(choice->app, (int)x->status);
     bool failed = outcome != ML_OUTCOME_SERVED && outcome != ML_OUTCOME_UNKNOWN;
     bool alarming = outcome == ML_OUTCOME_TIMED_OUT && choice->app->failontimeout;
     if (failed) {
@@ -293,8 +304,10 @@ static bool settled(ml_exchange_t *x, ml_outcome_t outcome, bool again)
                      mh_choice_member(choice)->name, HAP_STR_ARG(ml_exchange_head(x)->path),
                      x->why);
     }
-    mh_choice_settle(choice, alarming ? MH_OUTCOME_TIMED_OUT : outcomes[outcome]);
-    return again && mh_choice_retry(choice) == MH_RETRY_YES;
+    mh_choice_settle(choice, alarming ? MH_OUTCOME_TIMED_OUT
+                             : bad    ? MH_OUTCOME_FAILED
+                                      : outcomes[outcome]);
+    return again && may_retry(choice);
 }
 
 static void ended(ml_exchange_t *x)

@@ -149,6 +149,24 @@ subtest 'keys of an own file are joined with it' => sub {
     like($said, qr{SetEnv .*; HALane Require wants it in the lane}, 'and says why');
 };
 
+subtest 'what other keys say of failures holds in the lane' => sub {
+    my $set = qq(<Proxy "balancer://App">\nProxySet failonstatus=503\n</Proxy>\n);
+    my $httpd = httpd(qq(Include "$app"\n$set<IfModule haproxy_module>\nHACheck App interval=1h\n</IfModule>\n));
+    my $client = $t->client(port => $httpd->port, cookies => 0);
+    my %to = (headers => {Cookie => 'zsessionid=s.hostA'});
+    is($client->get('/App/status?code=503', %to)->status, 503, "the application's own 503 is passed on") for 1 .. 3;
+    ok($t->wait_for(qr/App: member hostA: \w+, now suspect, requests failed$/), 'failonstatus=: three make it suspect');
+    $httpd->stop;
+    $t->expect_log(qr/member hostX failed on/);
+    my $nobody = $t->port;
+    my $gone = qq(<Proxy "balancer://App">\nBalancerMember "http://127.0.0.1:$nobody" route=hostX\n</Proxy>\n);
+    $httpd = httpd(qq(Include "$app"\n${gone}HABalancer App retry-budget=0\nHACheck App interval=1h\n));
+    %to = (headers => {Cookie => 'zsessionid=s.hostX'});
+    is($t->client(port => $httpd->port, cookies => 0)->get('/App/plain', %to)->status, 503, 'retry-budget=0: 503');
+    ok($t->wait_for(qr/App: not tried again, the retry budget is used up$/), 'and the log says why');
+    $httpd->stop;
+};
+
 subtest 'a name of nobody stops the start' => sub {
     my $httpd = httpd(qq(Include "$app"\nHALane Off Ap\n), start => 0);
     my ($good, $said) = $httpd->refusal;
