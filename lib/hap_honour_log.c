@@ -85,10 +85,11 @@ static const char *default_format(const honour_logs_t *logs)
 
 /*
  * What mod_log_config, mod_logio and mod_ssl can print of a record that has the request's line and
- * fields, the answer's, times, counts and the balancer's variables. Not %n and %^: notes, trailers
- * and the time of the first byte are made on httpd's own way only.
+ * fields, the answer's status, times, counts and the balancer's variables. Not %o, %f, %n and %^:
+ * the answer's fields are not kept until its end, and file names, notes, trailers and the time of
+ * the first byte are made on httpd's own way only.
  */
-static const char FILLED[] = "ABCDHILOPRSTUVXabcefhiklmopqrstuvx";
+static const char FILLED[] = "ABCDHILOPRSTUVXabcehiklmpqrstuvx";
 
 /* One % item at the front: its letter and what stands in {}. Cuts it off. */
 static char take_item(hap_str_t *argument, hap_str_t *format)

@@ -167,6 +167,14 @@ subtest 'what other keys say of failures holds in the lane' => sub {
     $httpd->stop;
 };
 
+subtest 'a log of what the lane does not keep has App on the standard path' => sub {
+    my $log = $t->dir('cookies.log');
+    my $httpd = httpd(qq(Include "$app"\nCustomLog "$log" "%U %{Content-Type}o"\n));
+    is(carrier($httpd, '/App/plain'), 'mod_proxy', 'App');
+    $httpd->stop;
+    is(HA::Log->new($log)->text, "/App/plain text/plain\n", 'and the line is whole');
+};
+
 subtest 'a name of nobody stops the start' => sub {
     my $httpd = httpd(qq(Include "$app"\nHALane Off Ap\n), start => 0);
     my ($good, $said) = $httpd->refusal;

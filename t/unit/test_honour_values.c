@@ -293,6 +293,10 @@ static void a_log_that_the_lane_cannot_fill_in_blocks(void)
     UNIT_STR_EQ(honour_why("CustomLog a.log %h expr=true\n"),
                 "CustomLog (x.conf:6) acts on it: it has a condition that only httpd can test");
     UNIT_STR_EQ(honour_verdict("CustomLog a.log %^FB\n"), "/App CustomLog:6");
+    UNIT_STR_EQ(honour_verdict("CustomLog a.log %f\n"), "/App CustomLog:6");
+    UNIT_STR_EQ(
+        honour_why("CustomLog a.log \"%h %{Set-Cookie}o\"\n"),
+        "CustomLog (x.conf:6) acts on it: it logs %{Set-Cookie}o, which the lane does not know");
     UNIT_STR_EQ(honour_verdict("CustomLog a.log \"%!200,304{Referer}i %{BALANCER_WORKER_ROUTE}e "
                                "%{ms}T %% \\%n %I %S %{SSL_PROTOCOL}x\"\n"),
                 "/App lane");
