@@ -418,6 +418,7 @@ static void judge_server(hap_honour_server_t *server, const honour_facts_t *fact
         honour_lane_t lane = honour_lane(facts, vhost, balancer);
         hap_honour_mount_t *mount = add_mount(server, pass, balancer, facts->pool);
         mount->mode = lane.mode;
+        mount->said = lane.node;
         if (lane.mode == HAP_HONOUR_OFF) {
             block(mount, NULL, because(mount, lane.node, "it is off"));
         }

@@ -97,15 +97,16 @@ typedef struct hap_honour_part_t {
 /** A ProxyPass to a balancer that HABalancer names. */
 typedef struct hap_honour_mount_t {
     const hap_honour_node_t *pass;
-    const char *path;           /* as written; of one in <Location>, the section's */
-    const char *target;         /* balancer://NAME/path */
-    const char *balancer;       /* NAME */
-    const char *to;             /* path of the target; "" without */
-    hap_honour_mode_t mode;     /* what HALane says of it */
-    bool lane;                  /* the lane can carry it, and HALane is not Off */
-    hap_honour_reason_t reason; /* why not; name is NULL when lane */
-    apr_array_header_t *parts;  /* hap_honour_part_t; empty unless lane */
-    hap_honour_values_t values; /* what the lane has to do; only when lane */
+    const char *path;              /* as written; of one in <Location>, the section's */
+    const char *target;            /* balancer://NAME/path */
+    const char *balancer;          /* NAME */
+    const char *to;                /* path of the target; "" without */
+    hap_honour_mode_t mode;        /* what HALane says of it */
+    const hap_honour_node_t *said; /* the line that says so; NULL when unset */
+    bool lane;                     /* the lane can carry it, and HALane is not Off */
+    hap_honour_reason_t reason;    /* why not; name is NULL when lane */
+    apr_array_header_t *parts;     /* hap_honour_part_t; empty unless lane */
+    hap_honour_values_t values;    /* what the lane has to do; only when lane */
 } hap_honour_mount_t;
 
 /** The main server or a <VirtualHost>. */

@@ -168,6 +168,30 @@ for my $case (['/App/direct/plain', $b], ['/own/place/plain', $a]) {
     is(ask($url)->instance, $app->name, "$url: that is so");
 }
 
+subtest 'explain says whether the lane carries it, as far as the file goes' => sub {
+    my $part = join '', map {'BalancerMember balancer://App "' . $_->url . '" route=' . $_->name . "\n"} $a, $b;
+    $part .= qq(ProxyPass "/App" "balancer://App/App"\nHABalancer App\n);
+    my $carried = sub ($text, $url = '/App/x') {
+        my (undef, $said) = zero(qw(modproxy explain), '-conf=' . $t->write_file('x.conf', $part . $text), "-url=$url");
+        my ($lines) = $said =~ /^carried   (.*\n(?: {10}.*\n)*)/m;
+        return $lines =~ s/^ +//mgr =~ s{/\S+/x\.conf}{x.conf}gr;
+    };
+    my $perhaps = "unless a directive elsewhere acts on it: zero modproxy check on all of it knows\n";
+    is($carried->(''), "by mod_proxy, as no HALane names it\n", 'without HALane');
+    is($carried->("HALane On App\n"), "by the lane, as HALane of x.conf:5 says\n$perhaps", 'On, in a part');
+    is($carried->("HALane On App\nListen 1\n"), "by the lane, as HALane of x.conf:5 says\n", 'On, in a whole file');
+    is($carried->("HALane Off App\n"), "by mod_proxy: HALane (x.conf:5) acts on it: it is off\n", 'Off');
+    is($carried->("HALane On App\n", 'https://h/App/x'), "by mod_proxy, because the client speaks TLS\n", 'TLS');
+    my $location = "HALane On App\nListen 1\n<Location /App/x>\nSetEnv x y\n</Location>\n";
+    is($carried->($location), "by mod_proxy: SetEnv (x.conf:8) acts on it\n", 'a part that a directive acts on');
+    is($carried->($location, '/App/xy'), "by the lane, as HALane of x.conf:5 says\n", 'beside that part');
+    is($carried->("HALane On App\nListen 1\n<VirtualHost *:1>\nServerName h\nSetEnv x y\n</VirtualHost>\n",
+        'http://h/App/x'), "by mod_proxy: SetEnv (x.conf:9) acts on it\n", 'in a virtual host');
+    is($carried->("HALane On Ap\n"),
+        "not judged for the lane: x.conf:5: HALane names Ap, but there is no HABalancer Ap: correct the name\n",
+        'a HALane that is wrong');
+};
+
 subtest 'a member that cannot be reached' => sub {
     my $cookie = 'zsessionid=7.hostA';
     my %before = map {$_ => replay("/$_/plain", $cookie)} qw(App strict drain);

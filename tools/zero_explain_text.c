@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 
 #include "zero.h"
+#include "zero_explain_lane.h"
 
 enum {
     LABEL_WIDTH = 10,
@@ -163,6 +164,15 @@ static void say_balancer(story_t *story)
     if (policy->sign && result->rule.mode == HAP_AFFINITY_INSERT && !result->rule.sign) {
         say(story, "not seen", "sign=%s: signature and expiry of the cookie are not checked",
             show(story, policy->sign));
+    }
+}
+
+static void say_lane(story_t *story)
+{
+    const apr_array_header_t *lines =
+        zero_explain_lane(story->result, story->request, story->conf, story->pool);
+    for (int i = 0; i < lines->nelts; i++) {
+        say(story, i ? "" : "carried", "%s", APR_ARRAY_IDX(lines, i, const char *));
     }
 }
 
@@ -332,6 +342,7 @@ static void say_end(story_t *story)
         break;
     case HAP_EXPLAIN_MODULE:
         say_balancer(story);
+        say_lane(story);
         say_session(story);
         say_members(story);
         say_hash_key(story);
