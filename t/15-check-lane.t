@@ -11,11 +11,11 @@ use HA::Zero;
 my $t = HA::Test->new;
 my $httpd = HA::Test::build_var('HTTPD');
 my $modules = HA::Test::build_var('HTTPD_LIBEXECDIR');
-my $app = <<~'END';
-    <Proxy "balancer://App">
-        BalancerMember "http://hosta.example:8080" route=hostA
-    </Proxy>
+our $app = <<~'END';
+    BalancerMember "balancer://App" "http://hosta.example:8080" route=hostA
+    BalancerMember "balancer://App" "http://hostb.example:8080" route=hostB
     HABalancer App
+    HALane On App
     END
 my $mount = qq(ProxyPass "/App" "balancer://App/App"\n);
 my $home = getcwd();
@@ -45,6 +45,19 @@ subtest 'a mount is the lane\'s, or a directive is named with file and line' => 
         . "requests\n", 'one that nobody knows');
     is(lane_with("<Location /App/admin>\nRequire valid-user\n</Location>\n"),
         "/App: lane\n/App/admin: standard path, Require (httpd.conf:8) acts on it\n", 'a part has a line of its own');
+};
+
+subtest 'what HALane says is told, and what it could say' => sub {
+    my $could = "standard path, the lane would carry it with HALane On\n";
+    local $app = $app =~ s/^HALane.*\n/\n/mr;
+    is(lane_with(''), "/App: $could", 'nothing is said');
+    is(lane_with("HALane On\n"), "/App: lane\n", 'On, for all');
+    is(lane_with("HALane Off App\n"), "/App: standard path, HALane (httpd.conf:7) acts on it: it is off\n", 'Off');
+    is(lane_with("SetEnv x y\n"), "/App: standard path, SetEnv (httpd.conf:7) acts on it\n", 'what would keep it away');
+    my $own = qq(ProxyPass /own balancer://Own/own\nBalancerMember balancer://Own http://a\nHABalancer Own\n);
+    is(lane_with("HALane On App\n$own"), "/App: lane\n/own: $could", 'one beside a merged one');
+    is(lane_with("<VirtualHost *:1>\nServerName a\nHALane On App\n</VirtualHost>\n"),
+        "/App in the main server: $could/App in a (httpd.conf:7): lane\n", 'in one virtual host');
 };
 
 subtest 'virtual hosts are named where they differ' => sub {

@@ -19,10 +19,12 @@ typedef struct word_t {
 
 #define WORD(list, i) (&APR_ARRAY_IDX(list, i, word_t))
 
-static void add_word(apr_array_header_t *words, const char *path, const hap_honour_reason_t *reason,
-                     const hap_honour_server_t *server)
+static void add_word(apr_array_header_t *words, const char *path, const hap_honour_mount_t *mount,
+                     const hap_honour_reason_t *reason, const hap_honour_server_t *server)
 {
-    const char *verdict = "lane";
+    const char *verdict = mount->mode == HAP_HONOUR_UNSET
+                              ? "standard path, the lane would carry it with HALane On"
+                              : "lane";
     if (reason->name) {
         verdict = apr_pstrcat(words->pool, "standard path, ",
                               hap_honour_reason_text(reason, NULL, words->pool), NULL);
@@ -34,10 +36,10 @@ static void collect(apr_array_header_t *words, const hap_honour_server_t *server
 {
     for (int i = 0; i < server->mounts->nelts; i++) {
         const hap_honour_mount_t *mount = &APR_ARRAY_IDX(server->mounts, i, hap_honour_mount_t);
-        add_word(words, mount->path, &mount->reason, server);
+        add_word(words, mount->path, mount, &mount->reason, server);
         for (int k = 0; k < mount->parts->nelts; k++) {
             const hap_honour_part_t *part = &APR_ARRAY_IDX(mount->parts, k, hap_honour_part_t);
-            add_word(words, part->path, &part->reason, server);
+            add_word(words, part->path, mount, &part->reason, server);
         }
     }
 }
