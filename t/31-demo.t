@@ -3,40 +3,19 @@
 use v5.36;
 
 use HA::Test;
+use HA::Traces;
 
 my $t = HA::Test->new;
 my $top = HA::Test::top_srcdir();
-my $folder = $t->dir('tmp');
-mkdir $folder or die "$folder: $!\n";
-chmod 0755, $folder;
+my $traces = HA::Traces->new($t);
 
 # Starts the demo without setup and build. Its pid, and the log of what it says.
 sub demo($name, @args)
 {
     my @command = ($^X, '-I', "$top/t/lib", "$top/tools/demo.pl", @args);
-    my $pid = $t->spawn($name, cmd => \@command, env => {TMPDIR => $folder});
+    my $pid = $t->spawn($name, cmd => \@command, env => {TMPDIR => $traces->folder});
     $t->{processes}{$pid}{may_fail} = 1;
     return ($pid, HA::Log->new($t->dir("$name.out")));
-}
-
-# Processes that have the folder in their arguments: apache2 and the instances.
-sub processes
-{
-    my @found;
-    for my $path (glob '/proc/[0-9]*/cmdline') {
-        open(my $in, '<', $path) or next;
-        my $line = <$in> // next;
-        push @found, $line =~ tr/\0/ /r if $line =~ /\Q$folder\E/;
-    }
-    return @found;
-}
-
-sub leaves_nothing
-{
-    my @files = glob "$folder/*";
-    is("@files", '', 'no file is left');
-    is(join("\n", processes()), '', 'no process is left');
-    return;
 }
 
 # Waits until the demo has ended. Its exit code.
@@ -49,7 +28,7 @@ subtest 'each step comes out with --once' => sub {
     my ($pid, $log) = demo('once', '--once');
     is(exit_code($pid, 120), 0, 'exit 0') or diag($log->text);
     like($log->text, qr/^  ok      \d+ requests were sent all the while, 0 failed$/m, 'no request');
-    leaves_nothing();
+    $traces->none;
 };
 
 subtest 'Ctrl-C ends what keeps running after the story' => sub {
@@ -64,7 +43,7 @@ subtest 'Ctrl-C ends what keeps running after the story' => sub {
     kill 'STOP', $instance;
     $t->signal($pid, 'INT');
     is(exit_code($pid, 30), 0, 'exit 0, though an instance was stopped') or diag($log->text);
-    leaves_nothing();
+    $traces->none;
 };
 
 my %moment = ('the start of apache2' => qr/apache2 starts/, 'the loss' => qr/kill -9/);
@@ -76,7 +55,7 @@ for my $what (sort keys %moment) {
             $t->signal($pid, $signal);
             is(exit_code($pid, 30), 128 + {INT => 2, TERM => 15}->{$signal}, 'exit 128 + signal')
                 or diag($log->text);
-            leaves_nothing();
+            $traces->none;
         };
     }
 }

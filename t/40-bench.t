@@ -5,18 +5,17 @@ use v5.36;
 use JSON::PP qw(decode_json);
 
 use HA::Test;
+use HA::Traces;
 
 my $t = HA::Test->new;
-my $folder = $t->dir('tmp');
-mkdir $folder or die "$folder: $!\n";
-chmod 0755, $folder;
+my $traces = HA::Traces->new($t);
 
 # Starts it. Its pid, and the log of what it says.
 sub compare($name, @args)
 {
     my @command = ($^X, HA::Test::top_srcdir() . '/bench/compare', @args);
     my %env = (
-        TMPDIR => $folder,
+        TMPDIR => $traces->folder,
         top_srcdir => HA::Test::top_srcdir(),
         top_builddir => HA::Test::top_builddir()
     );
@@ -28,26 +27,6 @@ sub compare($name, @args)
 sub exit_code($pid)
 {
     return $t->wait_end($pid, 60) >> 8;
-}
-
-# Processes that have the folder in their arguments: proxies, backend and load.
-sub processes
-{
-    my @found;
-    for my $path (glob '/proc/[0-9]*/cmdline') {
-        open(my $in, '<', $path) or next;
-        my $line = <$in> // next;
-        push @found, $line =~ tr/\0/ /r if $line =~ /\Q$folder\E/;
-    }
-    return @found;
-}
-
-sub leaves_nothing
-{
-    my @files = glob "$folder/*";
-    is("@files", '', 'no file is left');
-    is(join("\n", processes()), '', 'no process is left');
-    return;
 }
 
 # Whether a contender's result is what a measurement can give at all.
@@ -81,7 +60,7 @@ subtest 'a run measures who is asked for and writes JSON' => sub {
     cmp_ok($small->{ratios}{'standard/stock'}, '>', 0, 'their ratio');
     is(join(' ', keys %{$small->{ratios}}), 'standard/stock', 'and none of what was not measured');
     cmp_ok($document->{machine}{cores}, '>=', 1, 'the machine is described');
-    leaves_nothing();
+    $traces->none;
 };
 
 subtest 'who asks for what there is not is told what there is' => sub {
@@ -101,11 +80,11 @@ subtest 'who asks for what there is not is told what there is' => sub {
 subtest 'Ctrl-C ends it in the middle of a load' => sub {
     my @who = qw(--workload=small --only=forward);
     my ($pid, $log) = compare('long', @who, qw(--rounds=1 --seconds=600 --load=own));
-    my $is_loaded = sub { grep {m{bench/load .* -s 600 }} processes() };
+    my $is_loaded = sub { grep {m{bench/load .* -s 600 }} $traces->processes };
     $t->wait_for($is_loaded, 30, 'the load');
     $t->signal($pid, 'INT');
     is(exit_code($pid), 130, 'exit 130') or diag($log->text);
-    leaves_nothing();
+    $traces->none;
 };
 
 $t->done;

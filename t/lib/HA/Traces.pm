@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# Owns what a program leaves behind that starts servers of its own: it gets a folder for its
+# temporary files, and what is in there, or runs with it in its arguments, is a trace.
+package HA::Traces;
+use v5.36;
+
+use Test::More ();
+
+# Makes the folder in that of the test; servers that give up root can enter it.
+sub new($class, $t)
+{
+    my $folder = $t->dir('tmp');
+    mkdir $folder or die "$folder: $!\n";
+    chmod 0755, $folder;
+    return bless {folder => $folder}, $class;
+}
+
+# For TMPDIR of the program.
+sub folder($self) { return $self->{folder} }
+
+# Command lines of the processes that have the folder in their arguments.
+sub processes($self)
+{
+    my @found;
+    for my $path (glob '/proc/[0-9]*/cmdline') {
+        open(my $in, '<', $path) or next;
+        my $line = <$in> // next;
+        push @found, $line =~ tr/\0/ /r if $line =~ /\Q$self->{folder}\E/;
+    }
+    return @found;
+}
+
+# Asserts that there are none.
+sub none($self)
+{
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my @files = glob "$self->{folder}/*";
+    Test::More::is("@files", '', 'no file is left');
+    Test::More::is(join("\n", $self->processes), '', 'no process is left');
+    return;
+}
+
+1;
