@@ -145,6 +145,16 @@ subtest 'the ledger tells how far a request got' => sub {
     is(scalar($app->ledger), 1, 'health requests are not in it');
 };
 
+subtest 'a ledger in a file stays when the instance is killed' => sub {
+    my $other = $t->app('hostL', ledger => 1);
+    for my $tag ('one', 'two', 'two') {
+        $other->client->post('/App/upload', 'abc', headers => {'X-Request-Tag' => $tag});
+        $other->kill;
+        $other->start;
+    }
+    is_deeply($other->seen, {one => 1, two => 2}, 'with all that its processes have seen');
+};
+
 subtest 'it answers any status' => sub {
     my $client = $app->client;
     my @seen;

@@ -3,8 +3,10 @@
 #include "app_state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -37,6 +39,7 @@ static line_t *lines;
 static size_t lines_n;
 static size_t lines_cap;
 static uint64_t last_sequence;
+static int ledger_fd = -1; /* file that survives us; -1: none */
 
 static atomic_size_t health_n;
 static atomic_size_t malformed_n;
@@ -239,6 +242,12 @@ static void blanks_away(char *text, size_t n)
     }
 }
 
+bool app_ledger_open(const char *path)
+{
+    ledger_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    return ledger_fd >= 0;
+}
+
 app_entry_t app_ledger_add(app_text_t method, app_text_t target, app_text_t tag)
 {
     tag = tag.n > 0 ? tag : app_text("-");
@@ -253,6 +262,9 @@ app_entry_t app_ledger_add(app_text_t method, app_text_t target, app_text_t tag)
     enter();
     line_t *line = new_line();
     line->text = text;
+    if (ledger_fd >= 0) {
+        dprintf(ledger_fd, "%s\n", text);
+    }
     app_entry_t entry = {line->sequence};
     leave();
     return entry;

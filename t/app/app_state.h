@@ -84,6 +84,10 @@ void app_barrier_open(void);
 /** Waits until `count` requests are held, but not longer than `ms`. How many are held. */
 uint64_t app_barrier_wait(uint64_t count, unsigned ms);
 
+/** Lines go to the end of this file too, as their heads are read. False, errno set, if it cannot be
+ * opened. Before other threads run. */
+bool app_ledger_open(const char *path);
+
 /** Notes a request whose head was read. Copies. */
 app_entry_t app_ledger_add(app_text_t method, app_text_t target, app_text_t tag);
 

@@ -19,6 +19,7 @@
 #include "app_control.h"
 #include "app_net.h"
 #include "app_serve.h"
+#include "app_state.h"
 
 enum { EXIT_USAGE = 2, PATH_BYTES = 4096 };
 
@@ -83,6 +84,7 @@ static const struct {
     {"tls-key", &app_options.tls_key},
     {"control", &app_options.control},
     {"ports-file", &app_options.ports_file},
+    {"ledger", &app_options.ledger},
 };
 
 static int usage(const char *arg)
@@ -167,6 +169,15 @@ static bool write_ports_file(void)
     return true;
 }
 
+static bool open_ledger(void)
+{
+    if (!app_options.ledger || app_ledger_open(app_options.ledger)) {
+        return true;
+    }
+    fprintf(stderr, "appd: cannot write %s: %s\n", app_options.ledger, strerror(errno));
+    return false;
+}
+
 static void application_accepted(int fd)
 {
     app_conn_start(fd, tls, app_serve);
@@ -198,7 +209,7 @@ int main(int argc, char **argv)
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
-    if (!start_tls() || !app_net_open() ||
+    if (!start_tls() || !open_ledger() || !app_net_open() ||
         !app_net_start(application_accepted, app_control_start) || !write_ports_file()) {
         return EXIT_FAILURE;
     }

@@ -23,6 +23,7 @@ typedef struct app_options_t {
     const char *tls_key;                   /* PEM key, or NULL for plain text */
     const char *control;                   /* address of the control port, or NULL */
     const char *ports_file;                /* where the bound addresses are written, or NULL */
+    const char *ledger;                    /* file that gets the ledger's lines as well, or NULL */
     const char *listen[APP_MAX_LISTENERS]; /* addresses for the application */
     size_t listen_n;                       /* how many of them */
     bool reissue;                          /* an adopted session gets a cookie with our route */

@@ -15,7 +15,8 @@ use constant {START_TRIES => 5, CONTROL_SECONDS => 15, LET_GO_SECONDS => 2,
     READ_BYTES => 65536};
 
 # Options: route; context; sticky; health; reissue => 1; tls => [CERT, KEY]; unix => 1 listens on a
-# Unix-domain socket as well; args => [...] further arguments.
+# Unix-domain socket as well; ledger => 1 keeps a ledger in a file, see seen; args => [...] further
+# arguments.
 sub new($class, $t, $name, %opt)
 {
     return bless {t => $t, name => $name, %opt}, $class;
@@ -28,6 +29,7 @@ sub _arguments($self)
     push @args, "-listen=127.0.0.1:$self->{port}", "-control=127.0.0.1:$self->{control_port}";
     push @args, '-listen=unix:' . $self->socket if $self->{unix};
     push @args, "-tls-cert=$self->{tls}[0]", "-tls-key=$self->{tls}[1]" if $self->{tls};
+    push @args, '-ledger=' . $self->_ledger_file if $self->{ledger};
     push @args, '-reissue' if $self->{reissue};
     push @args, '-ports-file=' . $self->_ports_file, @{$self->{args} // []};
     return @args;
@@ -36,6 +38,11 @@ sub _arguments($self)
 sub _ports_file($self)
 {
     return $self->{t}->dir("$self->{name}.ports");
+}
+
+sub _ledger_file($self)
+{
+    return $self->{t}->dir("$self->{name}.ledger");
 }
 
 # Starts the instance, on the same ports each time, and waits until it listens.
@@ -219,6 +226,18 @@ sub ledger($self)
         push @entries, \%entry;
     }
     return @entries;
+}
+
+# Requests that it and the processes before it have seen, killed or not: {tag => how often}.
+sub seen($self)
+{
+    my %times;
+    open(my $in, '<', $self->_ledger_file) or die "$self->{name} keeps no ledger in a file: $!\n";
+    while (<$in>) {
+        my (undef, undef, $tag) = split;
+        $times{$tag}++ if $tag ne '-';
+    }
+    return \%times;
 }
 
 # Its counters, see t/app/README.md.
