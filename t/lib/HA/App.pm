@@ -233,8 +233,8 @@ sub seen($self)
 {
     my %times;
     open(my $in, '<', $self->_ledger_file) or die "$self->{name} keeps no ledger in a file: $!\n";
-    while (<$in>) {
-        my (undef, undef, $tag) = split;
+    while (my $line = <$in>) {
+        my (undef, undef, $tag) = split ' ', $line;
         $times{$tag}++ if $tag ne '-';
     }
     return \%times;
