@@ -39,8 +39,9 @@ enum {
     DRAIN_STEP_US = 5000,
     AGENT_BYTES = 512, /* of a User-Agent that is remembered; longer ones are httpd's */
     AGENTS_MAX = 1024,
-    TAKERS_EVERY_US = 50000,
-    LONGEST_S = 3600 /* a graceful end without GracefulShutdownTimeout */
+    TAKERS_EVERY_US = 20000,
+    TAKERS_WITHIN_US = 10000000, /* of a restart: httpd starts children once a second */
+    LONGEST_S = 3600             /* a graceful end without GracefulShutdownTimeout */
 };
 
 /** The owner's part of an exchange. */
@@ -64,10 +65,11 @@ typedef struct engine_t {
     mh_reach_t **reach;
     mh_log_batch_t *log;
     apr_time_t takers_seen; /* on the loop's clock: when takers was found out */
-    bool takers;            /* has_takers */
     apr_time_t wall_seen;   /* on the loop's clock: when wall was read */
     apr_time_t wall;        /* time of day, in this turn */
-    apr_time_t date_s;      /* of date */
+    ml_takers_t takers;     /* who there was then */
+    bool draining;
+    apr_time_t date_s; /* of date */
     char date[DATE_BYTES];
 } engine_t;
 
@@ -79,6 +81,7 @@ static struct {
     ml_room_t room;        /* of all engines */
     _Atomic unsigned next; /* engine that gets the next client */
     bool draining;         /* the child ends, gracefully */
+    apr_time_t draining_since;
 } self;
 
 static const ml_times_t times_of_nobody = {.keep_alive = 5 * APR_USEC_PER_SEC,
@@ -335,34 +338,59 @@ static void ended(ml_exchange_t *x)
     free(carried->session);
 }
 
-/* A process that will serve, of this generation or the next one; looked for now and then. */
-static bool find_takers(void)
+/* Without threads nothing but the status of its only worker tells that a child is leaving. */
+static bool is_leaving(int slot, const process_score *process)
+{
+    int threaded = 0;
+    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
+    if (threaded) {
+        return process->quiescing;
+    }
+    const worker_score *worker = ap_get_scoreboard_worker_from_indexes(slot, 0);
+    return !worker || worker->status == SERVER_GRACEFUL || worker->status == SERVER_DEAD;
+}
+
+/* Of this generation or the next one. */
+static bool others_serve(void)
 {
     int limit = 0;
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &limit);
     for (int i = 0; i < limit; i++) {
         const process_score *process = ap_get_scoreboard_process(i);
-        if (process && process->pid && process->pid != getpid() && !process->quiescing) {
+        if (process && process->pid && process->pid != getpid() && !is_leaving(i, process)) {
             return true;
         }
     }
     return false;
 }
 
-static bool has_takers(void *owner)
+/* The old children of a restart are told to leave before there are new ones. */
+static bool is_restart(void)
+{
+    int generation = 0;
+    ap_mpm_query(AP_MPMQ_GENERATION, &generation);
+    return generation != ap_get_scoreboard_global()->running_generation;
+}
+
+/* Looked for now and then. */
+static ml_takers_t takers(void *owner)
 {
     engine_t *engine = owner;
     apr_time_t now = ml_loop_now(engine->loop);
     if (now - engine->takers_seen > TAKERS_EVERY_US) {
+        bool in_time = apr_time_now() - self.draining_since < TAKERS_WITHIN_US;
         engine->takers_seen = now;
-        engine->takers = find_takers();
+        engine->takers = others_serve()            ? ML_TAKERS_NOW
+                         : in_time && is_restart() ? ML_TAKERS_SOON
+                                                   : ML_TAKERS_NONE;
     }
     return engine->takers;
 }
 
 static bool give(void *owner, int fd, const void *place, hap_str_t bytes, unsigned status)
 {
-    if (bytes.n == 0 && !has_takers(owner)) {
+    const engine_t *engine = owner;
+    if (engine->draining && takers(owner) == ML_TAKERS_NONE) {
         return false;
     }
     return mh_handback_give(fd, bytes, status);
@@ -447,7 +475,7 @@ static const ml_lane_iface_t iface = {
     .ended = ended,
     .give = give,
     .arrived = arrived,
-    .has_takers = has_takers,
+    .takers = takers,
     .date = date,
 };
 
@@ -559,7 +587,9 @@ apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
 
 static void drain(ml_work_t *work, ml_loop_t *loop)
 {
-    ml_lane_drain(ML_OWNER(work, engine_t, drain)->lane);
+    engine_t *engine = ML_OWNER(work, engine_t, drain);
+    engine->draining = true;
+    ml_lane_drain(engine->lane);
 }
 
 static void on_stopping(apr_pool_t *pchild, int graceful)
@@ -568,6 +598,7 @@ static void on_stopping(apr_pool_t *pchild, int graceful)
         return;
     }
     self.draining = true;
+    self.draining_since = apr_time_now();
     for (unsigned i = 0; i < self.engines_n; i++) {
         self.engines[i].drain.run = drain;
         ml_loop_post(self.engines[i].loop, &self.engines[i].drain);

@@ -36,7 +36,7 @@ static void decide_keep(ml_client_t *client, const hap_http1_answer_t *answer)
     ml_inner_t *inner = client->inner;
     const ml_lane_t *lane = client->lane;
     const ml_times_t *times = inner->x.times;
-    bool ending = lane->draining && !lane->iface->has_takers(lane->owner);
+    bool ending = lane->draining && lane->iface->takers(lane->owner) == ML_TAKERS_NONE;
     bool last = times->requests && client->served >= times->requests;
     bool open_end = answer->head.framing == HAP_FRAMING_CLOSE && inner->old_client;
     bool old_chunks = answer->head.framing == HAP_FRAMING_CHUNKED && inner->old_client;

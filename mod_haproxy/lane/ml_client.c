@@ -12,6 +12,8 @@ enum { LINGER_US = 2000000 };
 static const char request_of_nobody[] = "GET / HTTP/1.0\r\n\r\n";
 enum { REQUEST_TIMEOUT = 408 };
 
+static const ml_io_iface_t client_iface;
+
 static void on_timer(ml_timer_t *timer, ml_loop_t *loop);
 
 const char *ml_client_address(const ml_client_t *client)
@@ -71,6 +73,35 @@ void ml_client_give(ml_client_t *client, hap_str_t bytes, unsigned status)
     forget(client);
 }
 
+static apr_status_t watch(ml_client_t *client)
+{
+    return ml_io_add(&client->io, client->lane->loop, &client_iface, client->sock.fd,
+                     EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+bool ml_client_pass_on(ml_client_t *client)
+{
+    ml_lane_t *lane = client->lane;
+    ml_takers_t takers = lane->iface->takers(lane->owner);
+    if (takers == ML_TAKERS_NONE) {
+        ml_client_close(client);
+        return true;
+    }
+    if (takers == ML_TAKERS_SOON) {
+        return false;
+    }
+    ml_io_del(&client->io);
+    if (lane->iface->give(lane->owner, client->sock.fd, client->place, hap_strn(NULL, 0), 0)) {
+        forget(client);
+        return true;
+    }
+    if (watch(client) == APR_SUCCESS) {
+        return false;
+    }
+    ml_client_close(client);
+    return true;
+}
+
 void ml_client_give_all(ml_client_t *client, unsigned status)
 {
     ml_client_give(client, hap_strn(client->in.buf->bytes, client->in.end), status);
@@ -102,8 +133,7 @@ static void be_idle(ml_client_t *client)
 {
     ml_lane_t *lane = client->lane;
     ml_half_clear(&client->in, &lane->bufs);
-    if (lane->draining) {
-        ml_client_give(client, hap_strn(NULL, 0), 0);
+    if (lane->draining && ml_client_pass_on(client)) {
         return;
     }
     if (client->state != ML_IDLE || !ml_timer_is_set(&client->timer)) {
@@ -285,9 +315,8 @@ static void on_added(ml_work_t *work, ml_loop_t *loop)
     client->link.prev = &lane->clients;
     lane->clients.next->prev = &client->link;
     lane->clients.next = &client->link;
-    apr_status_t rv = ml_io_add(&client->io, loop, &client_iface, client->sock.fd,
-                                EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-    if (rv != APR_SUCCESS) {
+    (void)loop;
+    if (watch(client) != APR_SUCCESS) {
         ml_client_close(client);
         return;
     }

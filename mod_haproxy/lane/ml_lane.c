@@ -6,6 +6,10 @@
 
 #include "ml_lane_int.h"
 
+enum { PASS_EVERY_US = 20000 };
+
+static void pass_on(ml_timer_t *timer, ml_loop_t *loop);
+
 ml_lane_t *ml_lane_create(ml_loop_t *loop, const ml_lane_iface_t *iface, void *owner,
                           ml_room_t *room, size_t data_bytes)
 {
@@ -16,6 +20,7 @@ ml_lane_t *ml_lane_create(ml_loop_t *loop, const ml_lane_iface_t *iface, void *o
         lane->owner = owner;
         lane->room = room;
         lane->data_bytes = data_bytes;
+        lane->passing.fire = pass_on;
         lane->clients.next = lane->clients.prev = &lane->clients;
     }
     return lane;
@@ -41,23 +46,32 @@ void ml_room_give(ml_lane_t *lane)
     __atomic_sub_fetch(&lane->room->taken, 1, __ATOMIC_RELAXED);
 }
 
-void ml_lane_drain(ml_lane_t *lane)
+/* As many as can be given at once: what waits to be accepted is bounded by the system. */
+static void pass_on(ml_timer_t *timer, ml_loop_t *loop)
 {
-    lane->draining = true;
-    ml_listeners_stop(lane);
+    ml_lane_t *lane = ML_OWNER(timer, ml_lane_t, passing);
     ml_link_t *next;
     for (ml_link_t *link = lane->clients.next; link != &lane->clients; link = next) {
         ml_client_t *client = ML_OWNER(link, ml_client_t, link);
         next = link->next;
-        if (client->state == ML_IDLE) {
-            ml_client_give(client, hap_strn(NULL, 0), 0);
+        if (client->state == ML_IDLE && !ml_client_pass_on(client)) {
+            break;
         }
     }
+    ml_timer_set(loop, timer, PASS_EVERY_US);
+}
+
+void ml_lane_drain(ml_lane_t *lane)
+{
+    lane->draining = true;
+    ml_listeners_stop(lane);
+    pass_on(&lane->passing, lane->loop);
 }
 
 void ml_lane_destroy(ml_lane_t *lane)
 {
     ml_listeners_stop(lane);
+    ml_timer_cancel(lane->loop, &lane->passing);
     while (lane->clients.next != &lane->clients) {
         ml_client_close(ML_OWNER(lane->clients.next, ml_client_t, link));
     }

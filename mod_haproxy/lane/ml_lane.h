@@ -75,6 +75,13 @@ typedef enum ml_choice_t {
     ML_CHOICE_GIVE /* none in the lane: whoever it is given to may find one, if it can be given */
 } ml_choice_t;
 
+/** Who would take a client that a lane which drains has no use for. */
+typedef enum ml_takers_t {
+    ML_TAKERS_NONE, /* nobody, now or later */
+    ML_TAKERS_SOON, /* nobody yet, but somebody will come */
+    ML_TAKERS_NOW   /* somebody */
+} ml_takers_t;
+
 /** One request and its answer, as the owner sees it. */
 struct ml_exchange_t {
     ml_client_t *client;
@@ -143,8 +150,8 @@ typedef struct ml_lane_iface_t {
     /** A client was accepted: where, for `route`, and with which times to begin with. NULL: nobody
      * wants him. */
     const void *(*arrived)(void *owner, int fd, const ml_times_t **times);
-    /** While the lane drains: there is somebody who would take a client that is given. */
-    bool (*has_takers)(void *owner);
+    /** While the lane drains: is there somebody who would take a client that is given? */
+    ml_takers_t (*takers)(void *owner);
     /** The date of now, as in the Date field. Borrowed until the next call. */
     hap_str_t (*date)(void *owner);
 } ml_lane_iface_t;
@@ -168,8 +175,9 @@ bool ml_lane_add(ml_lane_t *lane, int fd, const void *place, const char *address
 apr_status_t ml_lane_listen(ml_lane_t *lane, int fd);
 
 /**
- * Takes no more requests: idle clients are given to others, and so are the rest after their answer.
- * Where there are no others they are closed.
+ * Takes no more clients: those that are idle are given to others, and so are the rest after their
+ * answer. Until there are others, or when these have their hands full, it goes on serving. Where
+ * there never will be any they are closed.
  */
 void ml_lane_drain(ml_lane_t *lane);
 

@@ -120,7 +120,8 @@ struct ml_lane_t {
     ml_room_t *room;   /* any thread */
     ml_link_t clients; /* all of them */
     bool draining;
-    bool full; /* a listener waits for room */
+    bool full;          /* a listener waits for room */
+    ml_timer_t passing; /* while it drains: to try again to give idle clients away */
     ml_listener_t *listeners;
     ml_inner_t *spare_inner; /* exchanges that are kept for the next ones */
     unsigned spare_inner_n;
@@ -163,6 +164,10 @@ void ml_client_give(ml_client_t *client, hap_str_t bytes, unsigned status);
 
 /** The same with all that was read of it. */
 void ml_client_give_all(ml_client_t *client, unsigned status);
+
+/** Of a lane that drains: has somebody else go on with a client that is idle. False if it stays for
+ * now; else it is freed. */
+bool ml_client_pass_on(ml_client_t *client);
 
 /* --- ml_listen.c: accepting clients ------------------------------------------------------------
  */
