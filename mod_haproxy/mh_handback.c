@@ -48,6 +48,7 @@ typedef struct given_t {
 } given_t;
 
 static struct sockaddr_un address;
+static int listening = -1; /* where it is accepted; httpd has a duplicate */
 
 /** The listening socket outlives every configuration, so that what waits in it does too. */
 typedef struct retained_t {
@@ -79,7 +80,7 @@ static apr_status_t open_listener(int *listener, server_rec *s)
     }
     apr_cpystrn(address.sun_path, path, sizeof(address.sun_path));
     unlink(path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return errno;
     }
@@ -137,6 +138,7 @@ apr_status_t mh_handback_open(apr_pool_t *pconf, server_rec *s)
         apr_pool_userdata_set(kept, retained_key, NULL, s->process->pool);
     }
     address = kept->address;
+    listening = kept->fd;
     /* httpd closes its record with the configuration. */
     int fd = fcntl(kept->fd, F_DUPFD_CLOEXEC, 3);
     if (fd < 0) {
@@ -189,6 +191,15 @@ bool mh_handback_give(int fd, hap_str_t bytes, unsigned status)
                  send_letter(to, fd, bytes, status);
     close(to);
     return given;
+}
+
+/* With its message each takes the descriptor that is in it. */
+void mh_handback_refuse(void)
+{
+    int fd;
+    while ((fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        close(fd);
+    }
 }
 
 /* --- receiving -------------------------------------------------------------------------------- */

@@ -21,6 +21,9 @@ apr_status_t mh_handback_open(apr_pool_t *pconf, server_rec *s);
  */
 bool mh_handback_give(int fd, hap_str_t bytes, unsigned status);
 
+/** Closes what was given and waits for a child: there is none, and none will come. Any thread. */
+void mh_handback_refuse(void);
+
 /** The connection was given back: it is httpd's for good. */
 bool mh_handback_was_given(const conn_rec *c);
 

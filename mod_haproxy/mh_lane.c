@@ -372,17 +372,26 @@ static bool is_restart(void)
     return generation != ap_get_scoreboard_global()->running_generation;
 }
 
-/* Looked for now and then. */
+static ml_takers_t find_takers(void)
+{
+    bool in_time = apr_time_now() - self.draining_since < TAKERS_WITHIN_US;
+    return others_serve()            ? ML_TAKERS_NOW
+           : in_time && is_restart() ? ML_TAKERS_SOON
+                                     : ML_TAKERS_NONE;
+}
+
+/* Looked for now and then. At a stop a client may have been given to one who left in that moment.
+ */
 static ml_takers_t takers(void *owner)
 {
     engine_t *engine = owner;
     apr_time_t now = ml_loop_now(engine->loop);
-    if (now - engine->takers_seen > TAKERS_EVERY_US) {
-        bool in_time = apr_time_now() - self.draining_since < TAKERS_WITHIN_US;
+    if (now - engine->takers_seen >= TAKERS_EVERY_US) {
         engine->takers_seen = now;
-        engine->takers = others_serve()            ? ML_TAKERS_NOW
-                         : in_time && is_restart() ? ML_TAKERS_SOON
-                                                   : ML_TAKERS_NONE;
+        engine->takers = find_takers();
+        if (engine->takers == ML_TAKERS_NONE) {
+            mh_handback_refuse();
+        }
     }
     return engine->takers;
 }

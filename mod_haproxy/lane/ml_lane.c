@@ -51,12 +51,11 @@ static void pass_on(ml_timer_t *timer, ml_loop_t *loop)
 {
     ml_lane_t *lane = ML_OWNER(timer, ml_lane_t, passing);
     ml_link_t *next;
-    for (ml_link_t *link = lane->clients.next; link != &lane->clients; link = next) {
+    bool more = lane->iface->takers(lane->owner) != ML_TAKERS_SOON;
+    for (ml_link_t *link = lane->clients.next; more && link != &lane->clients; link = next) {
         ml_client_t *client = ML_OWNER(link, ml_client_t, link);
         next = link->next;
-        if (client->state == ML_IDLE && !ml_client_pass_on(client)) {
-            break;
-        }
+        more = client->state != ML_IDLE || ml_client_pass_on(client);
     }
     ml_timer_set(loop, timer, PASS_EVERY_US);
 }
