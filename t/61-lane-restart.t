@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+# Restarts and stops with clients of all kinds in the lane: nobody is cut off, and nothing stays.
+use v5.36;
+
+use Time::HiRes qw(time);
+
+use HA::Client;
+use HA::Crowd;
+use HA::Mount qw(balancer children faster);
+use HA::Test;
+
+use constant {RESTARTS => faster(100, 25), ANSWERS_A_RESTART => 40, LONG_BYTES => 200_000,
+    HERD => faster(1500, 300)};
+
+my $t = HA::Test->new;
+my ($a, $b) = map {$t->app("host$_")} qw(A B);
+my $own = $t->port;
+my $config = join '', <<~"CONFIG", balancer('App', [$a, $b], check => '');
+    HALane Require
+    HALaneThreads 2
+    HAListen 127.0.0.1:$own
+    KeepAliveTimeout 60
+    MaxKeepAliveRequests 0
+    GracefulShutdownTimeout 20
+    CONFIG
+my %common = (mpm => 'event', modules => [qw(proxy proxy_http)], haproxy => 1, config => $config);
+my $proxy = $t->httpd(%common, mpm_config => children(2, 8) =~ s/ServerLimit 16/ServerLimit 64/r);
+my @ports = ($proxy->port, $own);
+my $fresh = descriptors(($proxy->children)[0]);
+
+sub request($method, $path, %opt)
+{
+    state $client = HA::Client->new(cookies => 0);
+    return $client->format_request($method, $path, %opt);
+}
+
+# A check that an answer is the right one to this request.
+sub carries($tag)
+{
+    return sub ($answer) {
+        return 'status ' . $answer->status if $answer->status != 200;
+        return $answer->body =~ /^X-Request-Tag: \Q$tag\E\r$/m ? undef : "another's answer: " . $answer->body;
+    };
+}
+
+sub has_body($body)
+{
+    return sub ($answer) {
+        return 'status ' . $answer->status if $answer->status != 200;
+        return $answer->body eq $body ? undef : 'another body, of ' . length $answer->body;
+    };
+}
+
+# --- what clients do ------------------------------------------------------------------------------
+
+my $long = HA::Client::content(LONG_BYTES);
+
+sub ask($tag)
+{
+    return {
+        bytes => request(GET => '/App/echo', headers => {'X-Request-Tag' => $tag}),
+        answers => [['GET', carries($tag)]],
+    };
+}
+
+# An answer that takes 200 ms.
+sub read_long
+{
+    my $chunk = LONG_BYTES / 10;
+    return {
+        bytes => request(GET => "/App/chunked?n=@{[LONG_BYTES]}&chunk=$chunk&delay=20"),
+        answers => [['GET', has_body($long)]],
+    };
+}
+
+# A body that takes 200 ms.
+sub write_long($tag)
+{
+    state $sum = do {
+        my $r = $a->client->put('/App/upload', $long);
+        $r->body;
+    };
+    my $method = $tag =~ /[02468]$/ ? 'PUT' : 'POST';
+    return {
+        bytes => request($method => '/App/upload', body => $long),
+        answers => [[$method, has_body($sum)]],
+        pieces => 10,
+        gap => 0.02,
+    };
+}
+
+sub pipeline($tag)
+{
+    my @tags = map {"$tag-$_"} 1 .. 3;
+    return {
+        bytes => join('', map {request(GET => '/App/echo', headers => {'X-Request-Tag' => $_})} @tags),
+        answers => [map {['GET', carries($_)]} @tags],
+    };
+}
+
+# Every sixth client is of one kind; half of each kind come to the address of the lane's own.
+my @kinds = (
+    sub ($tag) { return {%{ask($tag)}, pause => 0.01} },
+    sub ($tag) { return {%{ask($tag)}, pause => 0.5} },
+    sub ($tag) { return {%{ask($tag)}, leave => 1, pause => 0.02} },
+    sub ($tag) { return {%{read_long()}, pause => 0.05} },
+    sub ($tag) { return {%{write_long($tag)}, pause => 0.05} },
+    sub ($tag) { return {%{pipeline($tag)}, pause => 0.05} },
+);
+
+sub crowd($clients)
+{
+    return HA::Crowd->new(
+        $t,
+        clients => $clients,
+        port => sub ($client) { $ports[int($client / @kinds) % 2] },
+        step => sub ($client, $n) { $kinds[$client % @kinds]->("c$client-$n") },
+    );
+}
+
+# --- what a process holds -------------------------------------------------------------------------
+
+sub descriptors($pid)
+{
+    my @fds = glob "/proc/$pid/fd/*";
+    return scalar @fds;
+}
+
+sub child_count
+{
+    my @children = $proxy->children;
+    return scalar @children;
+}
+
+sub mappings($pid)
+{
+    open(my $in, '<', "/proc/$pid/maps") or return 0;
+    return scalar grep {/memfd|SYSV|\/dev\/shm|\/dev\/zero/} <$in>;
+}
+
+subtest 'a hundred graceful restarts are noticed by nobody' => sub {
+    $t->wait_for(qr/App: member $_: unknown -> up/) for qw(hostA hostB);
+    write_long('0');
+    my $crowd = crowd(48);
+    $crowd->wait_more(100);
+    # What httpd itself keeps of its first restart is no leak.
+    $proxy->graceful for 1 .. 2;
+    $proxy->settle;
+    my %before = (descriptors => descriptors($proxy->pid), mappings => mappings($proxy->pid));
+    my $begin = time;
+    for my $n (1 .. RESTARTS) {
+        $proxy->graceful;
+        $crowd->wait_more(ANSWERS_A_RESTART);
+    }
+    note(sprintf '%d restarts in %.1f s', RESTARTS, time - $begin);
+    $proxy->settle;
+    $t->wait_for(sub { child_count() == 2 }, 20, 'the end of the old children');
+    pass('children of before go away');
+    my %after = (descriptors => descriptors($proxy->pid), mappings => mappings($proxy->pid));
+    is_deeply(\%after, \%before, 'the parent holds as many descriptors and segments as before');
+    $crowd->finish;
+    my $result = $crowd->wait;
+    is($result->{failed}, 0, "none of $result->{steps} steps failed") or diag explain $result;
+};
+
+subtest 'a herd of idle clients goes on after restarts' => sub {
+    my $herd = HA::Crowd->new(
+        $t,
+        clients => HERD,
+        port => sub ($client) { $ports[$client % 2] },
+        step => sub ($client, $n) { return $n < 2 ? {%{ask("h$client-$n")}, pause => 1.5} : undef },
+    );
+    $herd->wait_more(HERD / 2);
+    $proxy->graceful;
+    $herd->wait_more(HERD / 2);
+    $proxy->graceful;
+    my $result = $herd->wait;
+    is("$result->{answers} answers, $result->{failed} failed, $result->{connections} connections",
+        2 * HERD . ' answers, 0 failed, ' . HERD . ' connections', 'each on the connection that it had')
+        or diag explain $result;
+    $proxy->settle;
+};
+
+subtest 'when the clients have gone, nothing is left of them' => sub {
+    my ($child) = $proxy->children;
+    my $most = sub { $fresh + $a->count->{open} + $b->count->{open} + 5 };
+    $t->wait_for(sub { descriptors($child) <= $most->() }, 15, 'descriptors to be closed');
+    cmp_ok(descriptors($child), '<=', $most->(), 'a child holds what it began with, and connections to members');
+};
+
+# --- stops ----------------------------------------------------------------------------------------
+
+sub client($port)
+{
+    return $t->client(port => $port, cookies => 0, retry => 0, timeout => 20);
+}
+
+# A client that has sent the first part of a request, which the rest follows.
+sub begin($port, $bytes, $part)
+{
+    my $client = client($port);
+    $client->send(substr $bytes, 0, $part);
+    return $client;
+}
+
+sub held
+{
+    my $client = client($proxy->port);
+    $client->send(request(GET => '/App/plain'));
+    return $client;
+}
+
+subtest 'a graceful stop finishes what is in flight' => sub {
+    my @idle = map {client($_)} @ports;
+    is($_->get('/App/plain')->status, 200, 'served once, and idle then') for @idle;
+    my $upload = request(PUT => '/App/upload', body => $long);
+    my @uploads = map {begin($_, $upload, 100_000)} @ports;
+    my $ask = request(GET => '/App/echo');
+    my @heads = map {begin($_, $ask, 10)} @ports;
+    my @downloads = map {client($_)} @ports;
+    $_->send(request(GET => '/App/chunked?n=200000&chunk=20000&delay=100')) for @downloads;
+    $_->read_raw for @downloads;
+    $_->barrier_hold for $a, $b;
+    my @held = map {held()} 1, 2;
+    $_->barrier_wait(1) for $a, $b;
+
+    my $begin = time;
+    $t->signal($proxy->pid, 'WINCH');
+    ok($_->closed(10), 'an idle client is closed') for @idle;
+    $_->barrier_open for $a, $b;
+    is($_->read_response->status, 200, 'one that waits is answered') for @held;
+    for (@heads) {
+        $_->send(substr $ask, 10);
+        is($_->read_response->status, 200, 'so is half a request');
+        ok($_->closed(10), 'and its connection ends');
+    }
+    for (@uploads) {
+        $_->send(substr $upload, 100_000);
+        is($_->read_response->status, 200, 'and half a body');
+    }
+    like($_->read_raw(all => 1), qr/\r\n0\r\n\r\n$/, 'what is being read is read to its end') for @downloads;
+    is($t->wait_end($proxy->pid, 15), 0, 'then the server ends');
+    cmp_ok(time - $begin, '<', 15, 'before GracefulShutdownTimeout');
+};
+
+subtest 'GracefulShutdownTimeout bounds that' => sub {
+    $proxy->write_config($config =~ s/^GracefulShutdownTimeout .*/GracefulShutdownTimeout 2/mr);
+    $proxy->start;
+    $a->barrier_hold;
+    $b->barrier_hold;
+    my @held = map {held()} 1, 2;
+    $_->barrier_wait(1) for $a, $b;
+    my $begin = time;
+    $t->signal($proxy->pid, 'WINCH');
+    is($t->wait_end($proxy->pid, 15), 0, 'the server ends');
+    cmp_ok(time - $begin, '>=', 1.5, 'not before');
+    is($_->read_response->error, 'closed before the response', 'and who waits is cut off') for @held;
+    $_->barrier_open for $a, $b;
+};
+
+$t->done;
