@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+# Many clients whose requests are in turn the lane's and httpd's, on the same connections and in
+# pipelines: every answer is the one to its request, and nothing is left of them.
+use v5.36;
+
+use Digest::SHA qw(sha256_hex);
+
+use HA::Client;
+use HA::Crowd;
+use HA::Mount qw(balancer children faster);
+use HA::Test;
+
+use constant {CLIENTS => 100, STEPS => faster(40, 8), A_CONNECTION => 5, FILES => 50};
+
+my $t = HA::Test->new;
+my ($a, $b) = map {$t->app("host$_")} qw(A B);
+my $own = $t->port;
+
+# The same mount twice: the lane's, and beside it one that it does not take.
+my $proxy = $t->httpd(
+    mpm => 'event',
+    modules => [qw(proxy proxy_http alias status)],
+    haproxy => 1,
+    log_level => 'info haproxy:debug',
+    # httpd ends idle connections when all of its threads are busy, so there is one for each client.
+    mpm_config => children(2, 64),
+    config => join '', <<~"CONFIG", balancer('App', [$a, $b]), <<~"CONFIG",
+        ServerName app.example
+        HALane Require
+        HAListen 127.0.0.1:$own
+        MaxKeepAliveRequests 0
+        KeepAliveTimeout 30
+        Redirect "/moved" "http://elsewhere.example/new"
+        <Location "/server-status">
+            SetHandler server-status
+        </Location>
+        CONFIG
+        <VirtualHost *>
+            ServerName app.example
+            ProxyPass "/App" "balancer://App/App"
+        </VirtualHost>
+        <VirtualHost *>
+            ServerName off.example
+            HALane Off
+            ProxyPass "/App" "balancer://App/App"
+        </VirtualHost>
+        CONFIG
+);
+my @ports = ($proxy->port, $own);
+$t->write_file($proxy->root . "/htdocs/$_.txt", "file $_\n" x (1 + $_ * 20)) for 0 .. FILES - 1;
+
+# --- requests, each with an answer that is only its own -------------------------------------------
+
+sub request($method, $path, @more)
+{
+    state $client = HA::Client->new(cookies => 0);
+    my %opt = (host => 'app.example', @more);
+    my %headers = (Host => delete $opt{host}, %{delete $opt{headers} // {}});
+    return $client->format_request($method, $path, %opt, headers => \%headers);
+}
+
+# [bytes, METHOD, check]
+sub exchange($method, $path, $is_right, @more)
+{
+    my $check = sub ($answer) {
+        return $is_right->($answer) ? undef : join ' ', 'not its answer:', $answer->status, substr $answer->body, 0, 200;
+    };
+    return [request($method, $path, @more), $method, $check];
+}
+
+sub echo($tag, $path, @more)
+{
+    my $is_right = sub ($answer) { $answer->status == 200 && $answer->body =~ /^X-Request-Tag: \Q$tag\E\r$/m };
+    return exchange(GET => $path, $is_right, headers => {'X-Request-Tag' => $tag}, @more);
+}
+
+sub upload($tag, @more)
+{
+    my $body = "$tag\n" x 300;
+    my $right = length($body) . ' ' . sha256_hex($body) . "\n";
+    my $is_right = sub ($answer) { $answer->status == 200 && $answer->body eq $right };
+    my @body = $tag =~ /[02468]$/ ? (body => $body) : (chunks => [unpack '(a1000)*', $body]);
+    return exchange(POST => '/App/upload', $is_right, @body, @more);
+}
+
+sub bytes($tag)
+{
+    my ($n) = $tag =~ /(\d+)$/;
+    $n = 1 + ($n * 7919) % 60_000;
+    my $is_right = sub ($answer) { $answer->status == 200 && $answer->body eq HA::Client::content($n) };
+    return exchange(GET => "/App/bytes?n=$n", $is_right);
+}
+
+sub file($tag)
+{
+    my $n = sha256_hex($tag) =~ /^(....)/ ? hex($1) % FILES : 0;
+    my $right = "file $n\n" x (1 + $n * 20);
+    my $is_right = sub ($answer) { $answer->status == 200 && $answer->body eq $right };
+    return exchange(GET => "/$n.txt", $is_right);
+}
+
+sub redirect($tag)
+{
+    my $is_right = sub ($answer) { ($answer->header('Location') // '') eq "http://elsewhere.example/new/$tag" };
+    return exchange(GET => "/moved/$tag", $is_right);
+}
+
+my @lanes = (
+    sub ($tag) { echo($tag, '/App/echo') },
+    sub ($tag) { upload($tag) },
+    sub ($tag) { bytes($tag) },
+);
+my @httpds = (
+    sub ($tag) { file($tag) },
+    sub ($tag) { redirect($tag) },
+    sub ($tag) { echo($tag, '/App/echo', host => 'off.example') },
+    sub ($tag) { upload($tag, host => 'off.example') },
+    sub ($tag) { echo($tag, '/App/%65cho') },
+);
+
+# A number that follows from the words.
+sub draw($below, @words)
+{
+    return hex(substr sha256_hex("@words"), 0, 7) % $below;
+}
+
+# One to four requests at once. Connections begin in the lane, and most are httpd's at some time.
+sub step($client, $n)
+{
+    return undef if $n == STEPS;
+    my $count = 1 + draw(4, 'count', $client, $n);
+    my $begins = $n % A_CONNECTION == 0;
+    my @exchanges;
+    for my $i (1 .. $count) {
+        my $tag = "c$client-$n-$i";
+        my $kinds = $begins || draw(3, 'kind', $tag) ? \@lanes : \@httpds;
+        push @exchanges, $kinds->[draw(scalar @$kinds, 'which', $tag)]->($tag);
+    }
+    my $bytes = join '', map {$_->[0]} @exchanges;
+    return {
+        bytes => $bytes,
+        pieces => 1 + draw(3, 'pieces', $client, $n),
+        answers => [map {[@$_[1, 2]]} @exchanges],
+        leave => $n % A_CONNECTION == A_CONNECTION - 1,
+        pause => 0.001 * draw(20, 'pause', $client, $n),
+    };
+}
+
+# --- what is left ---------------------------------------------------------------------------------
+
+sub descriptors
+{
+    my @fds = map {glob "/proc/$_/fd/*"} $proxy->children;
+    return scalar @fds;
+}
+
+# What the children's threads do, but for the one that tells.
+sub busy_threads
+{
+    my $client = $t->client(cookies => 0, host => 'app.example', keep_alive => 0);
+    my $status = $client->get('/server-status?auto')->body;
+    my ($board) = $status =~ /^Scoreboard: (\S+)$/m or return 'no scoreboard';
+    return $board =~ s/[_.]//gr;
+}
+
+subtest 'a hundred clients get the answers to their requests' => sub {
+    $t->wait_for(qr/App: member $_: unknown -> up/) for qw(hostA hostB);
+    my $before = descriptors();
+    is(busy_threads(), 'W', 'only who tells it is busy');
+    my $crowd = HA::Crowd->new(
+        $t,
+        clients => CLIENTS,
+        port => sub ($client) { $ports[$client % 2] },
+        step => \&step,
+        timeout => 40,
+    );
+    my $result = $crowd->wait(120);
+    is($result->{failed}, 0, "none of $result->{steps} steps failed") or diag explain $result;
+    is($result->{steps}, CLIENTS * STEPS, 'all of them were made');
+    cmp_ok($result->{connections}, '<=', CLIENTS * STEPS / A_CONNECTION, 'no connection was ended by the server');
+    my $given = $proxy->log->count(qr/given back by the lane: \d+ bytes, status 0/);
+    cmp_ok($given, '>=', 0.5 * $result->{connections}, 'most connections were given back');
+    note("$result->{answers} answers, $result->{connections} connections, $given given back");
+
+    my $most = sub { $before + $a->count->{open} + $b->count->{open} + 10 };
+    $t->wait_for(sub { descriptors() <= $most->() }, 15, 'descriptors to be closed');
+    cmp_ok(descriptors(), '<=', $most->(), 'descriptors are closed');
+    $t->wait_for(sub { busy_threads() eq 'W' }, 15, 'free threads');
+    is(busy_threads(), 'W', 'threads are free');
+    my @children = $proxy->children;
+    is(scalar @children, 2, 'and there are the children that there were');
+};
+
+$t->done;
