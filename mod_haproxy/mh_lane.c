@@ -18,8 +18,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <scoreboard.h>
-#include <sys/resource.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -338,12 +339,24 @@ static void ended(ml_exchange_t *x)
     free(carried->session);
 }
 
-/* Without threads nothing but the status of its only worker tells that a child is leaving. */
-static bool is_leaving(int slot, const process_score *process)
+static bool is_threaded(void)
 {
     int threaded = 0;
     ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
-    if (threaded) {
+    return threaded != 0;
+}
+
+static int process_limit(void)
+{
+    int limit = 0;
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &limit);
+    return limit;
+}
+
+/* Without threads nothing but the status of its only worker tells that a child is leaving. */
+static bool is_leaving(int slot, const process_score *process)
+{
+    if (is_threaded()) {
         return process->quiescing;
     }
     const worker_score *worker = ap_get_scoreboard_worker_from_indexes(slot, 0);
@@ -353,9 +366,7 @@ static bool is_leaving(int slot, const process_score *process)
 /* Of this generation or the next one. */
 static bool others_serve(void)
 {
-    int limit = 0;
-    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &limit);
-    for (int i = 0; i < limit; i++) {
+    for (int i = 0, limit = process_limit(); i < limit; i++) {
         const process_score *process = ap_get_scoreboard_process(i);
         if (process && process->pid && process->pid != getpid() && !is_leaving(i, process)) {
             return true;
@@ -601,11 +612,36 @@ static void drain(ml_work_t *work, ml_loop_t *loop)
     ml_lane_drain(engine->lane);
 }
 
+/* prefork calls no end of a child graceful, but those that are not come from the handler of their
+ * signal, which is blocked there. */
+static bool is_graceful(int said)
+{
+    sigset_t blocked;
+    if (said || is_threaded()) {
+        return said != 0;
+    }
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    return !sigismember(&blocked, SIGTERM) && !sigismember(&blocked, SIGHUP);
+}
+
+/* For is_leaving of the others. */
+static void say_leaving(void)
+{
+    int limit = is_threaded() ? 0 : process_limit();
+    for (int i = 0; i < limit; i++) {
+        const process_score *process = ap_get_scoreboard_process(i);
+        if (process && process->pid == getpid()) {
+            ap_update_child_status_from_indexes(i, 0, SERVER_GRACEFUL, NULL);
+        }
+    }
+}
+
 static void on_stopping(apr_pool_t *pchild, int graceful)
 {
-    if (!graceful || self.draining) {
+    if (!is_graceful(graceful) || self.draining) {
         return;
     }
+    say_leaving();
     self.draining = true;
     self.draining_since = apr_time_now();
     for (unsigned i = 0; i < self.engines_n; i++) {
