@@ -6,6 +6,7 @@ use Time::HiRes qw(time);
 
 use HA::Client;
 use HA::Crowd;
+use HA::Exchange qw(request echo upload bytes step);
 use HA::Mount qw(balancer children faster);
 use HA::Test;
 
@@ -28,84 +29,31 @@ my $proxy = $t->httpd(%common, mpm_config => children(2, 8) =~ s/ServerLimit 16/
 my @ports = ($proxy->port, $own);
 my $fresh = descriptors(($proxy->children)[0]);
 
-sub request($method, $path, %opt)
-{
-    state $client = HA::Client->new(cookies => 0);
-    return $client->format_request($method, $path, %opt);
-}
-
-# A check that an answer is the right one to this request.
-sub carries($tag)
-{
-    return sub ($answer) {
-        return 'status ' . $answer->status if $answer->status != 200;
-        return $answer->body =~ /^X-Request-Tag: \Q$tag\E\r$/m ? undef : "another's answer: " . $answer->body;
-    };
-}
-
-sub has_body($body)
-{
-    return sub ($answer) {
-        return 'status ' . $answer->status if $answer->status != 200;
-        return $answer->body eq $body ? undef : 'another body, of ' . length $answer->body;
-    };
-}
-
 # --- what clients do ------------------------------------------------------------------------------
 
 my $long = HA::Client::content(LONG_BYTES);
-
-sub ask($tag)
-{
-    return {
-        bytes => request(GET => '/App/echo', headers => {'X-Request-Tag' => $tag}),
-        answers => [['GET', carries($tag)]],
-    };
-}
 
 # An answer that takes 200 ms.
 sub read_long
 {
     my $chunk = LONG_BYTES / 10;
-    return {
-        bytes => request(GET => "/App/chunked?n=@{[LONG_BYTES]}&chunk=$chunk&delay=20"),
-        answers => [['GET', has_body($long)]],
-    };
+    return bytes(LONG_BYTES, 'chunked', "&chunk=$chunk&delay=20");
 }
 
-# A body that takes 200 ms.
+# A body that takes as long, if it is sent in ten pieces.
 sub write_long($tag)
 {
-    state $sum = do {
-        my $r = $a->client->put('/App/upload', $long);
-        $r->body;
-    };
-    my $method = $tag =~ /[02468]$/ ? 'PUT' : 'POST';
-    return {
-        bytes => request($method => '/App/upload', body => $long),
-        answers => [[$method, has_body($sum)]],
-        pieces => 10,
-        gap => 0.02,
-    };
-}
-
-sub pipeline($tag)
-{
-    my @tags = map {"$tag-$_"} 1 .. 3;
-    return {
-        bytes => join('', map {request(GET => '/App/echo', headers => {'X-Request-Tag' => $_})} @tags),
-        answers => [map {['GET', carries($_)]} @tags],
-    };
+    return upload($tag, size => LONG_BYTES, method => $tag =~ /[147]$/ ? 'PUT' : 'POST');
 }
 
 # Every sixth client is of one kind; half of each kind come to the address of the lane's own.
 my @kinds = (
-    sub ($tag) { return {%{ask($tag)}, pause => 0.01} },
-    sub ($tag) { return {%{ask($tag)}, pause => 0.5} },
-    sub ($tag) { return {%{ask($tag)}, leave => 1, pause => 0.02} },
-    sub ($tag) { return {%{read_long()}, pause => 0.05} },
-    sub ($tag) { return {%{write_long($tag)}, pause => 0.05} },
-    sub ($tag) { return {%{pipeline($tag)}, pause => 0.05} },
+    sub ($tag) { step([echo($tag)], pause => 0.01) },
+    sub ($tag) { step([echo($tag)], pause => 0.5) },
+    sub ($tag) { step([echo($tag)], pause => 0.02, leave => 1) },
+    sub ($tag) { step([read_long()], pause => 0.05) },
+    sub ($tag) { step([write_long($tag)], pause => 0.05, pieces => 10, gap => 0.02) },
+    sub ($tag) { step([map {echo("$tag-$_")} 1 .. 3], pause => 0.05) },
 );
 
 sub crowd($clients)
@@ -140,7 +88,6 @@ sub mappings($pid)
 
 subtest 'a hundred graceful restarts are noticed by nobody' => sub {
     $t->wait_for(qr/App: member $_: unknown -> up/) for qw(hostA hostB);
-    write_long('0');
     my $crowd = crowd(48);
     $crowd->wait_more(100);
     # What httpd itself keeps of its first restart is no leak.
@@ -168,7 +115,7 @@ subtest 'a herd of idle clients goes on after restarts' => sub {
         $t,
         clients => HERD,
         port => sub ($client) { $ports[$client % 2] },
-        step => sub ($client, $n) { return $n < 2 ? {%{ask("h$client-$n")}, pause => 1.5} : undef },
+        step => sub ($client, $n) { return $n < 2 ? step([echo("h$client-$n")], pause => 1.5) : undef },
     );
     $herd->wait_more(HERD / 2);
     $proxy->graceful;

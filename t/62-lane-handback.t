@@ -5,8 +5,8 @@ use v5.36;
 
 use Digest::SHA qw(sha256_hex);
 
-use HA::Client;
 use HA::Crowd;
+use HA::Exchange qw(exchange echo upload bytes step);
 use HA::Mount qw(balancer children faster);
 use HA::Test;
 
@@ -51,71 +51,33 @@ $t->write_file($proxy->root . "/htdocs/$_.txt", "file $_\n" x (1 + $_ * 20)) for
 
 # --- requests, each with an answer that is only its own -------------------------------------------
 
-sub request($method, $path, @more)
-{
-    state $client = HA::Client->new(cookies => 0);
-    my %opt = (host => 'app.example', @more);
-    my %headers = (Host => delete $opt{host}, %{delete $opt{headers} // {}});
-    return $client->format_request($method, $path, %opt, headers => \%headers);
-}
-
-# [bytes, METHOD, check]
-sub exchange($method, $path, $is_right, @more)
-{
-    my $check = sub ($answer) {
-        return $is_right->($answer) ? undef : join ' ', 'not its answer:', $answer->status, substr $answer->body, 0, 200;
-    };
-    return [request($method, $path, @more), $method, $check];
-}
-
-sub echo($tag, $path, @more)
-{
-    my $is_right = sub ($answer) { $answer->status == 200 && $answer->body =~ /^X-Request-Tag: \Q$tag\E\r$/m };
-    return exchange(GET => $path, $is_right, headers => {'X-Request-Tag' => $tag}, @more);
-}
-
-sub upload($tag, @more)
-{
-    my $body = "$tag\n" x 300;
-    my $right = length($body) . ' ' . sha256_hex($body) . "\n";
-    my $is_right = sub ($answer) { $answer->status == 200 && $answer->body eq $right };
-    my @body = $tag =~ /[02468]$/ ? (body => $body) : (chunks => [unpack '(a1000)*', $body]);
-    return exchange(POST => '/App/upload', $is_right, @body, @more);
-}
-
-sub bytes($tag)
-{
-    my ($n) = $tag =~ /(\d+)$/;
-    $n = 1 + ($n * 7919) % 60_000;
-    my $is_right = sub ($answer) { $answer->status == 200 && $answer->body eq HA::Client::content($n) };
-    return exchange(GET => "/App/bytes?n=$n", $is_right);
-}
+my @app = (host => 'app.example');
 
 sub file($tag)
 {
-    my $n = sha256_hex($tag) =~ /^(....)/ ? hex($1) % FILES : 0;
+    my $n = draw(FILES, $tag);
     my $right = "file $n\n" x (1 + $n * 20);
     my $is_right = sub ($answer) { $answer->status == 200 && $answer->body eq $right };
-    return exchange(GET => "/$n.txt", $is_right);
+    return exchange(GET => "/$n.txt", $is_right, @app);
 }
 
 sub redirect($tag)
 {
     my $is_right = sub ($answer) { ($answer->header('Location') // '') eq "http://elsewhere.example/new/$tag" };
-    return exchange(GET => "/moved/$tag", $is_right);
+    return exchange(GET => "/moved/$tag", $is_right, @app);
 }
 
 my @lanes = (
-    sub ($tag) { echo($tag, '/App/echo') },
-    sub ($tag) { upload($tag) },
-    sub ($tag) { bytes($tag) },
+    sub ($tag) { echo($tag, @app) },
+    sub ($tag) { upload($tag, @app) },
+    sub ($tag) { bytes(1 + draw(60_000, $tag)) },
 );
 my @httpds = (
     sub ($tag) { file($tag) },
     sub ($tag) { redirect($tag) },
-    sub ($tag) { echo($tag, '/App/echo', host => 'off.example') },
+    sub ($tag) { echo($tag, host => 'off.example') },
     sub ($tag) { upload($tag, host => 'off.example') },
-    sub ($tag) { echo($tag, '/App/%65cho') },
+    sub ($tag) { echo($tag, path => '/App/%65cho', @app) },
 );
 
 # A number that follows from the words.
@@ -125,7 +87,7 @@ sub draw($below, @words)
 }
 
 # One to four requests at once. Connections begin in the lane, and most are httpd's at some time.
-sub step($client, $n)
+sub next_step($client, $n)
 {
     return undef if $n == STEPS;
     my $count = 1 + draw(4, 'count', $client, $n);
@@ -136,14 +98,12 @@ sub step($client, $n)
         my $kinds = $begins || draw(3, 'kind', $tag) ? \@lanes : \@httpds;
         push @exchanges, $kinds->[draw(scalar @$kinds, 'which', $tag)]->($tag);
     }
-    my $bytes = join '', map {$_->[0]} @exchanges;
-    return {
-        bytes => $bytes,
+    return step(
+        \@exchanges,
         pieces => 1 + draw(3, 'pieces', $client, $n),
-        answers => [map {[@$_[1, 2]]} @exchanges],
         leave => $n % A_CONNECTION == A_CONNECTION - 1,
         pause => 0.001 * draw(20, 'pause', $client, $n),
-    };
+    );
 }
 
 # --- what is left ---------------------------------------------------------------------------------
@@ -171,7 +131,7 @@ subtest 'a hundred clients get the answers to their requests' => sub {
         $t,
         clients => CLIENTS,
         port => sub ($client) { $ports[$client % 2] },
-        step => \&step,
+        step => \&next_step,
         timeout => 40,
     );
     my $result = $crowd->wait(120);
