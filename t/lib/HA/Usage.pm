@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# Owns what a process takes of the machine, as /proc tells it. Does not judge it.
+package HA::Usage;
+use v5.36;
+
+use Time::HiRes qw(sleep);
+
+sub _text($path)
+{
+    open(my $in, '<', $path) or return '';
+    local $/;
+    return <$in> // '';
+}
+
+# CPU time of a process since its start, in clock ticks.
+sub ticks($pid)
+{
+    my (undef, $rest) = split /.*\) /s, _text("/proc/$pid/stat");
+    my @fields = split ' ', $rest // '';
+    return ($fields[11] // 0) + ($fields[12] // 0);
+}
+
+# The same within some seconds from now.
+sub ticks_within($pid, $seconds)
+{
+    my $before = ticks($pid);
+    sleep $seconds;
+    return ticks($pid) - $before;
+}
+
+# Memory that is resident, in KB.
+sub resident_kb($pid)
+{
+    return _text("/proc/$pid/status") =~ /^VmRSS:\s+(\d+) kB/m ? $1 : 0;
+}
+
+# How many descriptors are open.
+sub descriptors($pid)
+{
+    return scalar(() = glob "/proc/$pid/fd/*");
+}
+
+1;
