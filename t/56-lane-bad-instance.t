@@ -122,6 +122,8 @@ sub answer($request)
     return own_answer($request, 'Connection: close') if $path eq '/App/last';
     # Something comes when nobody has asked.
     return own_answer($request), [until => "go-$n"], $other, [note => "gone-$n"] if $path eq '/App/talk';
+    return "${ok}Content-Length: $n\r\n\r\n" . 'x' x $n, [note => "sent-$n"], [until => "go-$n"], $other, [note => "gone-$n"]
+        if $path eq '/App/long';
     return @{$steps{$path} // [own_answer($request)]};
 }
 
@@ -234,6 +236,14 @@ subtest 'an answer that is none' => sub {
 
 # --- answers that nobody has asked for ------------------------------------------------------------
 
+# The lane has read all that came on its connections to the instance.
+sub is_read
+{
+    my $line = sprintf '^\s*\d+: \w+:\w+ \w+:%04X \w\w \w+:(\w+) ', $raw->port;
+    open(my $in, '<', '/proc/net/tcp') or die "/proc/net/tcp: $!\n";
+    return !grep {/$line/ && hex $1} <$in>;
+}
+
 subtest 'an answer on a connection that waits' => sub {
     is(client()->get('/App/talk?n=1')->body, '/App/talk?n=1', 'answered');
     $raw->allow('go-1');
@@ -242,6 +252,48 @@ subtest 'an answer on a connection that waits' => sub {
     my $next = good('/App/next?n=talk');
     like($next, qr/^\d+$/, 'the next request gets its own answer');
     isnt($next, $talked->{connection}, 'on a new connection');
+};
+
+# The loop hears of both at once, of the request first.
+subtest 'an answer on a connection that waits, just behind a request' => sub {
+    my $client = client();
+    for my $n (2 .. 6) {
+        is($client->get("/App/talk?n=$n")->body, "/App/talk?n=$n", 'answered');
+        kill 'STOP', $child;
+        $t->wait_for(sub { HA::Test::process_list()->{$child}{state} eq 'T' });
+        $client->send((request("/App/next?n=behind-$n"))[1]);
+        $raw->allow("go-$n");
+        $raw->wait_note("gone-$n");
+        kill 'CONT', $child;
+        is($client->read_response->body, "/App/next?n=behind-$n", 'its own answer');
+    }
+};
+
+# The answer is all there, but the client has not read it: then more comes. Sizes around what lies
+# between the lane and the client.
+subtest 'an answer behind one that is on its way to a slow client' => sub {
+    my (@bad, $read);
+    for (my $n = 200_000; $n < 12_000_000; $n += 200_000) {
+        my $client = client();
+        $client->send((request("/App/long?n=$n"))[1]);
+        # Neither comes when there is too much for all that lies between.
+        my $until = time + 1;
+        my $done = 0;
+        until ($done || time > $until) {
+            $done = is_read() && grep {$_->{what} eq "note-sent-$n"} $raw->ledger;
+        }
+        last if !$done;
+        $read = $n;
+        $raw->allow("go-$n");
+        $raw->wait_note("gone-$n");
+        my $answer = $client->read_response;
+        push @bad, "$n: " . length $answer->body if length $answer->body != $n;
+        my $next = good("/App/next?n=slow-$n");
+        push @bad, "$n: $next" if $next !~ /^\d+$/;
+        $raw->forget;
+        last if @bad;
+    }
+    is("@bad", '', "sizes up to $read");
 };
 
 # --- the child ------------------------------------------------------------------------------------

@@ -51,12 +51,17 @@ void ml_origin_close_spare(ml_lane_t *lane, ml_origin_t *origin)
     }
 }
 
+/* Whatever comes on a spare connection, it is no answer to anything (RFC 9112 9.2). */
+static bool ends_spare(uint32_t events)
+{
+    return events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+}
+
 static void on_server(ml_io_t *io, uint32_t events)
 {
     ml_server_t *server = ML_OWNER(io, ml_server_t, io);
     if (!server->user) {
-        /* Whatever comes on a spare connection, it is no answer to anything. */
-        if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+        if (ends_spare(events)) {
             drop_spare(server);
         }
         return;
@@ -75,6 +80,19 @@ static void on_server(ml_io_t *io, uint32_t events)
 
 static const ml_io_iface_t server_iface = {.name = "member", .ready = on_server};
 
+/* The last used one. What has come on it may be known to the loop, and its turn be yet to come. */
+static ml_server_t *newest_spare(ml_origin_t *origin)
+{
+    while (origin->spare_n) {
+        ml_server_t *newest = ML_OWNER(origin->spare.next, ml_server_t, link);
+        if (!ends_spare(ml_io_at_hand(&newest->io))) {
+            return newest;
+        }
+        drop_spare(newest);
+    }
+    return NULL;
+}
+
 /* The ones that have waited too long are at the end of the list. */
 static ml_server_t *take_spare(ml_origin_t *origin, apr_time_t now)
 {
@@ -85,12 +103,11 @@ static ml_server_t *take_spare(ml_origin_t *origin, apr_time_t now)
         }
         drop_spare(oldest);
     }
-    if (!origin->spare_n) {
-        return NULL;
+    ml_server_t *server = newest_spare(origin);
+    if (server) {
+        link_out(&server->link);
+        origin->spare_n--;
     }
-    ml_server_t *server = ML_OWNER(origin->spare.next, ml_server_t, link);
-    link_out(&server->link);
-    origin->spare_n--;
     return server;
 }
 
@@ -167,11 +184,17 @@ int ml_server_established(ml_server_t *server)
     return error;
 }
 
+/* What it has said behind its answer would be taken for the answer to the next request. */
+static bool is_clean(const ml_sock_t *sock)
+{
+    return !sock->readable && sock->writable && !sock->ending && !sock->broken;
+}
+
 void ml_server_release(ml_server_t *server, bool keep)
 {
     ml_origin_t *origin = server->origin;
-    bool fine = keep && !server->sock.ending && !server->sock.broken && server->sock.writable &&
-                origin->keep > 0 && !server->lane->draining && origin->spare_n < origin->spare_max;
+    bool fine = keep && is_clean(&server->sock) && origin->keep > 0 && !server->lane->draining &&
+                origin->spare_n < origin->spare_max;
     if (!fine) {
         destroy(server);
         return;
