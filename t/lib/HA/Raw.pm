@@ -249,6 +249,9 @@ sub _do_idle($self, $connection, $seconds)
 {
     $connection->{due} //= time + $seconds;
     return 0 if time < $connection->{due};
+    # What has come by now is not left unread.
+    $self->_receive($connection);
+    return 0 if !$connection->{socket} || length $connection->{in};
     delete $connection->{due};
     $self->_note('closed', $connection);
     return 1;
