@@ -27,6 +27,7 @@ sub exit_code($pid, $timeout)
 subtest 'each step comes out with --once' => sub {
     my ($pid, $log) = demo('once', '--once');
     is(exit_code($pid, 120), 0, 'exit 0') or diag($log->text);
+    like($log->text, qr{^  ok      the log says who carries the requests: App: /App: in the lane$}m, 'the lane');
     like($log->text, qr/^  ok      \d+ requests were sent all the while, 0 failed$/m, 'no request');
     $traces->none;
 };
