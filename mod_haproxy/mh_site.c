@@ -352,11 +352,17 @@ static apr_status_t judge(const hap_honour_mount_t *mount, const mh_app_t *app, 
     return APR_SUCCESS;
 }
 
-void mh_sites_say(void)
+/* A mount of the main server is judged for each virtual host: one log hears a verdict once. */
+void mh_sites_say(apr_pool_t *p)
 {
+    apr_hash_t *said = apr_hash_make(p);
     for (int i = 0; i < notes->nelts; i++) {
         const note_t *one = &APR_ARRAY_IDX(notes, i, note_t);
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, one->server, "%s", one->text);
+        const char *key = apr_psprintf(p, "%pp %s", (void *)one->server->error_log, one->text);
+        if (!apr_hash_get(said, key, APR_HASH_KEY_STRING)) {
+            apr_hash_set(said, key, APR_HASH_KEY_STRING, one);
+            ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, one->server, "%s", one->text);
+        }
     }
 }
 

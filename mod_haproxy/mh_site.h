@@ -37,8 +37,9 @@ typedef struct mh_site_t {
  */
 apr_status_t mh_sites_build(apr_pool_t *p, server_rec *s);
 
-/** Says in the log which mounts are for the lane, or why not. Parent, post_config. */
-void mh_sites_say(void);
+/** Says in the logs, once in each, which mounts are for the lane, or why not. `p` is for scratch.
+ * Parent, post_config. */
+void mh_sites_say(apr_pool_t *p);
 
 /** Has them tell what httpd calls itself, which is known once all modules are configured. */
 void mh_sites_name(apr_pool_t *p);

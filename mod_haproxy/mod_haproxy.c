@@ -75,7 +75,7 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
     if (rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    mh_sites_say();
+    mh_sites_say(ptemp);
     mh_lane_say(s);
     mh_sites_name(p);
     mh_state_check(s, ptemp);

@@ -124,8 +124,13 @@ subtest 'in the main server it holds for virtual hosts, unless they say otherwis
         <VirtualHost *:\@PORT2\@>
         HALane Off App
         </VirtualHost>
+        <VirtualHost *:\@PORT3\@>
+        ErrorLog "\@ROOT\@/logs/own.log"
+        </VirtualHost>
         END
-    my $httpd = httpd(qq(Include "$app"\n$vhosts), ports => 2);
+    my $httpd = httpd(qq(Include "$app"\n$vhosts), ports => 3);
+    is($httpd->log->count(qr{App: /App: in the lane$}), 1, 'the log says it once');
+    is(HA::Log->new($httpd->root . '/logs/own.log')->count(qr{App: /App: in the lane$}), 1, 'and so does one of its own');
     is(carrier($httpd, '/App/plain'), 'lane', 'one that says nothing');
     is(carrier($httpd, '/App/plain', port => $httpd->port(2)), 'mod_proxy', 'one that says Off');
     $httpd->stop;
