@@ -416,6 +416,11 @@ static bool give(void *owner, int fd, const void *place, hap_str_t bytes, unsign
     return mh_handback_give(fd, bytes, status);
 }
 
+static void moved(void *owner, const ml_origin_t *origin)
+{
+    mh_reach_moved(origin);
+}
+
 static hap_str_t date(void *owner)
 {
     engine_t *engine = owner;
@@ -496,6 +501,7 @@ static const ml_lane_iface_t iface = {
     .give = give,
     .arrived = arrived,
     .takers = takers,
+    .moved = moved,
     .date = date,
 };
 
@@ -518,10 +524,13 @@ static apr_status_t start_engine(engine_t *engine, ml_loop_t *loop, apr_pool_t *
     engine->hosts = mh_hosts_create(p);
     apr_pool_create(&engine->agents_pool, p);
     engine->agents = apr_hash_make(engine->agents_pool);
-    engine->reach = mh_reach_create(p);
     engine->log = mh_log_batch_create(loop, p);
     engine->lane = ml_lane_create(loop, &iface, engine, &self.room, sizeof(carried_t));
-    return engine->lane ? listen_too(engine) : APR_ENOMEM;
+    if (!engine->lane) {
+        return APR_ENOMEM;
+    }
+    engine->reach = mh_reach_create(engine->lane, p);
+    return listen_too(engine);
 }
 
 /* How many the process may have, and its children. */

@@ -396,18 +396,39 @@ static void try_members(ml_client_t *client)
     }
 }
 
+static void connect_again(ml_client_t *client)
+{
+    ml_inner_t *inner = client->inner;
+    int error = ml_server_connect(inner->server);
+    if (!error || ml_server_await_name(inner->server)) {
+        inner->server->connecting = true; /* even if it is there: it will be told so */
+        ml_client_await(client, inner->x.origin->connect_timeout);
+        return;
+    }
+    /* What was wrong before counts, if there is no other address. */
+    inner->x.error = inner->x.error ? inner->x.error : error;
+    ml_exchange_failed(client, ML_OUTCOME_NO_CONNECT, no_connection);
+}
+
 void ml_exchange_connected(ml_client_t *client)
 {
     ml_server_t *server = client->inner->server;
     if (!server->sock.writable && !server->sock.readable) {
         return;
     }
-    client->inner->x.error = ml_server_established(server);
-    if (client->inner->x.error) {
-        ml_exchange_failed(client, ML_OUTCOME_NO_CONNECT, no_connection);
+    int error = ml_server_established(server);
+    if (error) {
+        client->inner->x.error = error;
+        connect_again(client);
         return;
     }
+    client->inner->x.error = 0;
     go_to_member(client);
+}
+
+void ml_exchange_named(ml_client_t *client)
+{
+    connect_again(client);
 }
 
 /* Chunks that came with the head are judged before a member hears of it, on a copy. */
@@ -582,7 +603,7 @@ void ml_exchange_timeout(ml_client_t *client)
         open ? ml_exchange_cut(client) : ml_exchange_part(client);
     } else if (client->state == ML_CONNECT) {
         client->inner->x.error = ETIMEDOUT;
-        ml_exchange_failed(client, ML_OUTCOME_NO_CONNECT, no_connection);
+        connect_again(client);
     } else if (is_clients_turn(client)) {
         give_up(client, REQUEST_TIMEOUT);
     } else {

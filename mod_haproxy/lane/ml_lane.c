@@ -75,6 +75,9 @@ void ml_lane_destroy(ml_lane_t *lane)
         ml_client_close(ML_OWNER(lane->clients.next, ml_client_t, link));
     }
     ml_exchanges_clear(lane);
+    if (lane->resolve) {
+        ml_resolve_close(lane->resolve);
+    }
     ml_deflates_clear(&lane->deflates);
     ml_bufs_clear(&lane->bufs);
     free(lane);

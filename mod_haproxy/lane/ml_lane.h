@@ -9,13 +9,10 @@
 #ifndef ML_LANE_H
 #define ML_LANE_H
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
 #include "hap_deflate.h"
 #include "hap_relay.h"
 #include "ml_loop.h"
+#include "ml_resolve.h"
 
 typedef struct ml_lane_t ml_lane_t;
 typedef struct ml_client_t ml_client_t;
@@ -36,21 +33,32 @@ typedef struct ml_times_t {
     unsigned requests;              /* MaxKeepAliveRequests; 0 unlimited */
 } ml_times_t;
 
-/** An address of a member, and the connections to it that wait for a request. */
+/**
+ * Where a member is, and the connections to it that wait for a request. All zero but for the first
+ * part before ml_origin_begin; stays as long as the lane.
+ */
 typedef struct ml_origin_t {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-        struct sockaddr_un un;
-    } address;
-    socklen_t address_n;                 /* 0: not known (yet) */
-    apr_interval_time_t connect_timeout; /* to connect */
+    const char *name;                    /* of its host, or its address; borrowed */
+    uint16_t port;                       /* likewise */
+    apr_interval_time_t name_keep;       /* how often the name is looked up */
+    apr_interval_time_t connect_timeout; /* to connect, to each of its addresses */
     apr_interval_time_t timeout;         /* without a byte from the member */
     apr_interval_time_t keep;            /* how long a connection waits; 0: not at all */
     unsigned spare_max;                  /* how many wait at most */
-    ml_link_t spare;                     /* private: those that wait, the last used first */
-    unsigned spare_n;                    /* private */
+
+    /* private */
+    ml_lane_t *lane;
+    bool named;              /* `name` has to be looked up */
+    bool answered;           /* it was, whatever came of it */
+    ml_addrs_t addrs;        /* none: not known (yet) */
+    unsigned best;           /* the one that could be connected to last */
+    unsigned version;        /* of addrs */
+    ml_question_t *question; /* asked, not answered */
+    apr_time_t asked;        /* when, on the loop's clock */
+    ml_timer_t again;        /* asks the next time */
+    ml_link_t waiting;       /* connections that need an address first */
+    ml_link_t spare;         /* those that wait for a request, the last used first */
+    unsigned spare_n;
 } ml_origin_t;
 
 /** How an attempt with a member ended. */
@@ -152,6 +160,8 @@ typedef struct ml_lane_iface_t {
     const void *(*arrived)(void *owner, int fd, const ml_times_t **times);
     /** While the lane drains: is there somebody who would take a client that is given? */
     ml_takers_t (*takers)(void *owner);
+    /** The member that this origin belongs to has other addresses now. */
+    void (*moved)(void *owner, const ml_origin_t *origin);
     /** The date of now, as in the Date field. Borrowed until the next call. */
     hap_str_t (*date)(void *owner);
 } ml_lane_iface_t;
@@ -187,11 +197,11 @@ unsigned ml_room_taken(const ml_room_t *room);
 /** Closes everything at once, and frees. After the loop has ended. */
 void ml_lane_destroy(ml_lane_t *lane);
 
-/** An origin before its first use. Address and times are the caller's. */
-void ml_origin_init(ml_origin_t *origin);
-
-/** Closes the connections that wait: its address has changed, or it is gone. */
-void ml_origin_close_spare(ml_lane_t *lane, ml_origin_t *origin);
+/**
+ * An origin before its first use. Its name is looked up from now on, aside: who needs a connection
+ * before the first answer waits for it. A lookup that fails leaves things as they are.
+ */
+void ml_origin_begin(ml_lane_t *lane, ml_origin_t *origin);
 
 /** The client's address, as text. */
 const char *ml_client_address(const ml_client_t *client);

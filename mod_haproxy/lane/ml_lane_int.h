@@ -103,9 +103,14 @@ struct ml_server_t {
     ml_sock_t sock;
     ml_io_t io;
     ml_origin_t *origin;
-    ml_link_t link;    /* in the origin's spare ones */
+    ml_link_t link;    /* in the origin's spare ones, or in those that wait for an address */
     ml_client_t *user; /* whose exchange it serves; NULL: spare */
-    bool connecting;
+    bool connecting;   /* until it is connected */
+    bool naming;       /* it waits for an address: there is no socket */
+    bool asked;        /* it has waited for a new address, as none that was known answered */
+    unsigned version;  /* of the origin's addresses that it goes by */
+    unsigned first;    /* address that was tried first */
+    unsigned tried;    /* how many were tried */
     bool reused;       /* it has served an exchange before */
     apr_time_t expiry; /* of a spare one */
 };
@@ -117,8 +122,9 @@ struct ml_lane_t {
     size_t data_bytes;
     ml_bufs_t bufs;
     ml_deflates_t deflates;
-    ml_room_t *room;   /* any thread */
-    ml_link_t clients; /* all of them */
+    ml_resolve_t *resolve; /* made for the first name */
+    ml_room_t *room;       /* any thread */
+    ml_link_t clients;     /* all of them */
     bool draining;
     bool full;          /* a listener waits for room */
     ml_timer_t passing; /* while it drains: to try again to give idle clients away */
@@ -201,6 +207,9 @@ void ml_exchange_run(ml_client_t *client);
 /** The connection to the member is there, or has failed. May free the client. */
 void ml_exchange_connected(ml_client_t *client);
 
+/** The member's name was looked up, with or without success. May free the client. */
+void ml_exchange_named(ml_client_t *client);
+
 /** The deadline has passed. May free the client. */
 void ml_exchange_timeout(ml_client_t *client);
 
@@ -251,18 +260,44 @@ ml_go_t ml_pack_pump(ml_client_t *client);
 /** Lets go of all that it took. */
 void ml_pack_drop(ml_lane_t *lane, ml_inner_t *inner);
 
+/* --- ml_origin.c: where members are ------------------------------------------------------------
+ */
+
+/** Looks the name up, unless that was done a moment ago. True if the answer is awaited since now.
+ */
+bool ml_origin_ask(ml_origin_t *origin);
+
+void ml_link_in(ml_link_t *list, ml_link_t *link);
+void ml_link_out(ml_link_t *link);
+
 /* --- ml_server.c: connections to members -------------------------------------------------------
  */
 
 /**
  * A connection to the origin for this client: a spare one unless `fresh`, or a new one, connected
- * or connecting. NULL if it cannot be made; then `errno` says why.
+ * or connecting, which includes that its address is not known yet. NULL if it cannot be made; then
+ * `errno` says why.
  */
 ml_server_t *ml_server_take(ml_origin_t *origin, ml_client_t *user, bool fresh);
 
 /** A spare connection that is good enough for what must not be sent twice: nothing has come on it.
  */
 bool ml_server_quiet(const ml_server_t *server);
+
+/** Takes it out of those that wait for an address. */
+void ml_server_named(ml_server_t *server);
+
+/**
+ * The connect has failed, or there is an address now: connects to the next address, the first one
+ * if there are others than before. 0, or why it cannot.
+ */
+int ml_server_connect(ml_server_t *server);
+
+/** No address that is known could be connected to: true if it waits for others. Once. */
+bool ml_server_await_name(ml_server_t *server);
+
+/** Closes the connections that wait. */
+void ml_origin_close_spare(ml_origin_t *origin);
 
 /** How the connect went, after it became writable: 0, or why it failed. */
 int ml_server_established(ml_server_t *server);

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { RESOLVE_EVERY_S = 30, RESOLVE_LEAST_S = 1, PIECE_BYTES = 4096, WHY_BYTES = 96 };
+enum { PIECE_BYTES = 4096, WHY_BYTES = 96 };
 
 typedef enum state_t {
     IDLE,
@@ -124,7 +124,7 @@ static next_t start(ml_probe_t *probe)
     /* The probe goes out on the connection of the last one: a fresh connect would measure the
      * accept queue, not the application. */
     probe->reused = probe->wire.fd >= 0;
-    ask(probe, probe->addrs.n ? RESOLVE_EVERY_S : RESOLVE_LEAST_S);
+    ask(probe, probe->addrs.n ? ML_RESOLVE_EVERY_S : ML_RESOLVE_LEAST_S);
     if (probe->reused) {
         probe->state = SENDING;
         return GO_ON;
@@ -170,7 +170,7 @@ static next_t next_address(ml_probe_t *probe, int error)
 {
     probe->trouble = connect_trouble(error);
     hang_up(probe);
-    ask(probe, RESOLVE_LEAST_S);
+    ask(probe, ML_RESOLVE_LEAST_S);
     probe->state = OPENING;
     return GO_ON;
 }

@@ -12,7 +12,11 @@
 
 #include "ml_loop.h"
 
-enum { ML_ADDRS_MAX = 8 };
+enum {
+    ML_ADDRS_MAX = 8,
+    ML_RESOLVE_EVERY_S = 30, /* how often a name is asked for again, where nothing else is said */
+    ML_RESOLVE_LEAST_S = 1   /* and how often at most, when there is trouble */
+};
 
 /** One address to connect to. */
 typedef struct ml_addr_t {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns making, keeping and closing connections to members. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,43 +10,32 @@
 
 static const ml_io_iface_t server_iface;
 
-static void link_in(ml_link_t *list, ml_link_t *link)
+static void hang_up(ml_server_t *server)
 {
-    link->next = list->next;
-    link->prev = list;
-    list->next->prev = link;
-    list->next = link;
-}
-
-static void link_out(ml_link_t *link)
-{
-    link->prev->next = link->next;
-    link->next->prev = link->prev;
-}
-
-void ml_origin_init(ml_origin_t *origin)
-{
-    origin->spare.next = origin->spare.prev = &origin->spare;
-    origin->spare_n = 0;
+    if (server->naming) {
+        ml_server_named(server);
+    } else if (server->sock.fd >= 0) {
+        ml_io_del(&server->io);
+        close(server->sock.fd);
+        server->sock.fd = -1;
+    }
 }
 
 static void destroy(ml_server_t *server)
 {
-    ml_io_del(&server->io);
-    close(server->sock.fd);
+    hang_up(server);
     free(server);
 }
 
 static void drop_spare(ml_server_t *server)
 {
-    link_out(&server->link);
+    ml_link_out(&server->link);
     server->origin->spare_n--;
     destroy(server);
 }
 
-void ml_origin_close_spare(ml_lane_t *lane, ml_origin_t *origin)
+void ml_origin_close_spare(ml_origin_t *origin)
 {
-    (void)lane;
     while (origin->spare.next != &origin->spare) {
         drop_spare(ML_OWNER(origin->spare.next, ml_server_t, link));
     }
@@ -105,49 +95,101 @@ static ml_server_t *take_spare(ml_origin_t *origin, apr_time_t now)
     }
     ml_server_t *server = newest_spare(origin);
     if (server) {
-        link_out(&server->link);
+        ml_link_out(&server->link);
         origin->spare_n--;
     }
     return server;
 }
 
-static int open_socket(const ml_origin_t *origin)
+static int open_socket(int family)
 {
     int one = 1;
-    int family = origin->address.any.sa_family;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && family != AF_UNIX) {
+    if (fd >= 0) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     }
     return fd;
 }
 
+/* 0 when it is connected or connecting. */
+static int connect_to(ml_server_t *server, const ml_addr_t *to)
+{
+    int fd = open_socket(to->sa.ss_family);
+    if (fd < 0) {
+        return errno;
+    }
+    int rv = connect(fd, (const struct sockaddr *)&to->sa, to->len);
+    int error = rv == 0 || errno == EINPROGRESS ? 0 : errno;
+    if (!error) {
+        error = ml_io_add(&server->io, server->lane->loop, &server_iface, fd,
+                          EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    }
+    if (error) {
+        close(fd);
+        return error;
+    }
+    server->sock = (ml_sock_t){.fd = fd, .writable = rv == 0};
+    server->connecting = rv != 0;
+    return 0;
+}
+
+int ml_server_connect(ml_server_t *server)
+{
+    const ml_origin_t *origin = server->origin;
+    int error = EHOSTUNREACH;
+    hang_up(server);
+    if (server->version != origin->version) {
+        server->version = origin->version;
+        server->first = origin->best;
+        server->tried = 0;
+    }
+    while (error && server->tried < origin->addrs.n) {
+        unsigned i = (server->first + server->tried++) % origin->addrs.n;
+        error = connect_to(server, &origin->addrs.list[i]);
+    }
+    return error;
+}
+
+static void wait_for_name(ml_server_t *server)
+{
+    server->naming = server->connecting = true;
+    ml_link_in(&server->origin->waiting, &server->link);
+}
+
+void ml_server_named(ml_server_t *server)
+{
+    server->naming = false;
+    ml_link_out(&server->link);
+}
+
+bool ml_server_await_name(ml_server_t *server)
+{
+    if (server->asked || !ml_origin_ask(server->origin)) {
+        return false;
+    }
+    server->asked = true;
+    wait_for_name(server);
+    return true;
+}
+
 static ml_server_t *open_server(ml_origin_t *origin, ml_client_t *user)
 {
-    if (origin->address_n == 0) {
-        errno = EHOSTUNREACH;
-        return NULL;
-    }
     ml_server_t *server = calloc(1, sizeof(*server));
     if (!server) {
         return NULL;
     }
-    *server = (ml_server_t){.lane = user->lane, .origin = origin, .user = user};
-    server->sock.fd = open_socket(origin);
-    if (server->sock.fd < 0) {
-        free(server);
-        return NULL;
+    *server = (ml_server_t){.lane = user->lane,
+                            .origin = origin,
+                            .user = user,
+                            .sock.fd = -1,
+                            .first = origin->best,
+                            .version = origin->version};
+    if (origin->question && !origin->answered) {
+        wait_for_name(server);
+        return server;
     }
-    int rv = connect(server->sock.fd, &origin->address.any, origin->address_n);
-    server->connecting = rv != 0;
-    server->sock.writable = rv == 0;
-    int error = rv == 0 || errno == EINPROGRESS ? 0 : errno;
-    if (!error) {
-        error = ml_io_add(&server->io, user->lane->loop, &server_iface, server->sock.fd,
-                          EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-    }
-    if (error) {
-        close(server->sock.fd);
+    int error = ml_server_connect(server);
+    if (error && !ml_server_await_name(server)) {
         free(server);
         errno = error;
         return NULL;
@@ -181,6 +223,9 @@ int ml_server_established(ml_server_t *server)
         error = errno;
     }
     server->connecting = error != 0;
+    if (!error && server->version == server->origin->version) {
+        server->origin->best = (server->first + server->tried - 1) % server->origin->addrs.n;
+    }
     return error;
 }
 
@@ -194,13 +239,13 @@ void ml_server_release(ml_server_t *server, bool keep)
 {
     ml_origin_t *origin = server->origin;
     bool fine = keep && is_clean(&server->sock) && origin->keep > 0 && !server->lane->draining &&
-                origin->spare_n < origin->spare_max;
+                origin->spare_n < origin->spare_max && server->version == origin->version;
     if (!fine) {
         destroy(server);
         return;
     }
     server->user = NULL;
     server->expiry = ml_loop_now(server->lane->loop) + origin->keep;
-    link_in(&origin->spare, &server->link);
+    ml_link_in(&origin->spare, &server->link);
     origin->spare_n++;
 }

@@ -41,7 +41,8 @@ my %MPM_DEFAULTS = (
 # Options: mpm => event|worker|prefork; mpm_config => text in place of the default; modules => [...]
 # without "mod_"; haproxy => 1 loads ours, haproxy => 'first' does so before mod_proxy, preload => 1
 # when the text of config does; ports => how many; listen => [...] further Listen arguments;
-# log_level => 'info'; name => 'httpd'; config => text. In the text @PORT@, @PORT2@ ... and @ROOT@
+# log_level => 'info'; name => 'httpd'; hosts => FILE in place of /etc/hosts and of name servers, where
+# can_have_hosts is true; config => text. In the text @PORT@, @PORT2@ ... and @ROOT@
 # stand for the ports and the folder.
 sub new($class, $t, %opt)
 {
@@ -155,9 +156,22 @@ sub running($self)
     return $self->{pid} && !defined $self->{t}->ended($self->{pid});
 }
 
+# Runs the rest of its arguments where the first two stand for /etc/hosts and /etc/nsswitch.conf.
+my @WITH_HOSTS = (qw(unshare -m sh -c), 'mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/nsswitch.conf && shift 2 && exec "$@"', 'sh');
+
+# Names of our own are possible: only root can mount, and not in every container.
+sub can_have_hosts($t)
+{
+    my $any = $t->write_file('any-hosts', '');
+    return $> == 0 && system("@WITH_HOSTS[0..3] '$WITH_HOSTS[4]' sh $any $any true >/dev/null 2>&1") == 0;
+}
+
 sub _command($self, @more)
 {
-    return [HA::Test::build_var('HTTPD'), '-d', $self->{root}, '-f', $self->conf, @more];
+    my @command = (HA::Test::build_var('HTTPD'), '-d', $self->{root}, '-f', $self->conf, @more);
+    return \@command if !$self->{hosts};
+    my $switch = $self->{t}->write_file('nsswitch.conf', "hosts: files\npasswd: files\ngroup: files\n");
+    return [@WITH_HOSTS, $self->{hosts}, $switch, @command];
 }
 
 # A module built with sanitizers needs their runtime in the server before everything else: the
