@@ -431,6 +431,30 @@ static void judge_server(hap_honour_server_t *server, const honour_facts_t *fact
     }
 }
 
+/* Those of a virtual host replace the main server's, stage by stage, wherever they stand. */
+static void read_timeouts(hap_honour_values_t *values, const honour_facts_t *facts,
+                          const hap_honour_node_t *vhost)
+{
+    honour_at_t at = {.values = values, .pool = facts->pool};
+    for (int i = 0; i < facts->timeouts->nelts; i++) {
+        const honour_fact_t *fact = &APR_ARRAY_IDX(facts->timeouts, i, honour_fact_t);
+        if (fact->vhost == vhost) {
+            honour_read_read_timeout(&at, fact->node);
+        }
+    }
+}
+
+static hap_honour_stage_t header_timeout(const honour_facts_t *facts,
+                                         const hap_honour_node_t *vhost)
+{
+    hap_honour_values_t values = {0};
+    read_timeouts(&values, facts, NULL);
+    if (vhost) {
+        read_timeouts(&values, facts, vhost);
+    }
+    return values.header;
+}
+
 static hap_honour_server_t *add_server(apr_array_header_t *servers, const honour_facts_t *facts,
                                        const hap_honour_node_t *vhost)
 {
@@ -439,6 +463,7 @@ static hap_honour_server_t *add_server(apr_array_header_t *servers, const honour
     *server = (hap_honour_server_t){
         .section = vhost,
         .name = name && name->vhost == vhost ? name->name : NULL,
+        .header = header_timeout(facts, vhost),
         .mounts = apr_array_make(facts->pool, 2, sizeof(hap_honour_mount_t)),
     };
     return server;

@@ -113,6 +113,7 @@ typedef struct hap_honour_mount_t {
 typedef struct hap_honour_server_t {
     const hap_honour_node_t *section; /* NULL: the main server */
     const char *name;                 /* ServerName; NULL without */
+    hap_honour_stage_t header;        /* of RequestReadTimeout, for connections to this server */
     apr_array_header_t *mounts; /* hap_honour_mount_t, in the order in which httpd asks them: the
                                    first whose path fits has the request */
 } hap_honour_server_t;

@@ -90,6 +90,8 @@ static void collect_directive(honour_facts_t *facts, const hap_honour_node_t *no
     } else if (honour_is(node, "HALane")) {
         APR_ARRAY_PUSH(facts->lanes, honour_lane_line_t) =
             (honour_lane_line_t){.node = node, .vhost = around->vhost};
+    } else if (honour_is(node, "RequestReadTimeout")) {
+        add_fact(facts->timeouts, node, around, "", NULL);
     }
 }
 
@@ -138,6 +140,7 @@ void honour_facts_collect(honour_facts_t *facts, const hap_honour_tree_t *tree, 
         .balancers = apr_array_make(pool, 8, sizeof(honour_fact_t)),
         .names = apr_array_make(pool, 8, sizeof(honour_fact_t)),
         .lanes = apr_array_make(pool, 2, sizeof(honour_lane_line_t)),
+        .timeouts = apr_array_make(pool, 2, sizeof(honour_fact_t)),
         .pool = pool,
     };
     collect(facts, honour_top(tree)->first, &nothing);

@@ -113,6 +113,7 @@ typedef struct honour_facts_t {
     apr_array_header_t *balancers; /* honour_fact_t of HABalancer */
     apr_array_header_t *names;     /* honour_fact_t of ServerName */
     apr_array_header_t *lanes;     /* honour_lane_line_t */
+    apr_array_header_t *timeouts;  /* honour_fact_t of RequestReadTimeout */
     apr_pool_t *pool;
 } honour_facts_t;
 
@@ -159,6 +160,7 @@ honour_lane_t honour_lane(const honour_facts_t *facts, const hap_honour_node_t *
                           const char *balancer);
 
 /* hap_honour_values.c */
+honour_read_fn honour_read_read_timeout;
 void honour_values_init(hap_honour_values_t *values, apr_pool_t *pool);
 
 /* hap_honour_log.c: log directives are taken as they come and joined at the end */

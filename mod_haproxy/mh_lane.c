@@ -33,6 +33,7 @@
 #include "mh_lane_reach.h"
 #include "mh_listen.h"
 #include "mh_log.h"
+#include "mh_rules.h"
 #include "mh_site.h"
 
 enum {
@@ -84,10 +85,6 @@ static struct {
     bool draining;         /* the child ends, gracefully */
     apr_time_t draining_since;
 } self;
-
-static const ml_times_t times_of_nobody = {.keep_alive = 5 * APR_USEC_PER_SEC,
-                                           .head = 60 * APR_USEC_PER_SEC,
-                                           .idle = 60 * APR_USEC_PER_SEC};
 
 /* --- what the engine asks --------------------------------------------------------------------- */
 
@@ -435,7 +432,7 @@ static hap_str_t date(void *owner)
 /* --- connections ------------------------------------------------------------------------------ */
 
 /* httpd finds the virtual hosts by the address that the client came to. */
-static const void *arrived(void *owner, int fd, const ml_times_t **times)
+static const void *arrived(void *owner, int fd, const ml_rules_t **rules)
 {
     engine_t *engine = owner;
     apr_pool_t *p = engine->scratch;
@@ -444,11 +441,11 @@ static const void *arrived(void *owner, int fd, const ml_times_t **times)
     apr_pool_clear(p);
     c.pool = p;
     apr_os_sock_put(&socket, &fd, p);
-    *times = &times_of_nobody;
     if (apr_socket_addr_get(&c.local_addr, APR_LOCAL, socket) != APR_SUCCESS) {
         return NULL;
     }
     ap_update_vhost_given_ip(&c);
+    *rules = mh_rules_of(c.base_server);
     return mh_place_of(&c);
 }
 
@@ -478,7 +475,7 @@ static int take_over(conn_rec *c)
     if (fd < 0) {
         return DECLINED;
     }
-    if (!ml_lane_add(engine->lane, fd, place, c->client_ip, &times_of_nobody)) {
+    if (!ml_lane_add(engine->lane, fd, place, c->client_ip, mh_rules_of(c->base_server))) {
         close(fd);
         return DECLINED;
     }

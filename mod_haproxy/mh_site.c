@@ -8,6 +8,7 @@
 
 #include "mh_honour.h"
 #include "mh_log.h"
+#include "mh_rules.h"
 
 static const char balancer_scheme[] = "balancer://";
 
@@ -278,11 +279,9 @@ static hap_deflate_t deflate_of(const hap_honour_values_t *values, apr_pool_t *p
 
 static ml_times_t times_of(const hap_honour_values_t *values)
 {
-    const hap_honour_stage_t *header = &values->header;
-    unsigned head_s = header->rate_bytes && header->max_s ? header->max_s : header->timeout_s;
     return (ml_times_t){
+        .body = mh_rules_body(&values->body),
         .keep_alive = values->keep_alive ? values->keep_alive_timeout : 0,
-        .head = head_s ? apr_time_from_sec(head_s) : values->timeout,
         .idle = values->timeout,
         .requests = values->requests_max,
     };
@@ -432,6 +431,7 @@ apr_status_t mh_sites_build(apr_pool_t *p, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "%s", diag.why);
         return rv;
     }
+    mh_rules_build(p, servers, s);
     for (; s && rv == APR_SUCCESS; s = s->next) {
         const hap_honour_server_t *judged = mh_honour_server(servers, s);
         if (judged) {

@@ -37,6 +37,29 @@ void ml_client_await(ml_client_t *client, apr_interval_time_t most)
     }
 }
 
+apr_interval_time_t ml_pace_left(const ml_pace_t *pace, apr_interval_time_t passed, uint64_t bytes,
+                                 apr_interval_time_t most)
+{
+    if (pace->first == 0) {
+        return most;
+    }
+    apr_interval_time_t all = pace->first + (apr_interval_time_t)bytes * pace->per_byte;
+    all = pace->most && all > pace->most ? pace->most : all;
+    return all - passed < most ? all - passed : most;
+}
+
+/* For all of a head where there is no pace: without mod_reqtimeout httpd would take each byte for a
+ * sign of life. */
+static apr_interval_time_t head_left(const ml_client_t *client)
+{
+    const ml_rules_t *rules = client->rules;
+    apr_interval_time_t passed = ml_loop_now(client->lane->loop) - client->began;
+    if (rules->head.first == 0) {
+        return rules->idle - passed;
+    }
+    return ml_pace_left(&rules->head, passed, client->in.end, rules->idle);
+}
+
 static void forget(ml_client_t *client)
 {
     ml_lane_t *lane = client->lane;
@@ -138,7 +161,7 @@ static void be_idle(ml_client_t *client)
     }
     if (client->state != ML_IDLE || !ml_timer_is_set(&client->timer)) {
         client->state = ML_IDLE;
-        ml_client_await(client, client->served ? client->times->keep_alive : client->times->head);
+        ml_client_await(client, client->served ? client->times->keep_alive : head_left(client));
     }
 }
 
@@ -146,8 +169,9 @@ static void be_reading(ml_client_t *client)
 {
     if (client->state != ML_HEAD) {
         client->state = ML_HEAD;
-        ml_client_await(client, client->times->head);
+        client->began = client->served ? ml_loop_now(client->lane->loop) : client->began;
     }
+    ml_client_await(client, head_left(client));
 }
 
 /* Looks at what is there. True when more has to be read; else the client may be gone. */
@@ -315,7 +339,7 @@ static void on_added(ml_work_t *work, ml_loop_t *loop)
     client->link.prev = &lane->clients;
     lane->clients.next->prev = &client->link;
     lane->clients.next = &client->link;
-    (void)loop;
+    client->began = ml_loop_now(loop);
     if (watch(client) != APR_SUCCESS) {
         ml_client_close(client);
         return;
@@ -325,7 +349,7 @@ static void on_added(ml_work_t *work, ml_loop_t *loop)
 }
 
 static ml_client_t *make(ml_lane_t *lane, int fd, const void *place, const char *address,
-                         const ml_times_t *times)
+                         const ml_rules_t *rules)
 {
     ml_client_t *client = calloc(1, sizeof(*client));
     if (!client) {
@@ -337,7 +361,7 @@ static ml_client_t *make(ml_lane_t *lane, int fd, const void *place, const char 
         .timer.fire = on_timer,
         .work.run = on_added,
         .place = place,
-        .times = times,
+        .rules = rules,
         .state = ML_IDLE,
     };
     strncpy(client->address, address, sizeof(client->address) - 1);
@@ -345,9 +369,9 @@ static ml_client_t *make(ml_lane_t *lane, int fd, const void *place, const char 
 }
 
 bool ml_client_begin(ml_lane_t *lane, int fd, const void *place, const char *address,
-                     const ml_times_t *times)
+                     const ml_rules_t *rules)
 {
-    ml_client_t *client = make(lane, fd, place, address, times);
+    ml_client_t *client = make(lane, fd, place, address, rules);
     if (client) {
         on_added(&client->work, lane->loop);
     }
@@ -355,12 +379,12 @@ bool ml_client_begin(ml_lane_t *lane, int fd, const void *place, const char *add
 }
 
 bool ml_lane_add(ml_lane_t *lane, int fd, const void *place, const char *address,
-                 const ml_times_t *times)
+                 const ml_rules_t *rules)
 {
     if (!ml_room_take(lane)) {
         return false;
     }
-    ml_client_t *client = make(lane, fd, place, address, times);
+    ml_client_t *client = make(lane, fd, place, address, rules);
     if (client && ml_loop_post(lane->loop, &client->work)) {
         return true;
     }

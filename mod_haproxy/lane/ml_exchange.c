@@ -294,15 +294,17 @@ static bool start_sending(ml_client_t *client)
     return true;
 }
 
-/*
- * Whose turn it is to move something. The member's once it has all that there is, and while the
- * client waits for its 100 (Continue).
- */
+/* More of the body is waited for: not while the client waits for its 100 (Continue). */
+static bool is_asked(const ml_client_t *client)
+{
+    return !client->in.complete && !client->inner->expects && !ml_half_pending(&client->in);
+}
+
+/* Whose turn it is to move something. The member's once it has all that there is. */
 static bool is_clients_turn(const ml_client_t *client)
 {
     const ml_inner_t *inner = client->inner;
-    bool asked = !client->in.complete && !inner->expects && !ml_half_pending(&client->in);
-    return asked || ml_half_pending(&inner->out) || ml_half_pending(&inner->packed);
+    return is_asked(client) || ml_half_pending(&inner->out) || ml_half_pending(&inner->packed);
 }
 
 static apr_interval_time_t longer(apr_interval_time_t a, apr_interval_time_t b)
@@ -310,12 +312,29 @@ static apr_interval_time_t longer(apr_interval_time_t a, apr_interval_time_t b)
     return a > b ? a : b;
 }
 
+/* The time for a body begins when it is waited for first. */
+static apr_interval_time_t body_left(ml_client_t *client)
+{
+    ml_inner_t *inner = client->inner;
+    const ml_half_t *in = &client->in;
+    apr_time_t now = ml_loop_now(client->lane->loop);
+    if (!inner->asked) {
+        inner->asked = now;
+    }
+    uint64_t bytes = in->passed - inner->sent_head + in->end - in->begin;
+    const ml_times_t *times = inner->x.times;
+    return ml_pace_left(&times->body, now - inner->asked, bytes, times->idle);
+}
+
 /* In a tunnel nobody's turn is known: the longer time counts, as in mod_proxy_http. */
-static apr_interval_time_t patience(const ml_client_t *client)
+static apr_interval_time_t patience(ml_client_t *client)
 {
     const ml_inner_t *inner = client->inner;
     if (client->state == ML_TUNNEL) {
         return longer(inner->x.times->idle, inner->x.origin->timeout);
+    }
+    if (client->state == ML_EXCHANGE && is_asked(client)) {
+        return body_left(client);
     }
     return is_clients_turn(client) ? inner->x.times->idle : inner->x.origin->timeout;
 }
@@ -465,7 +484,6 @@ void ml_exchange_begin(ml_client_t *client, size_t bytes)
     }
     inner->x.client = client;
     inner->x.bytes = hap_strn(in->buf->bytes, bytes);
-    inner->x.times = client->times;
     inner->x.began = ml_loop_now(lane->loop);
     if (lane->iface->route(&inner->x, client->place) == ML_ROUTE_GIVE) {
         give_inner(lane, inner);

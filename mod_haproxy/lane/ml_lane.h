@@ -25,10 +25,23 @@ typedef struct ml_room_t {
     unsigned taken; /* atomic */
 } ml_room_t;
 
-/** Times and limits of one client's virtual host. */
+/** How fast a client has to send: the time that it has for all. */
+typedef struct ml_pace_t {
+    apr_interval_time_t first;    /* at first; 0: it has all the time */
+    apr_interval_time_t most;     /* in the end; 0: no matter how much */
+    apr_interval_time_t per_byte; /* more, for each byte that came */
+} ml_pace_t;
+
+/** What holds on a client's connection, whichever virtual host its requests are for. */
+typedef struct ml_rules_t {
+    apr_interval_time_t idle; /* Timeout: without a byte of a head */
+    ml_pace_t head;           /* from its first byte; of a connection's first one, from the start */
+} ml_rules_t;
+
+/** Times and limits of a request's virtual host. */
 typedef struct ml_times_t {
+    ml_pace_t body;                 /* of a request, since more of it was waited for first */
     apr_interval_time_t keep_alive; /* KeepAliveTimeout; 0: connections are not kept */
-    apr_interval_time_t head;       /* until the head of a request is there */
     apr_interval_time_t idle;       /* Timeout: without a byte to or from the client */
     unsigned requests;              /* MaxKeepAliveRequests; 0 unlimited */
 } ml_times_t;
@@ -155,9 +168,9 @@ typedef struct ml_lane_iface_t {
      * done: the lane closes the socket.
      */
     bool (*give)(void *owner, int fd, const void *place, hap_str_t bytes, unsigned status);
-    /** A client was accepted: where, for `route`, and with which times to begin with. NULL: nobody
+    /** A client was accepted: where, for `route`, and what holds there, which stays. NULL: nobody
      * wants him. */
-    const void *(*arrived)(void *owner, int fd, const ml_times_t **times);
+    const void *(*arrived)(void *owner, int fd, const ml_rules_t **rules);
     /** While the lane drains: is there somebody who would take a client that is given? */
     ml_takers_t (*takers)(void *owner);
     /** The member that this origin belongs to has other addresses now. */
@@ -171,12 +184,13 @@ ml_lane_t *ml_lane_create(ml_loop_t *loop, const ml_lane_iface_t *iface, void *o
                           ml_room_t *room, size_t data_bytes);
 
 /**
- * Takes a client's socket over: non-blocking, its own descriptor. `place` is handed to `route`;
- * `address` is the client's. The socket is closed when the lane has ended. Any thread. False when
- * there is no room or memory or the loop has ended: the socket is the caller's then.
+ * Takes a client's socket over: non-blocking, its own descriptor. `place` is handed to `route`,
+ * `rules` stay; `address` is the client's. The socket is closed when the lane has ended. Any
+ * thread. False when there is no room or memory or the loop has ended: the socket is the caller's
+ * then.
  */
 bool ml_lane_add(ml_lane_t *lane, int fd, const void *place, const char *address,
-                 const ml_times_t *times);
+                 const ml_rules_t *rules);
 
 /**
  * Accepts clients from a listening socket, which stays the caller's, until the lane drains. While

@@ -47,6 +47,7 @@ typedef struct ml_inner_t {
     ml_buf_t *held;     /* the block with the request's head, when the body has moved on; or NULL */
     uint64_t sent_head; /* bytes of the request's head that went to the member */
     uint64_t written;   /* bytes of the request that were written in this attempt */
+    apr_time_t asked;   /* when more of the body was waited for first; 0: it was not yet */
     unsigned interim;   /* 1xx answers so far */
     unsigned trouble;   /* the status for it if no other member is left; 0 none failed */
     bool begun; /* a member may have heard of it, and the body that was read is not as it came */
@@ -90,7 +91,9 @@ struct ml_client_t {
     size_t seen;         /* of its head, as in hap_http1_find_end */
     ml_inner_t *inner;   /* the exchange, or NULL */
     const void *place;
-    const ml_times_t *times;
+    const ml_rules_t *rules;
+    const ml_times_t *times; /* of the last request; NULL before the first */
+    apr_time_t began;        /* when the head that comes did */
     ml_state_t state;
     bool again; /* the timer is only for giving others their turn */
     unsigned served;
@@ -151,10 +154,15 @@ void ml_room_give(ml_lane_t *lane);
 /** Takes a client that was accepted here, into a place that was taken. False without memory: socket
  * and place are the caller's. */
 bool ml_client_begin(ml_lane_t *lane, int fd, const void *place, const char *address,
-                     const ml_times_t *times);
+                     const ml_rules_t *rules);
 
 /** Goes on with whatever the client's state is. May free it. */
 void ml_client_run(ml_client_t *client);
+
+/** What is left of the time that the client has for what it sends, `bytes` of which have come since
+ * then; but not more than `most`. */
+apr_interval_time_t ml_pace_left(const ml_pace_t *pace, apr_interval_time_t passed, uint64_t bytes,
+                                 apr_interval_time_t most);
 
 /** Sets the deadline of what the client is doing now. */
 void ml_client_await(ml_client_t *client, apr_interval_time_t most);

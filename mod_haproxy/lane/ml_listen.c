@@ -79,10 +79,10 @@ static void write_address(char text[ML_ADDRESS_BYTES], const struct sockaddr_sto
 static void welcome(ml_lane_t *lane, int fd, const struct sockaddr_storage *from)
 {
     char address[ML_ADDRESS_BYTES];
-    const ml_times_t *times = NULL;
-    const void *place = lane->iface->arrived(lane->owner, fd, &times);
+    const ml_rules_t *rules = NULL;
+    const void *place = lane->iface->arrived(lane->owner, fd, &rules);
     write_address(address, from);
-    if (!place || !ml_client_begin(lane, fd, place, address, times)) {
+    if (!place || !ml_client_begin(lane, fd, place, address, rules)) {
         ml_room_give(lane);
         close(fd);
     }

@@ -113,6 +113,24 @@ static void read_timeouts_are_taken_by_stage(void)
     UNIT_STR_EQ(honour_verdict("RequestReadTimeout header=\n"), "/App RequestReadTimeout:6");
 }
 
+/* They hold on a connection before it is known which virtual host is meant. */
+static void each_server_has_its_time_for_heads(void)
+{
+    const char *why;
+    const apr_array_header_t *servers =
+        honour_servers(&why,
+                       "<VirtualHost *>\nRequestReadTimeout body=1\n</VirtualHost>\n"
+                       "<VirtualHost *>\nRequestReadTimeout header=5\n</VirtualHost>\n"
+                       "RequestReadTimeout header=20-40,minrate=500\n",
+                       0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(servers);
+    CU_ASSERT_EQUAL_FATAL(servers->nelts, 3);
+    const hap_honour_server_t *server = (const void *)servers->elts;
+    CU_ASSERT_EQUAL(server[0].header.max_s, 40);
+    CU_ASSERT_EQUAL(server[1].header.max_s, 40);
+    CU_ASSERT(server[2].header.timeout_s == 5 && server[2].header.max_s == 0);
+}
+
 /* All edits as OP FIELD=VALUE, with "!" for always and "<" for early. */
 static const char *edits(const apr_array_header_t *list)
 {
@@ -321,6 +339,7 @@ const unit_test_t suite_honour_values[] = {
     UNIT_TEST(reverse_maps_are_collected_from_servers_and_locations),
     UNIT_TEST(a_value_for_a_part_keeps_that_part_on_the_standard_path),
     UNIT_TEST(read_timeouts_are_taken_by_stage),
+    UNIT_TEST(each_server_has_its_time_for_heads),
     UNIT_TEST(constant_headers_are_taken_in_order),
     UNIT_TEST(headers_that_depend_on_the_request_block),
     UNIT_TEST(headers_that_the_lane_writes_or_cannot_see_in_time_block),
