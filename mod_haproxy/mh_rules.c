@@ -27,6 +27,19 @@ static ml_pace_t pace(const hap_honour_stage_t *given, const hap_honour_stage_t 
     };
 }
 
+/* 0 lets nothing pass, but for the number of fields, where it lets all pass. */
+static hap_http1_limits_t limits_of(const server_rec *s)
+{
+    unsigned fields = s->limit_req_fields > 0 && s->limit_req_fields < HAP_HTTP1_FIELDS_MAX
+                          ? (unsigned)s->limit_req_fields
+                          : HAP_HTTP1_FIELDS_MAX;
+    return (hap_http1_limits_t){
+        .line_bytes = s->limit_req_line > 0 ? (size_t)s->limit_req_line : 1,
+        .field_bytes = s->limit_req_fieldsize > 0 ? (size_t)s->limit_req_fieldsize : 1,
+        .fields = fields,
+    };
+}
+
 ml_pace_t mh_rules_body(const hap_honour_stage_t *given)
 {
     return pace(given, &body_by_default);
@@ -43,6 +56,7 @@ void mh_rules_build(apr_pool_t *p, const apr_array_header_t *judged, server_rec 
         server = server ? server : &nothing;
         *key = s;
         *made = (ml_rules_t){
+            .limits = limits_of(s),
             .idle = s->timeout,
             .head = pace(&server->header, &head_by_default),
         };

@@ -43,24 +43,6 @@ static bool is_part(const mh_mount_t *mount, hap_str_t path)
     return false;
 }
 
-/* httpd's limits, where they are tighter than what the lane reads anyway. */
-static bool within_limits(const hap_honour_values_t *values, const hap_http1_request_t *request)
-{
-    const hap_http1_head_t *head = &request->head;
-    if (request->target.n + request->method.n + sizeof(" HTTP/1.1") > values->line_bytes_max ||
-        (values->fields_max && head->fields_n > values->fields_max)) {
-        return false;
-    }
-    for (unsigned i = 0; i < head->fields_n; i++) {
-        size_t n =
-            (size_t)(head->fields[i].value.p + head->fields[i].value.n - head->fields[i].name.p);
-        if (n > values->field_bytes_max) {
-            return false;
-        }
-    }
-    return true;
-}
-
 const mh_mount_t *mh_site_mount(const mh_site_t *site, const hap_http1_request_t *request)
 {
     hap_str_t path = request->path;
@@ -68,8 +50,7 @@ const mh_mount_t *mh_site_mount(const mh_site_t *site, const hap_http1_request_t
         const mh_mount_t *mount = &site->mounts[i];
         if (hap_relay_under(mount->path, path)) {
             bool fine = mount->app && !is_part(mount, path) &&
-                        !hap_honour_by_extension(mount->values, path) &&
-                        within_limits(mount->values, request);
+                        !hap_honour_by_extension(mount->values, path);
             return fine ? mount : NULL;
         }
     }

@@ -27,7 +27,7 @@ my $pair = HA::Pair->new(
     app => $app,
     modules => [qw(proxy proxy_http)],
     haproxy => 1,
-    ports => 2,
+    ports => 4,
     log_level => 'info haproxy:debug',
     config => join '', <<~"CONFIG", vhost('app.example', ''),
         ServerName app.example
@@ -47,6 +47,11 @@ my $pair = HA::Pair->new(
     vhost('two.example', 'MaxKeepAliveRequests 2'),
     vhost('ever.example', "MaxKeepAliveRequests 0\nKeepAliveTimeout 7"),
     vhost('limits.example', "LimitRequestLine 100\nLimitRequestFields 5\nLimitRequestFieldSize 100", 2),
+    # Of several at one address the first one counts.
+    vhost('narrow.example', "LimitRequestLine 100\nLimitRequestFields 5\nLimitRequestFieldSize 100", 3),
+    vhost('behind.example', '', 3),
+    vhost('wide.example', "LimitRequestLine 12000\nLimitRequestFields 150\nLimitRequestFieldSize 14000", 4),
+    vhost('within.example', "LimitRequestLine 100\nLimitRequestFields 5\nLimitRequestFieldSize 100", 4),
 );
 # What httpd says of bad requests.
 $t->expect_log(qr/AH\d+/);
@@ -316,6 +321,20 @@ subtest 'limits' => sub {
     same("a line of $_", request('GET /App/echo?' . 'x' x ($_ - 23) . ' HTTP/1.1', $at), %there) for 90, 98 .. 102, 200;
     same("a field of $_", request('GET /App/echo HTTP/1.1', $at, 'X: ' . 'y' x ($_ - 3)), %there) for 90, 98 .. 102, 200;
     same("$_ fields", request('GET /App/echo HTTP/1.1', $at, map {"X$_: 1"} 2 .. $_), %there) for 3 .. 7;
+};
+
+subtest 'limits of the first virtual host of an address' => sub {
+    for my $row ([3, 'narrow.example'], [3, 'behind.example'], [4, 'wide.example'], [4, 'within.example']) {
+        my ($port, $name) = @$row;
+        my %there = (port => $port);
+        my $at = "Host: $name";
+        same("$name: a line of $_", request('GET /App/echo?' . 'x' x ($_ - 23) . ' HTTP/1.1', $at), %there)
+            for 100, 101, 8000, 8191, 11_999 .. 12_001, 13_000;
+        same("$name: a field of $_", request('GET /App/echo HTTP/1.1', $at, 'X: ' . 'y' x ($_ - 3)), %there)
+            for 100, 101, 8000, 8191, 13_999 .. 14_001, 15_000;
+        same("$name: $_ fields", request('GET /App/echo HTTP/1.1', $at, map {"X$_: 1"} 2 .. $_), %there)
+            for 5, 6, 100, 101, 149 .. 151, 200;
+    }
 };
 
 # So that the test is not one of httpd with itself.

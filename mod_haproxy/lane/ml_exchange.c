@@ -468,13 +468,12 @@ static bool has_bad_chunks(ml_client_t *client, size_t head_bytes)
 
 void ml_exchange_begin(ml_client_t *client, size_t bytes)
 {
-    static const hap_http1_limits_t limits = {8190, 8190, 100};
     ml_lane_t *lane = client->lane;
     ml_half_t *in = &client->in;
     hap_http1_request_t *head = &lane->request;
     lane->parsed = client;
     ml_inner_t *inner = NULL;
-    if (hap_http1_request(head, in->buf->bytes, bytes, &limits) == HAP_HTTP1_DONE &&
+    if (hap_http1_request(head, in->buf->bytes, bytes, &client->rules->limits) == HAP_HTTP1_DONE &&
         !has_bad_chunks(client, bytes)) {
         inner = take_inner(lane);
     }

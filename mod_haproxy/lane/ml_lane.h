@@ -34,8 +34,9 @@ typedef struct ml_pace_t {
 
 /** What holds on a client's connection, whichever virtual host its requests are for. */
 typedef struct ml_rules_t {
-    apr_interval_time_t idle; /* Timeout: without a byte of a head */
-    ml_pace_t head;           /* from its first byte; of a connection's first one, from the start */
+    hap_http1_limits_t limits; /* of a head: what is beyond them is none of the lane's */
+    apr_interval_time_t idle;  /* Timeout: without a byte of a head */
+    ml_pace_t head; /* from its first byte; of a connection's first one, from the start */
 } ml_rules_t;
 
 /** Times and limits of a request's virtual host. */
