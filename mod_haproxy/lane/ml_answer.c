@@ -178,34 +178,45 @@ static void invite(ml_client_t *client)
     ml_half_write(&inner->out, &client->sock, continue_head, sizeof(continue_head) - 1);
 }
 
+/* 101. */
+static ml_go_t switch_protocols(ml_client_t *client, const hap_http1_answer_t *answer)
+{
+    ml_inner_t *inner = client->inner;
+    ml_half_t *out = &inner->out;
+    if (!switches(client, answer)) {
+        return ml_exchange_failed(client, ML_OUTCOME_FAILED, "another protocol, unasked");
+    }
+    size_t n = write_head(client, answer, false);
+    if (n == 0) {
+        return ml_exchange_failed(client, ML_OUTCOME_FAILED, long_head);
+    }
+    out->begin = out->ready = (uint32_t)answer->head.bytes;
+    inner->answered = true;
+    inner->x.status = answer->status;
+    inner->keep_client = inner->keep_server = false;
+    send_head(client, n);
+    begin_tunnel(client);
+    return ML_GO_ON;
+}
+
 /* 1xx. The member's 100 (Continue) is for the client if he waits for one. */
 static ml_go_t interim_answer(ml_client_t *client, const hap_http1_answer_t *answer)
 {
     ml_inner_t *inner = client->inner;
     ml_half_t *out = &inner->out;
-    bool switching = answer->status == SWITCHING_PROTOCOLS;
     if (++inner->interim > INTERIM_MAX) {
         return ml_exchange_failed(client, ML_OUTCOME_FAILED, "interim answers without an end");
     }
-    if (switching && !switches(client, answer)) {
-        return ml_exchange_failed(client, ML_OUTCOME_FAILED, "another protocol, unasked");
+    if (answer->status == SWITCHING_PROTOCOLS) {
+        return switch_protocols(client, answer);
     }
     size_t n = 0;
-    if (answer->status != CONTINUE && (switching || !inner->old_client)) {
+    if (answer->status != CONTINUE && !inner->old_client) {
         n = write_head(client, answer, false);
-    }
-    if (switching && n == 0) {
-        return ml_exchange_failed(client, ML_OUTCOME_FAILED, long_head);
     }
     out->begin = out->ready = (uint32_t)answer->head.bytes;
     inner->seen = 0;
-    if (switching) {
-        inner->answered = true;
-        inner->x.status = answer->status;
-        inner->keep_client = inner->keep_server = false;
-        send_head(client, n);
-        begin_tunnel(client);
-    } else if (answer->status == CONTINUE) {
+    if (answer->status == CONTINUE) {
         if (inner->expects) {
             invite(client);
         }
