@@ -294,9 +294,9 @@ subtest 'a silent tunnel ends after the longer of both times' => sub {
     is(rest($short), '', 'Timeout and the time of the member');
     cmp_ok(time - $began, '>=', 1, 'not before');
     is(rest($short_member), '', 'for both');
+    $began = time;
     $long->send('y');
     is(bytes($long_member, 1), 'y', 'the other one is open');
-    $began = time;
     is(rest($long_member), '', 'the longer time');
     cmp_ok(time - $began, '>=', 3, 'not before');
     is(rest($long), '', 'for both');
@@ -359,6 +359,7 @@ subtest 'a head that is too long' => sub {
 subtest '200 tunnels through 25 threads' => sub {
     my @children = $proxy->children;
     is(scalar @children, 1, 'of one child');
+    my $before = resident_kb();
     my $load = $t->load(rate => 100, count => 200, path => '/App/plain');
     my @clients = map {ask('/App/upgrade', "hello $_")} 1 .. 200;
     is(scalar(grep {$_->read_response->status == 101} @clients), 200, 'all are open');
@@ -369,6 +370,11 @@ subtest '200 tunnels through 25 threads' => sub {
     }
     my $result = $load->wait;
     is("$result->{ok} good, $result->{failed} not", '200 good, 0 not', 'requests beside them are served');
+    my $long = 'x' x 30_000;
+    $_->send($long) for @clients;
+    is(scalar(grep {bytes($_, length $long) eq $long} @clients), 200, 'all pass a block full');
+    # A sanitizer keeps what is freed.
+    cmp_ok(resident_kb() - $before, '<', 8000, 'and keep none') if !HA::Test::sanitizers();
     finish($_) for @clients;
     is(scalar(grep {rest($_) =~ /^end \d+\n$/} @clients), 200, 'and all end');
 };

@@ -97,16 +97,23 @@ static void send_head(ml_client_t *client, size_t n)
     ml_half_write(to, &client->sock, client->lane->scratch, n);
 }
 
-/* Bytes pass both ways from here on, until both sides have ended. */
-static void begin_tunnel(ml_client_t *client)
+/* Bytes pass both ways from here on, until both sides have ended. The request's head stays where it
+ * is, for the log; what came behind it does not. False without memory. */
+static bool begin_tunnel(ml_client_t *client)
 {
     ml_half_t *in = &client->in;
     ml_half_t *out = &client->inner->out;
+    ml_buf_t *held = ml_half_move(in, &client->lane->bufs);
+    if (!held) {
+        return false;
+    }
+    client->inner->held = held;
     client->state = ML_TUNNEL;
     in->complete = false;
     in->framing = HAP_FRAMING_CLOSE;
     ml_half_decode(in, false);
     ml_half_body(out, HAP_FRAMING_CLOSE, 0);
+    return true;
 }
 
 /* What compression and edits make of the head. Compression comes before the edits, which see what
@@ -191,11 +198,13 @@ static ml_go_t switch_protocols(ml_client_t *client, const hap_http1_answer_t *a
         return ml_exchange_failed(client, ML_OUTCOME_FAILED, long_head);
     }
     out->begin = out->ready = (uint32_t)answer->head.bytes;
+    if (!begin_tunnel(client)) {
+        return ml_exchange_cut(client);
+    }
     inner->answered = true;
     inner->x.status = answer->status;
     inner->keep_client = inner->keep_server = false;
     send_head(client, n);
-    begin_tunnel(client);
     return ML_GO_ON;
 }
 

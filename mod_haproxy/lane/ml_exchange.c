@@ -573,13 +573,19 @@ static ml_go_t pump_request(ml_client_t *client)
         return give_up(client, BAD_REQUEST);
     }
     if (in->complete || !client->sock.readable || inner->server->sock.broken) {
-        ml_half_rest(in, &client->lane->bufs);
         return ML_GO_WAIT;
     }
     return read_request(client);
 }
 
 /* --- turns ------------------------------------------------------------------------------------ */
+
+/* Most tunnels are silent most of the time, and so are some answers. */
+static void rest(ml_client_t *client)
+{
+    ml_half_rest(&client->in, &client->lane->bufs);
+    ml_half_rest(&client->inner->out, &client->lane->bufs);
+}
 
 void ml_exchange_run(ml_client_t *client)
 {
@@ -604,6 +610,7 @@ void ml_exchange_run(ml_client_t *client)
             break;
         }
         if (request == ML_GO_WAIT && answer == ML_GO_WAIT && !client->sock.broken) {
+            rest(client);
             return;
         }
         ml_client_await(client, patience(client));

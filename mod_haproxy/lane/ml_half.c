@@ -308,7 +308,7 @@ ml_move_t ml_half_write(ml_half_t *half, ml_sock_t *to, const char *head, size_t
 
 void ml_half_rest(ml_half_t *half, ml_bufs_t *bufs)
 {
-    if (half->begin == half->end && !half->hold) {
+    if (half->buf && half->begin == half->end && !half->hold) {
         ml_buf_give(bufs, half->buf);
         half->buf = NULL;
         half->begin = half->ready = half->end = 0;

@@ -103,7 +103,7 @@ ml_buf_t *ml_half_move(ml_half_t *half, ml_bufs_t *bufs);
 /** Moves what there is to a large block. False when it is in one, or without memory. */
 bool ml_half_grow(ml_half_t *half, ml_bufs_t *bufs);
 
-/** Gives back a block that holds nothing, while there is nothing to read. */
+/** Gives back the block if there is nothing in it: who is silent needs none. */
 void ml_half_rest(ml_half_t *half, ml_bufs_t *bufs);
 
 /** Gives back the block and forgets everything. */
