@@ -41,7 +41,7 @@ my %MPM_DEFAULTS = (
 # Options: mpm => event|worker|prefork; mpm_config => text in place of the default; modules => [...]
 # without "mod_"; haproxy => 1 loads ours, haproxy => 'first' does so before mod_proxy, preload => 1
 # when the text of config does; ports => how many; listen => [...] further Listen arguments;
-# log_level => 'info'; name => 'httpd'; hosts => FILE in place of /etc/hosts and of name servers, where
+# log_level => 'info'; descriptors => how many each process may have; name => 'httpd'; hosts => FILE in place of /etc/hosts and of name servers, where
 # can_have_hosts is true; config => text. In the text @PORT@, @PORT2@ ... and @ROOT@
 # stand for the ports and the folder.
 sub new($class, $t, %opt)
@@ -168,7 +168,8 @@ sub can_have_hosts($t)
 
 sub _command($self, @more)
 {
-    my @command = (HA::Test::build_var('HTTPD'), '-d', $self->{root}, '-f', $self->conf, @more);
+    my @limit = $self->{descriptors} ? ('sh', '-c', 'ulimit -n "$0" && exec "$@"', $self->{descriptors}) : ();
+    my @command = (@limit, HA::Test::build_var('HTTPD'), '-d', $self->{root}, '-f', $self->conf, @more);
     return \@command if !$self->{hosts};
     my $switch = $self->{t}->write_file('nsswitch.conf', "hosts: files\npasswd: files\ngroup: files\n");
     return [@WITH_HOSTS, $self->{hosts}, $switch, @command];
