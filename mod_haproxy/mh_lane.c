@@ -293,17 +293,23 @@ static bool settled(ml_exchange_t *x, ml_outcome_t outcome, bool again)
     static const mh_outcome_t outcomes[] = {
         [ML_OUTCOME_SERVED] = MH_OUTCOME_SERVED,   [ML_OUTCOME_NO_CONNECT] = MH_OUTCOME_NO_CONNECT,
         [ML_OUTCOME_FAILED] = MH_OUTCOME_FAILED,   [ML_OUTCOME_TIMED_OUT] = MH_OUTCOME_FAILED,
-        [ML_OUTCOME_UNKNOWN] = MH_OUTCOME_UNKNOWN,
+        [ML_OUTCOME_UNKNOWN] = MH_OUTCOME_UNKNOWN, [ML_OUTCOME_SHORTAGE] = MH_OUTCOME_UNKNOWN,
     };
     mh_choice_t *choice = &((carried_t *)ml_exchange_data(x))->choice;
     bool bad = outcome == ML_OUTCOME_SERVED && mh_app_fails_by_status(choice->app, (int)x->status);
-    bool failed = outcome != ML_OUTCOME_SERVED && outcome != ML_OUTCOME_UNKNOWN;
+    bool failed = outcome == ML_OUTCOME_NO_CONNECT || outcome == ML_OUTCOME_FAILED ||
+                  outcome == ML_OUTCOME_TIMED_OUT;
     bool alarming = outcome == ML_OUTCOME_TIMED_OUT && choice->app->failontimeout;
     if (failed) {
         ap_log_error(APLOG_MARK, APLOG_ERR, x->error, self.server,
                      "%s: member %s failed on %.*s: %s", choice->app->name,
                      mh_choice_member(choice)->name, HAP_STR_ARG(ml_exchange_head(x)->path),
                      x->why);
+    }
+    if (outcome == ML_OUTCOME_SHORTAGE) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, x->error, self.server,
+                     "%s: %.*s was not carried: no descriptor or memory for a connection",
+                     choice->app->name, HAP_STR_ARG(ml_exchange_head(x)->path));
     }
     mh_choice_settle(choice, alarming ? MH_OUTCOME_TIMED_OUT
                              : bad    ? MH_OUTCOME_FAILED

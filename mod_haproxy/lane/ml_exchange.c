@@ -364,6 +364,12 @@ static ml_server_t *take_server(ml_client_t *client)
     return server;
 }
 
+/* Our own, which says nothing of the member. */
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
 /* False when there is no member for it: then it was given away. */
 static bool choose(ml_client_t *client)
 {
@@ -400,7 +406,9 @@ static void try_members(ml_client_t *client)
         inner->x.error = errno;
         inner->x.why = no_connection;
         inner->trouble = UNAVAILABLE;
-        bool may = lane->iface->settled(&inner->x, ML_OUTCOME_NO_CONNECT, true);
+        bool ours = is_shortage(inner->x.error);
+        bool may = lane->iface->settled(&inner->x,
+                                        ours ? ML_OUTCOME_SHORTAGE : ML_OUTCOME_NO_CONNECT, !ours);
         inner->x.error = 0;
         if (!may) {
             give_with_status(client, UNAVAILABLE);
