@@ -10,7 +10,7 @@ use HA::Exchange qw(exchange echo upload bytes step);
 use HA::Mount qw(balancer children faster);
 use HA::Test;
 
-use constant {CLIENTS => 100, STEPS => faster(40, 8), A_CONNECTION => 5, FILES => 50};
+use constant {CLIENTS => 100, STEPS => faster(40, 10), A_CONNECTION => 5, FILES => 50};
 
 my $t = HA::Test->new;
 my ($a, $b) = map {$t->app("host$_")} qw(A B);

@@ -123,8 +123,10 @@ subtest 'slow readers and writers hold up themselves only' => sub {
     cmp_ok($most, '<', LONG_BYTES, 'no writer got rid of its body');
     my @begun = grep {$_->{path} =~ /upload/} $b->ledger;
     is(scalar(grep {$_->{phase} eq 'head'} @begun), SLOW, 'the instance that does not read has their heads');
-    my @read = grep {$_->{path} =~ /bytes/} $a->ledger;
-    is(scalar(grep {$_->{phase} ne 'answered'} @read), SLOW, 'and the one that answers cannot go on');
+    my @read;
+    $t->wait_for(sub { (@read = grep {$_->{path} =~ /bytes/} $a->ledger) == SLOW });
+    is(scalar(grep {$_->{phase} ne 'answered'} @read), SLOW, 'and the one that answers cannot go on')
+        or diag explain [grep {$_->{phase} eq 'answered'} @read];
     my $kb = memory_kb($child) - $before;
     note("$kb kB for @{[2 * SLOW]} clients");
     cmp_ok($kb, '<', 2 * SLOW * faster(1.2, 4) * BLOCK_KB, 'memory is bounded: a block each');
