@@ -11,6 +11,7 @@ enum { REQUEST_NAMED_MAX = 8 };
 typedef struct reader_t {
     const char *p;         /* next byte */
     const char *end;       /* of the head, its empty line left out */
+    char *first;           /* byte of an answer, whose folded lines are joined in place */
     hap_http1_head_t *out; /* filled */
     bool request;          /* strict about line ends, folding and names */
     unsigned lengths;      /* how many Content-Length */
@@ -216,8 +217,23 @@ static const char *read_field(reader_t *in, hap_str_t line, unsigned fields_max)
     field->value = trim(line.p + colon + 1, line.p + line.n);
     field->id = hap_http1_field_id(field->name);
     field->hop = known[field->id].hop;
-    field->folded = field->fixed = false;
+    field->fixed = false;
     return note_field(in, field);
+}
+
+static bool frames(hap_field_id_t id)
+{
+    return id == HAP_FIELD_CONTENT_LENGTH || id == HAP_FIELD_TRANSFER_ENCODING ||
+           id == HAP_FIELD_CONNECTION || id == HAP_FIELD_UPGRADE;
+}
+
+/* Blanks in place of the line end before `at`. */
+static void join(char *first, char *at)
+{
+    *--at = ' ';
+    if (at > first && at[-1] == '\r') {
+        at[-1] = ' ';
+    }
 }
 
 /* A line that begins with a blank goes on with the last field (RFC 9112 5.2). */
@@ -228,14 +244,14 @@ static const char *unfold(reader_t *in, hap_str_t line)
         return "a folded line";
     }
     hap_field_t *field = &head->fields[head->fields_n - 1];
-    if (field->id != HAP_FIELD_OTHER && field->id != HAP_FIELD_SET_COOKIE) {
-        return "a folded line in a field that matters";
+    if (frames(field->id)) {
+        return "a folded line in a field that frames";
     }
     if (hap_byte_span(line.p, line.n, HAP_BYTE_VALUE) != line.n) {
         return "a control byte in a field";
     }
+    join(in->first, in->first + (line.p - in->first));
     field->value = trim(field->value.p, line.p + line.n);
-    field->folded = true;
     return NULL;
 }
 
@@ -528,9 +544,10 @@ static void frame_answer(hap_http1_answer_t *answer, const reader_t *in, bool he
     }
 }
 
-hap_http1_end_t hap_http1_answer(hap_http1_answer_t *answer, const char *p, size_t bytes, bool head)
+hap_http1_end_t hap_http1_answer(hap_http1_answer_t *answer, char *p, size_t bytes, bool head)
 {
     reader_t in = begin(&answer->head, p, bytes, false);
+    in.first = p;
     const char *why = read_status_line(answer, take_line(&in));
     if (!why) {
         why = read_fields(&in, 0, HAP_HTTP1_FIELDS_MAX);

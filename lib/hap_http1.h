@@ -30,10 +30,9 @@ typedef enum hap_field_id_t {
 /** One line of a head. Borrows from the head. */
 typedef struct hap_field_t {
     hap_str_t name;
-    hap_str_t value;   /* without blanks at its ends; may hold line ends only where `folded` */
+    hap_str_t value;   /* without blanks at its ends */
     hap_field_id_t id; /* which one it is */
     bool hop;          /* for this connection only: not to be passed on */
-    bool folded;       /* goes over several lines (answers only): line ends stand for blanks */
     bool fixed;        /* made by the proxy: goes out as it is */
 } hap_field_t;
 
@@ -114,13 +113,14 @@ hap_http1_end_t hap_http1_request(hap_http1_request_t *request, const char *p, s
 
 /**
  * Reads the head of an answer to a request of method HEAD or not, likewise. More forgiving: LF ends
- * a line too, lines may be folded, the reason may be missing, the same Content-Length may be there
- * twice, and Connection may name any field but that one. What two readers could frame differently
- * is strange, but for Transfer-Encoding beside Content-Length, which goes by the former
- * (RFC 9112 6.3), and a 204 that announces a body, which has none: neither is kept.
+ * a line too, lines may be folded (RFC 9112 5.2) in fields that say nothing about connection and
+ * body, and are joined in place: line ends become blanks. The reason may be missing, the same
+ * Content-Length may be there twice, and Connection may name any field but that one. What two
+ * readers could frame differently is strange, but for Transfer-Encoding beside Content-Length,
+ * which goes by the former (RFC 9112 6.3), and a 204 that announces a body, which has none: neither
+ * is kept.
  */
-hap_http1_end_t hap_http1_answer(hap_http1_answer_t *answer, const char *p, size_t bytes,
-                                 bool head);
+hap_http1_end_t hap_http1_answer(hap_http1_answer_t *answer, char *p, size_t bytes, bool head);
 
 /** Which of the known fields has this name. Case does not matter. */
 hap_field_id_t hap_http1_field_id(hap_str_t name);

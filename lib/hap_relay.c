@@ -34,18 +34,6 @@ static void put_field(out_t *out, hap_str_t name, hap_str_t value)
     PUT_LIT(out, "\r\n");
 }
 
-/* A value that was folded over lines: each line end is a blank. */
-static void put_unfolded(out_t *out, hap_str_t value)
-{
-    size_t at = out->n;
-    put(out, value);
-    for (size_t i = at; out->p && i < out->n; i++) {
-        if (out->p[i] == '\r' || out->p[i] == '\n') {
-            out->p[i] = ' ';
-        }
-    }
-}
-
 static size_t finish(const out_t *out)
 {
     return out->p ? out->n : 0;
@@ -259,8 +247,8 @@ static void put_attribute(out_t *out, hap_str_t part, const hap_relay_t *relay)
     static const hap_str_t path = {"path=", 5};
     static const hap_str_t domain = {"domain=", 7};
     size_t blanks = 0;
-    while (blanks < part.n && memchr(" \t\r\n", part.p[blanks], 4)) {
-        blanks++; /* line ends too: it may be folded */
+    while (blanks < part.n && (part.p[blanks] == ' ' || part.p[blanks] == '\t')) {
+        blanks++;
     }
     hap_str_t text = hap_str_sub(part, blanks, part.n);
     bool is_path = starts_nocase(text, path);
@@ -271,10 +259,10 @@ static void put_attribute(out_t *out, hap_str_t part, const hap_relay_t *relay)
                                  : is_domain ? find_map(&relay->domains, value, true)
                                              : NULL;
     if (!map) {
-        put_unfolded(out, part);
+        put(out, part);
         return;
     }
-    put_unfolded(out, hap_str_sub(part, 0, blanks + key_n));
+    put(out, hap_str_sub(part, 0, blanks + key_n));
     put(out, map->fake);
 }
 
@@ -283,7 +271,7 @@ static void put_set_cookie(out_t *out, const hap_field_t *field, const hap_relay
     put(out, field->name);
     PUT_LIT(out, ": ");
     if (relay->paths.n == 0 && relay->domains.n == 0) {
-        put_unfolded(out, field->value);
+        put(out, field->value);
     } else {
         size_t at = 0;
         while (at <= field->value.n) {
@@ -386,11 +374,7 @@ static void put_answer_field(out_t *out, const hap_field_t *field, const hap_htt
     }
     put(out, field->name);
     PUT_LIT(out, ": ");
-    if (field->folded) {
-        put_unfolded(out, field->value);
-    } else {
-        put(out, field->value);
-    }
+    put(out, field->value);
     PUT_LIT(out, "\r\n");
 }
 

@@ -19,7 +19,7 @@ static const char *made_of(const char *status, const char *fields, hap_deflate_e
     static hap_http1_answer_t answer;
     static char bytes[TEXT_BYTES];
     const hap_deflate_t how = {.types = types, .types_n = 2, .etag = etag};
-    const char *head = apr_psprintf(unit_pool, "HTTP/1.1 %s OK\r\n%s\r\n", status, fields);
+    char *head = apr_psprintf(unit_pool, "HTTP/1.1 %s OK\r\n%s\r\n", status, fields);
     hap_edit_text_t text = {bytes, 0, sizeof(bytes)};
     if (hap_http1_answer(&answer, head, strlen(head), false) != HAP_HTTP1_DONE) {
         return answer.head.why;

@@ -67,7 +67,7 @@ static const char *answer_of(unsigned status, const char *fields, const char *ho
                              const char *charset)
 {
     static hap_http1_answer_t answer;
-    const char *head = apr_psprintf(unit_pool, "HTTP/1.1 %u OK\r\n%s\r\n", status, lines(fields));
+    char *head = apr_psprintf(unit_pool, "HTTP/1.1 %u OK\r\n%s\r\n", status, lines(fields));
     hap_edit_text_t text = {bytes, 0, sizeof(bytes)};
     hap_edit_rules_t rules = {.charset = hap_str(charset)};
     rules.answer = edits(how, false, rows);

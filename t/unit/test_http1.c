@@ -39,7 +39,7 @@ static const char *hear(const char *bytes, bool head)
         n != strlen(bytes)) {
         return "no end";
     }
-    hap_http1_end_t end = hap_http1_answer(&answer, bytes, n, head);
+    hap_http1_end_t end = hap_http1_answer(&answer, apr_pstrdup(unit_pool, bytes), n, head);
     return end == HAP_HTTP1_DONE ? "done" : answer.head.why;
 }
 
@@ -299,8 +299,13 @@ static void answers_are_read_with_forgiveness(void)
     UNIT_STR_EQ(hear("HTTP/1.1 404\nX : y\nSet-Cookie: a\r\n =b\n\n", false), "done");
     CU_ASSERT_EQUAL(answer.status, 404);
     SAME(answer.reason, "");
-    UNIT_STR_EQ(fields_of(&answer.head), "X=y;Set-Cookie=a\r\n =b;");
-    CU_ASSERT_TRUE(answer.head.fields[1].folded);
+    UNIT_STR_EQ(fields_of(&answer.head), "X=y;Set-Cookie=a   =b;");
+    UNIT_STR_EQ(
+        hear("HTTP/1.1 200 OK\r\nContent-Type: text/html;\r\n\tcharset=x\r\nLocation:\r\n /a\n"
+             " b\r\n\r\n",
+             false),
+        "done");
+    UNIT_STR_EQ(fields_of(&answer.head), "Content-Type=text/html;  \tcharset=x;Location=/a  b;");
     UNIT_STR_EQ(hear("HTTP/1.1 299 \r\n\r\n", false), "done");
     UNIT_STR_EQ(hear("HTTP/1.1 200 OK\r\nContent-Length: 05\r\nContent-Length: 5\r\n\r\n", false),
                 "done");
