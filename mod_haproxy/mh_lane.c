@@ -138,11 +138,11 @@ static bool is_httpds(const server_rec *s, hap_str_t protocol)
  * next byte. What else has an Upgrade, in HTTP/1.0 or with a body, is httpd's. */
 static bool asks_httpd(const mh_site_t *site, const hap_http1_head_t *head)
 {
+    hap_str_t protocol = head->protocol;
     unsigned n = 0;
-    for (unsigned i = 0; i < head->fields_n; i++) {
+    for (unsigned i = 0; protocol.p && i < head->fields_n; i++) {
         n += head->fields[i].id == HAP_FIELD_UPGRADE;
     }
-    hap_str_t protocol = head->protocol;
     bool single = n == 1 && hap_str_find(protocol, ',', 0) == protocol.n;
     bool plain = head->upgrade && head->minor > 0 && head->framing == HAP_FRAMING_NONE && single;
     return n > 0 && (!plain || is_httpds(site->server, protocol));
