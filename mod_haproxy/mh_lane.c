@@ -5,8 +5,6 @@
  */
 #include "mh_lane.h"
 
-#include <ap_mpm.h>
-#include <apr_hash.h>
 #include <apr_portable.h>
 #include <apr_strings.h>
 #include <fcntl.h>
@@ -17,13 +15,12 @@
 #include <mpm_common.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <scoreboard.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "mh_agents.h"
 #include "mh_choice.h"
 #include "mh_config.h"
 #include "mh_cookie.h"
@@ -35,15 +32,13 @@
 #include "mh_log.h"
 #include "mh_rules.h"
 #include "mh_site.h"
+#include "mh_takers.h"
 
 enum {
     DATE_BYTES = APR_RFC822_DATE_LEN,
     DRAIN_STEP_US = 5000,
-    AGENT_BYTES = 512, /* of a User-Agent that is remembered; longer ones are httpd's */
-    AGENTS_MAX = 1024,
     TAKERS_EVERY_US = 20000,
-    TAKERS_WITHIN_US = 10000000, /* of a restart: httpd starts children once a second */
-    LONGEST_S = 3600             /* a graceful end without GracefulShutdownTimeout */
+    LONGEST_S = 3600 /* a graceful end without GracefulShutdownTimeout */
 };
 
 /** The owner's part of an exchange. */
@@ -62,8 +57,7 @@ typedef struct engine_t {
     apr_pool_t *pool;
     apr_pool_t *scratch; /* cleared for each use */
     mh_hosts_t *hosts;
-    apr_pool_t *agents_pool;
-    apr_hash_t *agents; /* mount and User-Agent -> whether such clients are httpd's */
+    mh_agents_t *agents;
     mh_reach_t **reach;
     mh_log_batch_t *log;
     apr_time_t takers_seen; /* on the loop's clock: when takers was found out */
@@ -87,40 +81,6 @@ static struct {
 } self;
 
 /* --- what the engine asks --------------------------------------------------------------------- */
-
-/* BrowserMatch: what becomes of such clients is httpd's affair. Verdicts are remembered. */
-static bool leaves(engine_t *engine, const mh_mount_t *mount, const hap_http1_request_t *head)
-{
-    static const char yes[] = "yes";
-    static const char no[] = "no";
-    hap_str_t agent = hap_strn("", 0);
-    if (mount->agents->nelts == 0) {
-        return false;
-    }
-    for (unsigned i = 0; i < head->head.fields_n; i++) {
-        if (head->head.fields[i].id == HAP_FIELD_USER_AGENT) {
-            agent = head->head.fields[i].value;
-        }
-    }
-    char key[sizeof(mount) + AGENT_BYTES];
-    if (agent.n > AGENT_BYTES) {
-        return true;
-    }
-    memcpy(key, &mount, sizeof(mount));
-    memcpy(key + sizeof(mount), agent.p, agent.n);
-    apr_ssize_t key_n = (apr_ssize_t)(sizeof(mount) + agent.n);
-    const char *verdict = apr_hash_get(engine->agents, key, key_n);
-    if (!verdict) {
-        if (apr_hash_count(engine->agents) == AGENTS_MAX) {
-            apr_pool_clear(engine->agents_pool);
-            engine->agents = apr_hash_make(engine->agents_pool);
-        }
-        apr_pool_t *p = engine->agents_pool;
-        verdict = mh_site_leaves(mount, hap_str_dup(agent, p)) ? yes : no;
-        apr_hash_set(engine->agents, apr_pmemdup(p, key, (apr_size_t)key_n), key_n, verdict);
-    }
-    return verdict == yes;
-}
 
 /* httpd itself may switch to it, such as mod_http2 to h2c. */
 static bool is_httpds(const server_rec *s, hap_str_t protocol)
@@ -181,7 +141,8 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
     engine_t *engine = ml_exchange_owner(x);
     const mh_host_t *host = head->cookies ? NULL : mh_hosts_find(engine->hosts, place, head->host);
     const mh_mount_t *mount = host && host->site ? mh_site_mount(host->site, head) : NULL;
-    if (!mount || asks_httpd(host->site, &head->head) || leaves(engine, mount, head)) {
+    if (!mount || asks_httpd(host->site, &head->head) ||
+        mh_agents_leave(engine->agents, mount, head)) {
         return ML_ROUTE_GIVE;
     }
     x->relay = &mount->relay;
@@ -342,58 +303,6 @@ static void ended(ml_exchange_t *x)
     free(carried->session);
 }
 
-static bool is_threaded(void)
-{
-    int threaded = 0;
-    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
-    return threaded != 0;
-}
-
-static int process_limit(void)
-{
-    int limit = 0;
-    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &limit);
-    return limit;
-}
-
-/* Without threads nothing but the status of its only worker tells that a child is leaving. */
-static bool is_leaving(int slot, const process_score *process)
-{
-    if (is_threaded()) {
-        return process->quiescing;
-    }
-    const worker_score *worker = ap_get_scoreboard_worker_from_indexes(slot, 0);
-    return !worker || worker->status == SERVER_GRACEFUL || worker->status == SERVER_DEAD;
-}
-
-/* Of this generation or the next one. */
-static bool others_serve(void)
-{
-    for (int i = 0, limit = process_limit(); i < limit; i++) {
-        const process_score *process = ap_get_scoreboard_process(i);
-        if (process && process->pid && process->pid != getpid() && !is_leaving(i, process)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The old children of a restart are told to leave before there are new ones. */
-static bool is_restart(void)
-{
-    int generation = 0;
-    ap_mpm_query(AP_MPMQ_GENERATION, &generation);
-    return generation != ap_get_scoreboard_global()->running_generation;
-}
-
-static ml_takers_t find_takers(void)
-{
-    bool in_time = apr_time_now() - self.draining_since < TAKERS_WITHIN_US;
-    return others_serve()            ? ML_TAKERS_NOW
-           : in_time && is_restart() ? ML_TAKERS_SOON
-                                     : ML_TAKERS_NONE;
-}
-
 /* Looked for now and then. At a stop a client may have been given to one who left in that moment.
  */
 static ml_takers_t takers(void *owner)
@@ -402,7 +311,7 @@ static ml_takers_t takers(void *owner)
     apr_time_t now = ml_loop_now(engine->loop);
     if (now - engine->takers_seen >= TAKERS_EVERY_US) {
         engine->takers_seen = now;
-        engine->takers = find_takers();
+        engine->takers = mh_takers_find(self.draining_since);
         if (engine->takers == ML_TAKERS_NONE) {
             mh_handback_refuse();
         }
@@ -525,8 +434,7 @@ static apr_status_t start_engine(engine_t *engine, ml_loop_t *loop, apr_pool_t *
     engine->pool = p;
     apr_pool_create(&engine->scratch, p);
     engine->hosts = mh_hosts_create(p);
-    apr_pool_create(&engine->agents_pool, p);
-    engine->agents = apr_hash_make(engine->agents_pool);
+    engine->agents = mh_agents_create(p);
     engine->log = mh_log_batch_create(loop, p);
     engine->lane = ml_lane_create(loop, &iface, engine, &self.room, sizeof(carried_t));
     if (!engine->lane) {
@@ -624,36 +532,12 @@ static void drain(ml_work_t *work, ml_loop_t *loop)
     ml_lane_drain(engine->lane);
 }
 
-/* prefork calls no end of a child graceful, but those that are not come from the handler of their
- * signal, which is blocked there. */
-static bool is_graceful(int said)
-{
-    sigset_t blocked;
-    if (said || is_threaded()) {
-        return said != 0;
-    }
-    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
-    return !sigismember(&blocked, SIGTERM) && !sigismember(&blocked, SIGHUP);
-}
-
-/* For is_leaving of the others. */
-static void say_leaving(void)
-{
-    int limit = is_threaded() ? 0 : process_limit();
-    for (int i = 0; i < limit; i++) {
-        const process_score *process = ap_get_scoreboard_process(i);
-        if (process && process->pid == getpid()) {
-            ap_update_child_status_from_indexes(i, 0, SERVER_GRACEFUL, NULL);
-        }
-    }
-}
-
 static void on_stopping(apr_pool_t *pchild, int graceful)
 {
-    if (!is_graceful(graceful) || self.draining) {
+    if (!mh_takers_is_graceful(graceful) || self.draining) {
         return;
     }
-    say_leaving();
+    mh_takers_leave();
     self.draining = true;
     self.draining_since = apr_time_now();
     for (unsigned i = 0; i < self.engines_n; i++) {

@@ -150,17 +150,17 @@ static ml_go_t final_answer(ml_client_t *client, hap_http1_answer_t *answer)
     bool rechunk = head->framing == HAP_FRAMING_CLOSE && !inner->old_client;
     bool chunked = rechunk || (head->framing == HAP_FRAMING_CHUNKED && !inner->old_client);
     if (!edit(client, answer)) {
-        return ml_exchange_failed(client, ML_OUTCOME_FAILED, long_head);
+        return ml_attempt_failed(client, ML_OUTCOME_FAILED, long_head);
     }
     inner->keep_server = head->keep;
     decide_keep(client, answer);
     size_t n = write_head(client, answer, inner->packs ? inner->pack_chunks : chunked);
     if (n == 0) {
-        return ml_exchange_failed(client, ML_OUTCOME_FAILED, long_head);
+        return ml_attempt_failed(client, ML_OUTCOME_FAILED, long_head);
     }
     begin_body(inner, head, rechunk);
     if (inner->out.bad) {
-        return ml_exchange_failed(client, ML_OUTCOME_FAILED, bad_body);
+        return ml_attempt_failed(client, ML_OUTCOME_FAILED, bad_body);
     }
     inner->answered = true;
     inner->x.status = answer->status;
@@ -191,11 +191,11 @@ static ml_go_t switch_protocols(ml_client_t *client, const hap_http1_answer_t *a
     ml_inner_t *inner = client->inner;
     ml_half_t *out = &inner->out;
     if (!switches(client, answer)) {
-        return ml_exchange_failed(client, ML_OUTCOME_FAILED, "another protocol, unasked");
+        return ml_attempt_failed(client, ML_OUTCOME_FAILED, "another protocol, unasked");
     }
     size_t n = write_head(client, answer, false);
     if (n == 0) {
-        return ml_exchange_failed(client, ML_OUTCOME_FAILED, long_head);
+        return ml_attempt_failed(client, ML_OUTCOME_FAILED, long_head);
     }
     out->begin = out->ready = (uint32_t)answer->head.bytes;
     if (!begin_tunnel(client)) {
@@ -214,7 +214,7 @@ static ml_go_t interim_answer(ml_client_t *client, const hap_http1_answer_t *ans
     ml_inner_t *inner = client->inner;
     ml_half_t *out = &inner->out;
     if (++inner->interim > INTERIM_MAX) {
-        return ml_exchange_failed(client, ML_OUTCOME_FAILED, "interim answers without an end");
+        return ml_attempt_failed(client, ML_OUTCOME_FAILED, "interim answers without an end");
     }
     if (answer->status == SWITCHING_PROTOCOLS) {
         return switch_protocols(client, answer);
@@ -247,14 +247,14 @@ static ml_go_t read_head(ml_client_t *client)
     char *at = out->buf ? out->buf->bytes + out->ready : NULL;
     if (n && hap_http1_find_end(&bytes, &inner->seen, at, n, false) == HAP_HTTP1_DONE) {
         if (hap_http1_answer(&lane->answer, at, bytes, inner->is_head) != HAP_HTTP1_DONE) {
-            return ml_exchange_failed(client, ML_OUTCOME_FAILED, lane->answer.head.why);
+            return ml_attempt_failed(client, ML_OUTCOME_FAILED, lane->answer.head.why);
         }
         lane->answer.head.bytes += out->ready;
         return lane->answer.status < FINAL ? interim_answer(client, &lane->answer)
                                            : final_answer(client, &lane->answer);
     }
     if (n >= HEAD_MAX || (n && out->end == out->buf->size && !ml_half_grow(out, &lane->bufs))) {
-        return ml_exchange_failed(client, ML_OUTCOME_FAILED, long_head);
+        return ml_attempt_failed(client, ML_OUTCOME_FAILED, long_head);
     }
     if (!inner->server->sock.readable) {
         return ML_GO_WAIT;
@@ -268,14 +268,14 @@ static ml_go_t read_head(ml_client_t *client)
     case ML_MOVE_BROKEN:
         break;
     }
-    return ml_exchange_stale(client);
+    return ml_attempt_stale(client);
 }
 
 static ml_go_t broken_off(ml_client_t *client)
 {
     return client->state == ML_TUNNEL
                ? ml_exchange_cut(client)
-               : ml_exchange_failed(client, ML_OUTCOME_FAILED, "broken off within its answer");
+               : ml_attempt_failed(client, ML_OUTCOME_FAILED, "broken off within its answer");
 }
 
 static ml_go_t read_body(ml_client_t *client)
@@ -323,7 +323,7 @@ ml_go_t ml_answer_pump(ml_client_t *client)
         return client->state == ML_TUNNEL ? ML_GO_WAIT : ml_exchange_finish(client);
     }
     if (out->bad) {
-        return ml_exchange_failed(client, ML_OUTCOME_FAILED, bad_body);
+        return ml_attempt_failed(client, ML_OUTCOME_FAILED, bad_body);
     }
     return inner->server->sock.readable ? read_body(client) : ML_GO_WAIT;
 }

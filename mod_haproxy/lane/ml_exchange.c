@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns one exchange: finding a member, passing the request on, and what follows when an attempt
- * fails. What the client is told when there is no answer is httpd's to say: such a request is given
- * to it. The answer itself is ml_answer.c's.
+ * Owns one exchange: its beginning and end, and passing the request on. With whom is
+ * ml_attempt.c's, the answer ml_answer.c's.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,14 +12,8 @@ enum {
     TURNS_MAX = 16, /* reads and writes before other connections have their turn */
     SPARE_MAX = 64, /* exchanges that are kept for the next ones */
     BAD_REQUEST = 400,
-    REQUEST_TIMEOUT = 408,
-    BAD_GATEWAY = 502,
-    UNAVAILABLE = 503
+    REQUEST_TIMEOUT = 408
 };
-
-static const char no_connection[] = "no connection";
-
-static void try_members(ml_client_t *client);
 
 void *ml_exchange_data(ml_exchange_t *x)
 {
@@ -68,7 +60,7 @@ void ml_exchanges_clear(ml_lane_t *lane)
     }
 }
 
-static void let_server_go(ml_inner_t *inner, bool keep)
+void ml_exchange_let_go(ml_inner_t *inner, bool keep)
 {
     if (inner->server) {
         ml_server_release(inner->server, keep);
@@ -88,7 +80,7 @@ void ml_exchange_end(ml_client_t *client)
         /* Nobody has said how it went: the client left, or we do. A tunnel is an answer. */
         bool served = client->state == ML_TUNNEL;
         lane->iface->settled(&inner->x, served ? ML_OUTCOME_SERVED : ML_OUTCOME_UNKNOWN, false);
-        let_server_go(inner, false);
+        ml_exchange_let_go(inner, false);
     }
     inner->x.sent_bytes = inner->out.passed + inner->packed.passed;
     inner->x.received_bytes = inner->x.bytes.n + client->in.passed - inner->sent_head;
@@ -131,7 +123,7 @@ const hap_http1_request_t *ml_exchange_head(ml_exchange_t *x)
 
 /* What httpd shall answer with `status`: the request as it came, or what stands for it when its
  * body was passed on already. */
-static void give_with_status(ml_client_t *client, unsigned status)
+void ml_exchange_give(ml_client_t *client, unsigned status)
 {
     const ml_half_t *in = &client->in;
     if (!client->inner->begun || (in->hold && in->framing == HAP_FRAMING_NONE)) {
@@ -178,7 +170,7 @@ ml_go_t ml_exchange_finish(ml_client_t *client)
     inner->x.whole = true;
     inner->x.keep = keep;
     lane->iface->settled(&inner->x, ML_OUTCOME_SERVED, false);
-    let_server_go(inner, inner->keep_server && whole && quiet);
+    ml_exchange_let_go(inner, inner->keep_server && whole && quiet);
     ml_exchange_end(client);
     ml_client_next(client, keep);
     return ML_GO_OVER;
@@ -191,68 +183,7 @@ ml_go_t ml_exchange_part(ml_client_t *client)
     return ML_GO_OVER;
 }
 
-/* --- finding a member ------------------------------------------------------------------------- */
-
-static bool may_repeat(const ml_client_t *client)
-{
-    const ml_inner_t *inner = client->inner;
-    bool untold = !inner->answered && !inner->informed;
-    return client->in.hold && untold && (inner->idempotent || inner->written == 0);
-}
-
-/* Half of an interim head cannot be followed by anything else. */
-static bool has_begun_answer(const ml_inner_t *inner)
-{
-    return inner->answered || inner->out.head;
-}
-
-/* The request begins anew, from the bytes that are still held. */
-static void rewind_request(ml_client_t *client)
-{
-    ml_half_t *in = &client->in;
-    in->begin = (uint32_t)client->inner->x.bytes.n;
-    free(in->head);
-    in->head = NULL;
-    client->inner->written = 0;
-    ml_pack_drop(client->lane, client->inner);
-    ml_half_clear(&client->inner->out, &client->lane->bufs);
-    client->inner->seen = 0;
-}
-
-/* Who has waited in vain is told so: the next member would be slow with it too. */
-ml_go_t ml_exchange_failed(ml_client_t *client, ml_outcome_t outcome, const char *why)
-{
-    ml_inner_t *inner = client->inner;
-    bool again = may_repeat(client) && outcome != ML_OUTCOME_TIMED_OUT;
-    inner->x.why = why;
-    inner->trouble = outcome == ML_OUTCOME_NO_CONNECT ? UNAVAILABLE : BAD_GATEWAY;
-    bool may = client->lane->iface->settled(&inner->x, outcome, again);
-    inner->x.error = 0;
-    let_server_go(inner, false);
-    if (has_begun_answer(inner)) {
-        return ml_exchange_cut(client);
-    }
-    if (again && may) {
-        rewind_request(client);
-        try_members(client);
-    } else {
-        give_with_status(client, inner->trouble);
-    }
-    return ML_GO_OVER;
-}
-
-/* What cannot be told from a member's failure is none of his: the client does not go on. */
-static ml_go_t give_up(ml_client_t *client, unsigned status)
-{
-    ml_inner_t *inner = client->inner;
-    if (has_begun_answer(inner)) {
-        return ml_exchange_cut(client);
-    }
-    client->lane->iface->settled(&inner->x, ML_OUTCOME_UNKNOWN, false);
-    let_server_go(inner, false);
-    give_with_status(client, status);
-    return ML_GO_OVER;
-}
+/* --- the head --------------------------------------------------------------------------------- */
 
 /* Not before there is a member: until then all that was read can be given to httpd as it came. */
 static void begin_body(ml_client_t *client)
@@ -340,122 +271,14 @@ static apr_interval_time_t patience(ml_client_t *client)
 }
 
 /* The connection is there. */
-static void go_to_member(ml_client_t *client)
+void ml_exchange_go(ml_client_t *client)
 {
     if (!start_sending(client)) {
-        give_up(client, BAD_REQUEST);
+        ml_attempt_give_up(client, BAD_REQUEST);
         return;
     }
     ml_client_await(client, patience(client));
     ml_exchange_run(client);
-}
-
-/* A connection to the chosen member. What must not be sent twice goes on one that is alive. */
-static ml_server_t *take_server(ml_client_t *client)
-{
-    ml_inner_t *inner = client->inner;
-    ml_origin_t *origin = inner->x.origin;
-    ml_server_t *server = ml_server_take(origin, client, inner->fresh);
-    inner->fresh = false;
-    while (server && server->reused && !inner->idempotent && !ml_server_quiet(server)) {
-        ml_server_release(server, false);
-        server = ml_server_take(origin, client, false);
-    }
-    return server;
-}
-
-/* Our own, which says nothing of the member. */
-static bool is_shortage(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
-}
-
-/* False when there is no member for it: then it was given away. */
-static bool choose(ml_client_t *client)
-{
-    const ml_inner_t *inner = client->inner;
-    switch (client->lane->iface->choose(&client->inner->x)) {
-    case ML_CHOICE_MEMBER:
-        return true;
-    case ML_CHOICE_GIVE:
-        if (!inner->begun) {
-            ml_client_give_all(client, 0);
-            return false;
-        }
-        break;
-    case ML_CHOICE_NOBODY:
-        break;
-    }
-    give_with_status(client, inner->trouble ? inner->trouble : UNAVAILABLE);
-    return false;
-}
-
-/* Until one is reached, or is being connected to, or there is none left. */
-static void try_members(ml_client_t *client)
-{
-    ml_lane_t *lane = client->lane;
-    ml_inner_t *inner = client->inner;
-    for (;;) {
-        if (!inner->fresh && !choose(client)) {
-            return;
-        }
-        inner->server = take_server(client);
-        if (inner->server) {
-            break;
-        }
-        inner->x.error = errno;
-        inner->x.why = no_connection;
-        inner->trouble = UNAVAILABLE;
-        bool ours = is_shortage(inner->x.error);
-        bool may = lane->iface->settled(&inner->x,
-                                        ours ? ML_OUTCOME_SHORTAGE : ML_OUTCOME_NO_CONNECT, !ours);
-        inner->x.error = 0;
-        if (!may) {
-            give_with_status(client, UNAVAILABLE);
-            return;
-        }
-    }
-    if (inner->server->connecting) {
-        client->state = ML_CONNECT;
-        ml_client_await(client, inner->x.origin->connect_timeout);
-    } else {
-        go_to_member(client);
-    }
-}
-
-static void connect_again(ml_client_t *client)
-{
-    ml_inner_t *inner = client->inner;
-    int error = ml_server_connect(inner->server);
-    if (!error || ml_server_await_name(inner->server)) {
-        inner->server->connecting = true; /* even if it is there: it will be told so */
-        ml_client_await(client, inner->x.origin->connect_timeout);
-        return;
-    }
-    /* What was wrong before counts, if there is no other address. */
-    inner->x.error = inner->x.error ? inner->x.error : error;
-    ml_exchange_failed(client, ML_OUTCOME_NO_CONNECT, no_connection);
-}
-
-void ml_exchange_connected(ml_client_t *client)
-{
-    ml_server_t *server = client->inner->server;
-    if (!server->sock.writable && !server->sock.readable) {
-        return;
-    }
-    int error = ml_server_established(server);
-    if (error) {
-        client->inner->x.error = error;
-        connect_again(client);
-        return;
-    }
-    client->inner->x.error = 0;
-    go_to_member(client);
-}
-
-void ml_exchange_named(ml_client_t *client)
-{
-    connect_again(client);
 }
 
 /* Chunks that came with the head are judged before a member hears of it, on a copy. */
@@ -510,21 +333,7 @@ void ml_exchange_begin(ml_client_t *client, size_t bytes)
     in->begin = in->ready = (uint32_t)bytes;
     in->hold = true;
     in->passed = 0;
-    try_members(client);
-}
-
-ml_go_t ml_exchange_stale(ml_client_t *client)
-{
-    ml_inner_t *inner = client->inner;
-    bool stale = inner->server->reused && inner->out.end == 0 && !inner->interim;
-    if (stale && may_repeat(client)) {
-        let_server_go(inner, false);
-        rewind_request(client);
-        inner->fresh = true;
-        try_members(client);
-        return ML_GO_OVER;
-    }
-    return ml_exchange_failed(client, ML_OUTCOME_FAILED, "ended before its answer");
+    ml_attempt_begin(client);
 }
 
 /* --- the request ------------------------------------------------------------------------------ */
@@ -578,7 +387,7 @@ static ml_go_t pump_request(ml_client_t *client)
         return move == ML_MOVE_SOME ? ML_GO_ON : ML_GO_WAIT;
     }
     if (in->bad) {
-        return give_up(client, BAD_REQUEST);
+        return ml_attempt_give_up(client, BAD_REQUEST);
     }
     if (in->complete || !client->sock.readable || inner->server->sock.broken) {
         return ML_GO_WAIT;
@@ -634,11 +443,10 @@ void ml_exchange_timeout(ml_client_t *client)
         bool open = ml_half_pending(&client->in) || ml_half_pending(&client->inner->out);
         open ? ml_exchange_cut(client) : ml_exchange_part(client);
     } else if (client->state == ML_CONNECT) {
-        client->inner->x.error = ETIMEDOUT;
-        connect_again(client);
+        ml_attempt_timeout(client);
     } else if (is_clients_turn(client)) {
-        give_up(client, REQUEST_TIMEOUT);
+        ml_attempt_give_up(client, REQUEST_TIMEOUT);
     } else {
-        ml_exchange_failed(client, ML_OUTCOME_TIMED_OUT, "no answer in time");
+        ml_attempt_failed(client, ML_OUTCOME_TIMED_OUT, "no answer in time");
     }
 }

@@ -192,7 +192,7 @@ void ml_listeners_stop(ml_lane_t *lane);
 /** There may be room again for those that wait for it. */
 void ml_listeners_retry(ml_lane_t *lane);
 
-/* --- ml_exchange.c: one request, and what becomes of its attempts ------------------------------
+/* --- ml_exchange.c: one request from beginning to end -------------------------------------------
  */
 
 /** What a step came to. */
@@ -212,24 +212,20 @@ void ml_exchange_begin(ml_client_t *client, size_t bytes);
 /** Something may go on: sockets are ready. May free the client. */
 void ml_exchange_run(ml_client_t *client);
 
-/** The connection to the member is there, or has failed. May free the client. */
-void ml_exchange_connected(ml_client_t *client);
-
-/** The member's name was looked up, with or without success. May free the client. */
-void ml_exchange_named(ml_client_t *client);
-
 /** The deadline has passed. May free the client. */
 void ml_exchange_timeout(ml_client_t *client);
 
 /** Ends it, whatever its state: the server's connection is closed, unless it was let go. */
 void ml_exchange_end(ml_client_t *client);
 
-/** The attempt is over without an answer: the next member, or a page of httpd's. */
-ml_go_t ml_exchange_failed(ml_client_t *client, ml_outcome_t outcome, const char *why);
+/** The connection to the member is there: the request goes to it. May free the client. */
+void ml_exchange_go(ml_client_t *client);
 
-/** The member has ended before its answer. One that had served before was closed while it waited.
- */
-ml_go_t ml_exchange_stale(ml_client_t *client);
+/** The member's part is over: its connection is closed, or kept for others. Nothing without one. */
+void ml_exchange_let_go(ml_inner_t *inner, bool keep);
+
+/** What httpd shall answer with this status is given to it. Frees the client. */
+void ml_exchange_give(ml_client_t *client, unsigned status);
 
 /** The answer or the tunnel cannot be completed: the client must see that it is cut. */
 ml_go_t ml_exchange_cut(ml_client_t *client);
@@ -239,6 +235,32 @@ ml_go_t ml_exchange_finish(ml_client_t *client);
 
 /** The tunnel has ended, for both sides. */
 ml_go_t ml_exchange_part(ml_client_t *client);
+
+/* --- ml_attempt.c: members for an exchange, one after the other ---------------------------------
+ */
+
+/** Finds a member and connects to it; when there is none the request is given away. May free the
+ * client. */
+void ml_attempt_begin(ml_client_t *client);
+
+/** The connection to the member is there, or has failed. May free the client. */
+void ml_attempt_connected(ml_client_t *client);
+
+/** The member's name was looked up, with or without success. May free the client. */
+void ml_attempt_named(ml_client_t *client);
+
+/** It could not be connected to in time. May free the client. */
+void ml_attempt_timeout(ml_client_t *client);
+
+/** The attempt is over without an answer: the next member, or a page of httpd's. */
+ml_go_t ml_attempt_failed(ml_client_t *client, ml_outcome_t outcome, const char *why);
+
+/** The member has ended before its answer. One that had served before was closed while it waited.
+ */
+ml_go_t ml_attempt_stale(ml_client_t *client);
+
+/** It ends for reasons that are not the member's: a page of httpd's with this status. */
+ml_go_t ml_attempt_give_up(ml_client_t *client, unsigned status);
 
 /* --- ml_answer.c: the way of the answer --------------------------------------------------------
  */

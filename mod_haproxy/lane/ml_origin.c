@@ -76,7 +76,7 @@ static void on_named(void *baton, const ml_addrs_t *addrs)
     while (waiting.next != &waiting) {
         ml_server_t *server = ML_OWNER(waiting.next, ml_server_t, link);
         ml_server_named(server);
-        ml_exchange_named(server->user);
+        ml_attempt_named(server->user);
     }
 }
 

@@ -62,7 +62,7 @@ static void on_server(ml_io_t *io, uint32_t events)
         server->sock.broken = true;
     }
     if (server->connecting) {
-        ml_exchange_connected(server->user);
+        ml_attempt_connected(server->user);
     } else {
         ml_exchange_run(server->user);
     }

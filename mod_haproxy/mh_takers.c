@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns reading the scoreboard, and what prefork does not say there by itself. */
+#include "mh_takers.h"
+
+#include <ap_mpm.h>
+#include <httpd.h>
+#include <scoreboard.h>
+#include <signal.h>
+#include <unistd.h>
+
+enum { WITHIN_US = 10000000 /* of a restart: httpd starts children once a second */ };
+
+static bool is_threaded(void)
+{
+    int threaded = 0;
+    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
+    return threaded != 0;
+}
+
+static int process_limit(void)
+{
+    int limit = 0;
+    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &limit);
+    return limit;
+}
+
+/* Without threads nothing but the status of its only worker tells that a child is leaving. */
+static bool is_leaving(int slot, const process_score *process)
+{
+    if (is_threaded()) {
+        return process->quiescing;
+    }
+    const worker_score *worker = ap_get_scoreboard_worker_from_indexes(slot, 0);
+    return !worker || worker->status == SERVER_GRACEFUL || worker->status == SERVER_DEAD;
+}
+
+/* Of this generation or the next one. */
+static bool others_serve(void)
+{
+    for (int i = 0, limit = process_limit(); i < limit; i++) {
+        const process_score *process = ap_get_scoreboard_process(i);
+        if (process && process->pid && process->pid != getpid() && !is_leaving(i, process)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The old children of a restart are told to leave before there are new ones. */
+static bool is_restart(void)
+{
+    int generation = 0;
+    ap_mpm_query(AP_MPMQ_GENERATION, &generation);
+    return generation != ap_get_scoreboard_global()->running_generation;
+}
+
+/* prefork calls no end of a child graceful, but those that are not come from the handler of their
+ * signal, which is blocked there. */
+bool mh_takers_is_graceful(int said)
+{
+    sigset_t blocked;
+    if (said || is_threaded()) {
+        return said != 0;
+    }
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    return !sigismember(&blocked, SIGTERM) && !sigismember(&blocked, SIGHUP);
+}
+
+/* For is_leaving of the others. */
+void mh_takers_leave(void)
+{
+    int limit = is_threaded() ? 0 : process_limit();
+    for (int i = 0; i < limit; i++) {
+        const process_score *process = ap_get_scoreboard_process(i);
+        if (process && process->pid == getpid()) {
+            ap_update_child_status_from_indexes(i, 0, SERVER_GRACEFUL, NULL);
+        }
+    }
+}
+
+ml_takers_t mh_takers_find(apr_time_t since)
+{
+    bool in_time = apr_time_now() - since < WITHIN_US;
+    return others_serve()            ? ML_TAKERS_NOW
+           : in_time && is_restart() ? ML_TAKERS_SOON
+                                     : ML_TAKERS_NONE;
+}
