@@ -254,13 +254,25 @@ subtest 'an answer on a connection that waits' => sub {
     isnt($next, $talked->{connection}, 'on a new connection');
 };
 
+# Stops all threads of the child.
+sub stop_child
+{
+    kill 'STOP', $child;
+    $t->wait_for(
+        sub {
+            my @states = map {HA::Log->new($_)->text =~ /\) (\S)/ ? $1 : ()} glob "/proc/$child/task/*/stat";
+            return !grep {$_ ne 'T'} @states;
+        }
+    );
+    return;
+}
+
 # The loop hears of both at once, of the request first.
 subtest 'an answer on a connection that waits, just behind a request' => sub {
     my $client = client();
     for my $n (2 .. 6) {
         is($client->get("/App/talk?n=$n")->body, "/App/talk?n=$n", 'answered');
-        kill 'STOP', $child;
-        $t->wait_for(sub { HA::Test::process_list()->{$child}{state} eq 'T' });
+        stop_child();
         $client->send((request("/App/next?n=behind-$n"))[1]);
         $raw->allow("go-$n");
         $raw->wait_note("gone-$n");
@@ -276,13 +288,9 @@ subtest 'an answer behind one that is on its way to a slow client' => sub {
     for (my $n = 200_000; $n < 12_000_000; $n += 200_000) {
         my $client = client();
         $client->send((request("/App/long?n=$n"))[1]);
-        # Neither comes when there is too much for all that lies between.
-        my $until = time + 1;
-        my $done = 0;
-        until ($done || time > $until) {
-            $done = is_read() && grep {$_->{what} eq "note-sent-$n"} $raw->ledger;
-        }
-        last if !$done;
+        # Neither comes when that is too much for all that lies between.
+        my $is_there = sub { is_read() && grep {$_->{what} eq "note-sent-$n"} $raw->ledger };
+        last if !eval { $t->wait_for($is_there, 1) };
         $read = $n;
         $raw->allow("go-$n");
         $raw->wait_note("gone-$n");

@@ -330,6 +330,45 @@ static void a_callback_may_delete_every_handle_of_its_batch(void)
     CU_ASSERT_EQUAL(fired, 1);
 }
 
+static socket_t at_hand[2];
+
+/* The first one of the batch sees the other's event until it is deleted; its own is over. */
+static void look_at_hand(ml_io_t *io, uint32_t events)
+{
+    ml_io_t *other = io == &at_hand[0].io ? &at_hand[1].io : &at_hand[0].io;
+    (void)events;
+    fired++;
+    wrong += ml_io_at_hand(io) != 0;
+    wrong += ml_io_at_hand(other) != EPOLLIN;
+    ml_loop_stop(io->loop);
+    ml_io_del(other);
+    wrong += ml_io_at_hand(other) != 0;
+}
+
+static const ml_io_iface_t at_hand_iface = {.name = "at hand", .ready = look_at_hand};
+
+static void an_event_is_at_hand_until_it_is_delivered_or_deleted(void)
+{
+    ml_loop_t *loop;
+    fired = wrong = 0;
+    CU_ASSERT_EQUAL_FATAL(ml_loop_create(&loop, unit_pool), APR_SUCCESS);
+    for (int i = 0; i < 2; i++) {
+        socket_t *s = &at_hand[i];
+        CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, s->pair), 0);
+        CU_ASSERT_EQUAL(ml_io_add(&s->io, loop, &at_hand_iface, s->pair[0], EPOLLIN), APR_SUCCESS);
+        CU_ASSERT_EQUAL(ml_io_at_hand(&s->io), 0);
+        CU_ASSERT_EQUAL(write(s->pair[1], "x", 1), 1);
+    }
+    CU_ASSERT_EQUAL(ml_loop_run(loop), APR_SUCCESS);
+    CU_ASSERT_EQUAL(fired, 1);
+    CU_ASSERT_EQUAL(wrong, 0);
+    for (int i = 0; i < 2; i++) {
+        ml_io_del(&at_hand[i].io);
+        close(at_hand[i].pair[0]);
+        close(at_hand[i].pair[1]);
+    }
+}
+
 static void swap_interest(ml_io_t *io, uint32_t events)
 {
     fired++;
@@ -395,6 +434,7 @@ const unit_test_t suite_loop[] = {
     UNIT_TEST(work_posted_before_the_stop_runs_and_after_the_end_is_refused),
     UNIT_TEST(deferred_work_runs_at_the_end_of_each_turn_that_defers_it),
     UNIT_TEST(a_callback_may_delete_every_handle_of_its_batch),
+    UNIT_TEST(an_event_is_at_hand_until_it_is_delivered_or_deleted),
     UNIT_TEST(a_handle_hears_only_what_it_waits_for),
     UNIT_TEST(the_loop_thread_takes_no_signals),
     UNIT_END,

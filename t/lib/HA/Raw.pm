@@ -251,7 +251,7 @@ sub _do_idle($self, $connection, $seconds)
     return 0 if time < $connection->{due};
     # What has come by now is not left unread.
     $self->_receive($connection);
-    return 0 if !$connection->{socket} || length $connection->{in};
+    return 0 if !$connection->{socket} || ($connection->{in} ne '' && !$connection->{deaf});
     delete $connection->{due};
     $self->_note('closed', $connection);
     return 1;
