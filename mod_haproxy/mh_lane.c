@@ -269,7 +269,7 @@ static bool settled(ml_exchange_t *x, ml_outcome_t outcome, bool again)
     }
     if (outcome == ML_OUTCOME_SHORTAGE) {
         ap_log_error(APLOG_MARK, APLOG_ERR, x->error, self.server,
-                     "%s: %.*s was not carried: no descriptor or memory for a connection",
+                     "%s: %.*s was not carried: no descriptor, port or memory for a connection",
                      choice->app->name, HAP_STR_ARG(ml_exchange_head(x)->path));
     }
     mh_choice_settle(choice, alarming ? MH_OUTCOME_TIMED_OUT

@@ -87,7 +87,7 @@ on('refused', 'a control byte in the status line', 'nul-in-status', "HTTP/1.1 20
 on('refused', 'a control byte in a field', 'nul-in-field', "${ok}X: \0\r\n$five");
 on('refused', 'a line that is no field', 'nul-in-name', "${ok}X\0: y\r\n$five");
 on('refused', 'a folded line', 'fold-first', "$ok X: y\r\n$five");
-on('refused', 'a folded line in a field that matters', 'fold-that-matters', "${ok}Content-Length: 5\r\n 0\r\n\r\nabcde");
+on('refused', 'a folded line in a field that frames', 'fold-that-matters', "${ok}Content-Length: 5\r\n 0\r\n\r\nabcde");
 on('refused', 'too many fields', 'many-fields', $ok . "X: y\r\n" x 1000 . $five);
 on('refused', $long, 'long-head', "$ok$fields$five");
 on('refused', $long, 'long-line', "${ok}X: " . 'y' x 1_000_000 . "\r\n$five");

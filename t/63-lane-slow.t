@@ -11,6 +11,7 @@ use Time::HiRes qw(time);
 use HA::Exchange qw(request);
 use HA::Mount qw(balancer children bound faster);
 use HA::Test;
+use HA::Usage;
 
 use constant {SLOW => faster(200, 60), LONG_BYTES => 20_000_000, BLOCK_KB => 256};
 use constant {DESCRIPTORS => 100, CLIENTS => 150, TICKS_A_SECOND => 100};
@@ -63,12 +64,6 @@ sub cpu_seconds($pid)
     return ($fields[11] + $fields[12]) / TICKS_A_SECOND;
 }
 
-sub descriptors($pid)
-{
-    my @fds = glob "/proc/$pid/fd/*";
-    return scalar @fds;
-}
-
 # Open connections to members, and a few more, for what a child holds.
 sub connections
 {
@@ -91,7 +86,7 @@ subtest 'slow readers and writers hold up themselves only' => sub {
     $t->wait_for(qr/App: member $_: unknown -> up/) for qw(hostA hostB);
     my ($child) = $server->children;
     client($_)->get('/App/plain') for $server->port, $own;
-    my ($before, $fresh) = (memory_kb($child), descriptors($child));
+    my ($before, $fresh) = (memory_kb($child), HA::Usage::descriptors($child));
 
     $b->hang('head');
     my @ports = ($server->port, $own);
@@ -143,7 +138,7 @@ subtest 'slow readers and writers hold up themselves only' => sub {
     cmp_ok($result->{p99_ms}, '<', 3000, 'nor had to wait long');
 
     $_->close for @readers, @writers;
-    $t->wait_for(sub { descriptors($child) <= $fresh + connections() }, 20, 'descriptors to be closed');
+    $t->wait_for(sub { HA::Usage::descriptors($child) <= $fresh + connections() }, 20, 'descriptors to be closed');
     pass('all is given back');
     $t->expect_log(qr/member host\w failed on \S+: /);
     $server->stop;
@@ -191,7 +186,7 @@ sub exhaust($child, $port, $bytes)
 {
     my @clients = map {client($port, timeout => 20)} 1 .. CLIENTS;
     $_->send($bytes) for @clients;
-    $t->wait_for(sub { descriptors($child) >= DESCRIPTORS - 2 }, 15, 'a child without descriptors');
+    $t->wait_for(sub { HA::Usage::descriptors($child) + HA::Usage::pipes($child) >= DESCRIPTORS - 2 }, 15, 'a child without descriptors');
     return @clients;
 }
 
@@ -207,13 +202,13 @@ sub answered(@clients)
 
 subtest 'clients wait where no descriptor is left, and nobody is blamed' => sub {
     my $own = $t->port;
-    my $server = one_child($own, descriptors => DESCRIPTORS);
+    my $server = one_child($own, descriptors => DESCRIPTORS, config => "HALaneConnections 1000\n");
     $t->wait_for(qr/App: member $_: unknown -> up/) for qw(hostA hostB);
     my ($child) = $server->children;
-    my $fresh = descriptors($child);
+    my $fresh = HA::Usage::descriptors($child);
 
     # All descriptors are clients', and none is left for a member, or to tell httpd.
-    $t->expect_log(qr{App: /App/plain was not carried: no descriptor or memory for a connection});
+    $t->expect_log(qr{App: /App/plain was not carried: no descriptor, port or memory for a connection}, qr/HALaneConnections 1000: a child may have no more/);
     my @clients = exhaust($child, $own, "GET /App/plain HTTP/1.1\r\nHost: x\r\n");
     $_->send("\r\n") for @clients;
     $t->wait_for(qr/was not carried/);
@@ -236,7 +231,7 @@ subtest 'clients wait where no descriptor is left, and nobody is blamed' => sub 
     is($waiting[0]->read_response->status, 200, 'until these leave');
     $_->close for @clients;
 
-    $t->wait_for(sub { descriptors($child) <= $fresh + connections() }, 15, 'free descriptors');
+    $t->wait_for(sub { HA::Usage::descriptors($child) <= $fresh + connections() }, 15, 'free descriptors');
     is($server->log->count(qr/-> down|suspect/), 0, 'and no member was blamed');
     my ($now) = $server->children;
     is($now, $child, 'it is the same child');

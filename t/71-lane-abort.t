@@ -251,6 +251,7 @@ $load->finish;
 my $result = $load->wait;
 is($result->{failed}, 0, 'others do not notice') or diag explain $result->{failures};
 ok(eval { wait_descriptors($base); 1 }, 'no descriptor stays') or diag $@;
+cmp_ok(HA::Usage::pipes($child), '<=', 2 * 32 + 4, 'but those of a few pipes');
 is(join(' ', $proxy->children), $child, 'the same child');
 cmp_ok(HA::Usage::ticks_within($child, 1), '<', IDLE_TICKS, 'it does nothing when there is nothing to do');
 

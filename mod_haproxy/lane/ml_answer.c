@@ -140,6 +140,7 @@ static void begin_body(ml_inner_t *inner, const hap_http1_head_t *head, bool rec
         ml_half_rechunk(out);
     }
     out->chunks.bare = inner->old_client;
+    out->direct = true;
     ml_half_body(out, head->framing, head->length);
 }
 

@@ -30,7 +30,8 @@ static ml_server_t *take_server(ml_client_t *client)
 /* Our own, which says nothing of the member. */
 static bool is_shortage(int error)
 {
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+           error == EADDRNOTAVAIL;
 }
 
 /* False when there is no member for it: then it was given away. */

@@ -57,4 +57,5 @@ void ml_bufs_clear(ml_bufs_t *bufs)
     free_list(bufs->large);
     bufs->small = bufs->large = NULL;
     bufs->small_n = bufs->large_n = 0;
+    ml_pipes_clear(&bufs->pipes);
 }

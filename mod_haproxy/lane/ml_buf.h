@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ml_pipe.h"
+
 enum {
     ML_BUF_SMALL_BYTES = (32 << 10) - 32,  /* a head, and a body of 16 KB with it */
     ML_BUF_LARGE_BYTES = (256 << 10) - 32, /* a long body: fewer system calls, still in the cache */
@@ -30,6 +32,7 @@ typedef struct ml_bufs_t {
     ml_buf_t *small, *large;
     unsigned small_n, large_n; /* how many are free */
     unsigned out;              /* how many are in use */
+    ml_pipes_t pipes;
 } ml_bufs_t;
 
 /** A block of one size, or NULL when there is no memory. */

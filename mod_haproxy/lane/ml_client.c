@@ -227,7 +227,7 @@ static bool carry_on(ml_client_t *client)
 {
     ml_half_t *in = &client->in;
     uint32_t rest = in->buf ? in->end - in->ready : 0;
-    in->hold = false;
+    in->hold = in->direct = false;
     in->framing = HAP_FRAMING_NONE;
     in->chunks = (hap_chunks_t){0};
     in->passed = 0;

@@ -252,7 +252,7 @@ static apr_interval_time_t body_left(ml_client_t *client)
     if (!inner->asked) {
         inner->asked = now;
     }
-    uint64_t bytes = in->passed - inner->sent_head + in->end - in->begin;
+    uint64_t bytes = in->passed - inner->sent_head + ml_half_waits(in);
     const ml_times_t *times = inner->x.times;
     return ml_pace_left(&times->body, now - inner->asked, bytes, times->idle);
 }
@@ -348,6 +348,7 @@ static bool make_room(ml_client_t *client)
     }
     ml_buf_t *old = ml_half_move(in, &client->lane->bufs);
     client->inner->held = old;
+    in->direct = old != NULL;
     return old != NULL;
 }
 

@@ -3,6 +3,7 @@
 #include "ml_half.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,6 +11,13 @@
 
 /* A chunk of our own is read behind room for its head, and closed with a line end. */
 enum { CHUNK_TAIL_BYTES = 2, LAST_CHUNK_BYTES = 5 };
+
+enum {
+    PIPE_LEAST_BYTES = 128 << 10, /* what is left of a body, that a pipe is worth the detour */
+    /* Without the pace of copying the first bytes of a connection would overrun the window of a
+     * client on the same host, whose kernel keeps it small from then on. */
+    PIPE_AFTER_BYTES = 1 << 20
+};
 
 void ml_sock_note(ml_sock_t *sock, uint32_t events)
 {
@@ -120,6 +128,22 @@ static size_t space(const ml_half_t *half, char **at)
     return room;
 }
 
+/* A read has brought no byte: why, by what it returned. */
+static ml_move_t nothing_came(ml_sock_t *from, ssize_t n)
+{
+    from->readable = false;
+    if (n == 0) {
+        from->eof = true;
+        return ML_MOVE_END;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+        from->readable = errno == EINTR;
+        return ML_MOVE_NOTHING;
+    }
+    from->broken = true;
+    return ML_MOVE_BROKEN;
+}
+
 /* The n bytes at `at`, behind room for a head, become a chunk; there is slack for its end. */
 static void wrap_chunk(ml_half_t *half, uint32_t at, size_t n)
 {
@@ -141,8 +165,53 @@ void ml_half_rechunk(ml_half_t *half)
     }
 }
 
+static bool wants_pipe(const ml_half_t *half)
+{
+    return half->direct && half->warm && !half->hold && half->framing == HAP_FRAMING_LENGTH &&
+           half->begin == half->end && half->left >= PIPE_LEAST_BYTES;
+}
+
+/* What follows the body stays in the socket. That there is nothing is known after a look. */
+static void look_behind(ml_sock_t *from)
+{
+    char byte;
+    ssize_t n = recv(from->fd, &byte, 1, MSG_PEEK);
+    from->eof = n == 0;
+    from->readable = n > 0;
+}
+
+/* False without a pipe, or where the kernel knows no such way: it is copied then. */
+static bool splice_in(ml_half_t *half, ml_sock_t *from, ml_bufs_t *bufs, ml_move_t *move)
+{
+    half->pipe = half->pipe ? half->pipe : ml_pipe_take(&bufs->pipes);
+    if (!half->pipe) {
+        return false;
+    }
+    size_t most = half->left < ML_PIPE_BYTES ? (size_t)half->left : ML_PIPE_BYTES;
+    ssize_t n = splice(from->fd, NULL, half->pipe->in, NULL, most, SPLICE_F_NONBLOCK);
+    if (n < 0 && errno == EINVAL) {
+        half->direct = false;
+        return false;
+    }
+    if (n > 0) {
+        half->pipe->n = (size_t)n;
+        half->left -= (uint64_t)n;
+        half->complete = half->left == 0;
+        if (half->complete) {
+            look_behind(from);
+        }
+    }
+    *move = n > 0 ? ML_MOVE_SOME : nothing_came(from, n);
+    half->bad = *move == ML_MOVE_END;
+    return true;
+}
+
 ml_move_t ml_half_read(ml_half_t *half, ml_sock_t *from, ml_bufs_t *bufs)
 {
+    ml_move_t move;
+    if (wants_pipe(half) && splice_in(half, from, bufs, &move)) {
+        return move;
+    }
     if (half->buf) {
         make_room(half);
     }
@@ -164,17 +233,7 @@ ml_move_t ml_half_read(ml_half_t *half, ml_sock_t *from, ml_bufs_t *bufs)
         }
         return ML_MOVE_SOME;
     }
-    from->readable = false;
-    if (n == 0) {
-        from->eof = true;
-        return ML_MOVE_END;
-    }
-    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
-        from->readable = errno == EINTR;
-        return ML_MOVE_NOTHING;
-    }
-    from->broken = true;
-    return ML_MOVE_BROKEN;
+    return nothing_came(from, n);
 }
 
 static void decode_chunks(ml_half_t *half)
@@ -269,6 +328,26 @@ static bool passed_on(ml_half_t *half, const char *head, size_t head_n, size_t n
     return true;
 }
 
+/* A signal for a broken connection does not reach loops, which take none. */
+static ml_move_t splice_out(ml_half_t *half, ml_sock_t *to)
+{
+    ml_pipe_t *pipe = half->pipe;
+    if (!pipe->n) {
+        return ML_MOVE_NOTHING;
+    }
+    ssize_t n = splice(pipe->out, NULL, to->fd, NULL, pipe->n, SPLICE_F_NONBLOCK);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        to->broken = to->readable = true;
+        return ML_MOVE_BROKEN;
+    }
+    size_t sent = n > 0 ? (size_t)n : 0;
+    to->writable = sent == pipe->n;
+    to->sent += sent;
+    pipe->n -= sent;
+    half->passed += sent;
+    return sent ? ML_MOVE_SOME : ML_MOVE_NOTHING;
+}
+
 ml_move_t ml_half_write(ml_half_t *half, ml_sock_t *to, const char *head, size_t head_n)
 {
     if (half->head) {
@@ -285,7 +364,7 @@ ml_move_t ml_half_write(ml_half_t *half, ml_sock_t *to, const char *head, size_t
         pieces[count++] = (struct iovec){half->buf->bytes + half->begin, body_n};
     }
     if (count == 0) {
-        return ML_MOVE_NOTHING;
+        return half->pipe ? splice_out(half, to) : ML_MOVE_NOTHING;
     }
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
     ssize_t n = count == 1 ? send(to->fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
@@ -297,6 +376,8 @@ ml_move_t ml_half_write(ml_half_t *half, ml_sock_t *to, const char *head, size_t
     }
     size_t sent = n > 0 ? (size_t)n : 0;
     to->writable = sent == head_n + body_n;
+    to->sent += sent;
+    half->warm = to->sent >= PIPE_AFTER_BYTES;
     /* Who is slow is not read for in advance. */
     half->eager = half->eager && to->writable;
     if (!passed_on(half, head, head_n, sent)) {
@@ -308,6 +389,10 @@ ml_move_t ml_half_write(ml_half_t *half, ml_sock_t *to, const char *head, size_t
 
 void ml_half_rest(ml_half_t *half, ml_bufs_t *bufs)
 {
+    if (half->pipe && !half->pipe->n) {
+        ml_pipe_give(&bufs->pipes, half->pipe);
+        half->pipe = NULL;
+    }
     if (half->buf && half->begin == half->end && !half->hold) {
         ml_buf_give(bufs, half->buf);
         half->buf = NULL;
@@ -318,6 +403,7 @@ void ml_half_rest(ml_half_t *half, ml_bufs_t *bufs)
 void ml_half_clear(ml_half_t *half, ml_bufs_t *bufs)
 {
     ml_buf_give(bufs, half->buf);
+    ml_pipe_give(&bufs->pipes, half->pipe);
     free(half->head);
     *half = (ml_half_t){0};
 }

@@ -22,6 +22,7 @@ typedef struct ml_sock_t {
     bool ending;   /* its end was announced: it comes behind what there is to read */
     bool eof;      /* the other side has ended its direction, and all before that was read */
     bool broken;   /* it is of no use any more */
+    uint64_t sent; /* bytes that were written to it */
 } ml_sock_t;
 
 /** Notes what epoll says of it. */
@@ -35,13 +36,17 @@ typedef struct ml_half_t {
     uint32_t end;   /* end of what was read */
 
     hap_framing_t framing;
-    bool eager;    /* reads as much as comes, into a large block */
+    bool eager;    /* reads as much as comes, a body into large blocks */
+    bool direct;   /* nobody looks at the body: a long one goes through a pipe */
+    bool warm;     /* enough was written to the receiver for that */
     bool hold;     /* what was passed on stays in the block, so that it can be sent again */
     bool rechunk;  /* the body ends with its connection and goes out in chunks */
     bool complete; /* all of the body is ready or passed on */
     bool bad;      /* the body breaks its framing */
     uint64_t left; /* LENGTH: bytes that are not ready yet */
     hap_chunks_t chunks;
+
+    ml_pipe_t *pipe; /* what is in it is ready, behind the block; NULL none */
 
     char *head;       /* goes first; on the heap, NULL none left */
     uint32_t head_at; /* first byte of it that was not passed on */
@@ -82,7 +87,13 @@ ml_move_t ml_half_write(ml_half_t *half, ml_sock_t *to, const char *head, size_t
 /** There is something to be passed on. */
 static inline bool ml_half_pending(const ml_half_t *half)
 {
-    return half->head != NULL || half->begin < half->ready;
+    return half->head != NULL || half->begin < half->ready || (half->pipe && half->pipe->n);
+}
+
+/** How many bytes of the body were read and not passed on. */
+static inline uint64_t ml_half_waits(const ml_half_t *half)
+{
+    return half->end - half->begin + (half->pipe ? half->pipe->n : 0);
 }
 
 /** All of it is passed on. */

@@ -78,7 +78,7 @@ typedef struct ml_origin_t {
 /** How an attempt with a member ended. */
 typedef enum ml_outcome_t {
     ML_OUTCOME_SERVED,     /* it answered, whatever */
-    ML_OUTCOME_SHORTAGE,   /* there was no descriptor or memory for a connection */
+    ML_OUTCOME_SHORTAGE,   /* there was no descriptor, port or memory for a connection */
     ML_OUTCOME_NO_CONNECT, /* no connection could be made, nothing was sent */
     ML_OUTCOME_FAILED,     /* it failed on the request */
     ML_OUTCOME_TIMED_OUT,  /* it did not answer in time */

@@ -34,10 +34,15 @@ sub resident_kb($pid)
     return _text("/proc/$pid/status") =~ /^VmRSS:\s+(\d+) kB/m ? $1 : 0;
 }
 
-# How many descriptors are open.
+# How many descriptors are open; those of pipes, which a loop keeps for later, apart.
 sub descriptors($pid)
 {
-    return scalar(() = glob "/proc/$pid/fd/*");
+    return scalar(() = glob "/proc/$pid/fd/*") - pipes($pid);
+}
+
+sub pipes($pid)
+{
+    return scalar grep {(readlink($_) // '') =~ /^pipe:/} glob "/proc/$pid/fd/*";
 }
 
 1;
