@@ -4,24 +4,35 @@
 
 #include <ap_listen.h>
 #include <apr_network_io.h>
+#include <apr_portable.h>
 #include <apr_strings.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <http_config.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <unixd.h>
 
 #include "mh_log.h"
 
-enum { SOCKETS_MAX = 64, DEFER_ACCEPT_S = 30, NAME_BYTES = 128 };
+enum {
+    SOCKETS_MAX = 64,
+    DEFER_ACCEPT_S = 30,
+    NAME_BYTES = 128,
+    DESCRIPTORS_MAX = 4096 /* of the parent, that are looked through */
+};
 
 /** One address. */
 typedef struct listen_t {
     char name[NAME_BYTES]; /* host:port, host empty for all */
     char host[NAME_BYTES];
     char port[8];
-    int fd; /* -1: not open */
+    apr_port_t number; /* of the port */
+    int fd;            /* -1: not open */
 } listen_t;
 
 typedef struct listens_t {
@@ -56,6 +67,7 @@ const char *mh_listen_add(apr_pool_t *p, const char *address)
     apr_snprintf(row->host, sizeof(row->host), "%s", all ? "" : host);
     apr_snprintf(row->port, sizeof(row->port), "%u", port);
     apr_snprintf(row->name, sizeof(row->name), "%s:%s", row->host, row->port);
+    row->number = port;
     row->fd = -1;
     for (unsigned i = 0; i < wanted.n; i++) {
         if (strcmp(wanted.rows[i].name, row->name) == 0) {
@@ -92,6 +104,55 @@ static int bound_socket(const struct addrinfo *address)
     return fd;
 }
 
+static bool is_listening_at(int fd, const struct addrinfo *address)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } at = {0};
+    int listens = 0;
+    socklen_t n = sizeof(listens);
+    socklen_t at_n = sizeof(at);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) != 0 || !listens ||
+        getsockname(fd, &at.any, &at_n) != 0 || at.any.sa_family != address->ai_family) {
+        return false;
+    }
+    if (at.any.sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)address->ai_addr;
+        return at.in.sin_port == in->sin_port && at.in.sin_addr.s_addr == in->sin_addr.s_addr;
+    }
+    const struct sockaddr_in6 *in6 = (const void *)address->ai_addr;
+    return at.in6.sin6_port == in6->sin6_port &&
+           memcmp(&at.in6.sin6_addr, &in6->sin6_addr, sizeof(in6->sin6_addr)) == 0;
+}
+
+/* At a graceful restart Listen may have become HAListen: httpd's socket is still open, and its old
+ * children accept from it for a moment. It goes on as ours, with all who wait in it. */
+static int take_httpds(const struct addrinfo *address)
+{
+    for (int fd = 3; fd < DESCRIPTORS_MAX; fd++) {
+        if (is_listening_at(fd, address)) {
+            int ours = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+            if (ours >= 0) {
+                fcntl(ours, F_SETFL, fcntl(ours, F_GETFL) | O_NONBLOCK);
+            }
+            return ours;
+        }
+    }
+    return -1;
+}
+
+static apr_status_t open_at(listen_t *row, const struct addrinfo *address)
+{
+    row->fd = bound_socket(address);
+    int error = errno;
+    if (row->fd < 0 && error == EADDRINUSE) {
+        row->fd = take_httpds(address);
+    }
+    return row->fd < 0 ? error : APR_SUCCESS;
+}
+
 static apr_status_t open_row(listen_t *row)
 {
     struct addrinfo *found = NULL;
@@ -103,15 +164,13 @@ static apr_status_t open_row(listen_t *row)
     if (getaddrinfo(*row->host ? row->host : NULL, row->port, &hints, &found) != 0) {
         return APR_EINVAL;
     }
-    row->fd = bound_socket(found);
-    apr_status_t rv = row->fd < 0 ? errno : APR_SUCCESS;
+    apr_status_t rv = open_at(row, found);
     freeaddrinfo(found);
     if (rv == EAFNOSUPPORT && !*row->host) {
         const struct addrinfo four = {
             .ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
         if (getaddrinfo(NULL, row->port, &four, &found) == 0) {
-            row->fd = bound_socket(found);
-            rv = row->fd < 0 ? errno : APR_SUCCESS;
+            rv = open_at(row, found);
             freeaddrinfo(found);
         }
     }
@@ -141,6 +200,42 @@ static int take_open(listens_t *kept, const char *name)
     return -1;
 }
 
+static bool overlaps(const listen_t *row, const ap_listen_rec *listener, apr_pool_t *p)
+{
+    apr_sockaddr_t *own;
+    if (listener->bind_addr->port != row->number) {
+        return false;
+    }
+    if (!*row->host || apr_sockaddr_is_wildcard(listener->bind_addr)) {
+        return true;
+    }
+    return apr_sockaddr_info_get(&own, row->host, APR_UNSPEC, listener->bind_addr->port, 0, p) ==
+               APR_SUCCESS &&
+           apr_sockaddr_equal(own, listener->bind_addr);
+}
+
+/* At a restart HAListen may have become Listen: old children have our socket open for a moment, so
+ * httpd could not bind another one. It goes on as httpd's, with all who wait in it. */
+static bool give_httpd(const listen_t *row, apr_pool_t *p)
+{
+    for (ap_listen_rec *listener = ap_listeners; listener; listener = listener->next) {
+        if (!listener->active && overlaps(row, listener, p)) {
+            int fd = row->fd;
+            apr_socket_close(listener->sd);
+            apr_os_sock_info_t info = {
+                .os_sock = &fd,
+                .local = (struct sockaddr *)&listener->bind_addr->sa,
+                .family = listener->bind_addr->family,
+                .type = SOCK_STREAM,
+            };
+            listener->accept_func = ap_unixd_accept;
+            listener->active = 1;
+            return apr_os_sock_make(&listener->sd, &info, p) == APR_SUCCESS;
+        }
+    }
+    return false;
+}
+
 apr_status_t mh_listen_open(apr_pool_t *ptemp, server_rec *s)
 {
     listens_t *kept = retained(s);
@@ -157,12 +252,28 @@ apr_status_t mh_listen_open(apr_pool_t *ptemp, server_rec *s)
         }
     }
     for (unsigned i = 0; i < kept->n; i++) {
-        if (kept->rows[i].fd >= 0) {
+        if (kept->rows[i].fd >= 0 && !give_httpd(&kept->rows[i], s->process->pool)) {
             close(kept->rows[i].fd);
         }
     }
     *kept = wanted;
     return rv;
+}
+
+apr_status_t mh_listen_check(server_rec *s, apr_pool_t *ptemp)
+{
+    for (unsigned i = 0; i < wanted.n; i++) {
+        for (const ap_listen_rec *listener = ap_listeners; listener; listener = listener->next) {
+            if (overlaps(&wanted.rows[i], listener, ptemp)) {
+                ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                             "HAListen %s: a Listen has that address too, which is for the lane "
+                             "or for httpd: keep one",
+                             wanted.rows[i].name);
+                return APR_EINVAL;
+            }
+        }
+    }
+    return APR_SUCCESS;
 }
 
 bool mh_listen_any(void)

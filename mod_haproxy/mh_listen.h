@@ -19,6 +19,9 @@ void mh_listen_reset(void);
 /** There is an address. */
 bool mh_listen_any(void);
 
+/** Looks whether Listen has one of them, too: APR_EINVAL after a line in the log. check_config. */
+apr_status_t mh_listen_check(server_rec *s, apr_pool_t *ptemp);
+
 /** Opens the sockets that are not open yet, and closes those that are not wanted any more. Parent,
  * open_logs. */
 apr_status_t mh_listen_open(apr_pool_t *ptemp, server_rec *s);

@@ -35,7 +35,8 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
                      "not loaded: a2enmod proxy proxy_http");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (mh_apps_build(p, s) != APR_SUCCESS || mh_sites_build(p, s) != APR_SUCCESS) {
+    if (mh_apps_build(p, s) != APR_SUCCESS || mh_sites_build(p, s) != APR_SUCCESS ||
+        mh_listen_check(s, ptemp) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     mh_lane_log_prepare();
@@ -44,14 +45,15 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
 
 static int open_logs(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG || !mh_lane_wanted()) {
-        return OK;
-    }
-    apr_status_t rv = mh_listen_open(ptemp, s);
-    if (rv != APR_SUCCESS) {
+    /* At a start the configuration is read twice, and httpd wants a listener both times. */
+    bool first = ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG;
+    if (!first && mh_listen_open(ptemp, s) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    rv = mh_handback_open(p, s);
+    if (!mh_lane_wanted()) {
+        return OK;
+    }
+    apr_status_t rv = mh_handback_open(p, s);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s,
                      "no socket to give connections back from the lane to httpd");

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# HAListen in place of Listen: alone, and put there and back while the server runs.
+use v5.36;
+
+use HA::Mount qw(balancer);
+use HA::Test;
+
+my $t = HA::Test->new;
+my ($a, $b) = map {$t->app("host$_")} qw(A B);
+my $own = $t->port;
+my %server = (modules => [qw(proxy proxy_http)], haproxy => 1);
+my $mounts = balancer('App', [$a, $b]) . "HALane Require\n";
+my $ours = "HAListen 127.0.0.1:$own\n$mounts";
+
+subtest 'it may be the only address of the server' => sub {
+    my $server = $t->httpd(%server, ports => 0, config => $ours);
+    my $client = $t->client(port => $own);
+    is($client->get('/App/plain')->status, 200, 'served');
+    is($client->get('/nowhere')->status, 404, 'what is not the lane\'s by httpd');
+    $server->graceful;
+    is($client->get('/App/plain')->status, 200, 'after a graceful restart');
+    $server->stop;
+};
+
+subtest 'an address goes from Listen to HAListen, and back, under load' => sub {
+    my $server = $t->httpd(%server, listen => ["127.0.0.1:$own"], config => $mounts);
+    my $load = $t->load(port => $own, path => '/App/plain', rate => 100, count => 100_000, keep_alive => 0);
+    for my $turn (1 .. 3) {
+        for my $config ($ours, $turn == 2 ? $mounts =~ s/Require/Off/r : $mounts) {
+            $load->wait_progress($load->progress + 20);
+            $server->{listen} = $config eq $ours ? [] : ["127.0.0.1:$own"];
+            $server->write_config($config);
+            $server->graceful;
+            $server->settle;
+        }
+    }
+    $load->wait_progress($load->progress + 20);
+    $load->finish;
+    my $result = $load->wait;
+    is($result->{failed}, 0, "none of $result->{sent} failed") or diag explain $result->{failures};
+    $server->stop;
+};
+
+subtest 'an address of both is refused before it does harm' => sub {
+    my $server = $t->httpd(%server, listen => ["127.0.0.1:$own"], config => $ours, start => 0);
+    my ($good, $said) = $server->check;
+    ok(!$good, 'httpd -t refuses it');
+    like($said, qr/HAListen 127\.0\.0\.1:$own: a Listen has that address too.*keep one/, 'and says why');
+    $server->{listen} = [$own];
+    $server->write_config;
+    ($good, $said) = $server->check;
+    like($said, qr/HAListen .*: a Listen has that address too/, 'also when Listen is for all addresses');
+};
+
+$t->done;
