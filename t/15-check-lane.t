@@ -3,8 +3,9 @@
 use v5.36;
 
 use Cwd qw(getcwd);
-use File::Path qw(make_path remove_tree);
+use File::Path qw(make_path);
 
+use HA::Debian qw(fresh_tree);
 use HA::Test;
 use HA::Zero;
 
@@ -117,41 +118,8 @@ subtest 'what cannot be read is said' => sub {
 
 # --- Debian ---------------------------------------------------------------------------------------
 
-# The distribution's /etc/apache2: of the package that is installed, if nobody edited it, or from apt.
-sub debian_files()
-{
-    my $is_there = qx(dpkg-query -W -f='\${Status}' apache2 2>/dev/null) =~ /installed$/;
-    if ($is_there && qx(dpkg --verify apache2 2>&1) eq '') {
-        return system('cp', '-rL', '/etc/apache2', 'etc') == 0 ? 'etc' : undef;
-    }
-    make_path('deb');
-    my $got = system('cd deb && apt-get download apache2 >/dev/null 2>&1 && dpkg-deb -x apache2_*.deb .');
-    return $got == 0 ? 'deb/etc/apache2' : undef;
-}
-
-# The same as the package's scripts leave it on a fresh system, whatever was enabled here since.
-sub debian()
-{
-    my $etc = debian_files() // return;
-    my @mods = qw(access_compat alias auth_basic authn_core authn_file authz_core authz_host authz_user autoindex
-        deflate dir env filter mime mpm_event negotiation reqtimeout setenvif status);
-    my @confs = qw(charset localized-error-pages other-vhosts-access-log security serve-cgi-bin);
-    my %enabled = (
-        mods => [map {("$_.load", "$_.conf")} @mods],
-        conf => [map {"$_.conf"} @confs],
-        sites => ['000-default.conf'],
-    );
-    for my $kind (sort keys %enabled) {
-        remove_tree("$etc/$kind-enabled");
-        make_path("$etc/$kind-enabled");
-        my @files = grep {-e "$etc/$kind-available/$_"} @{$enabled{$kind}};
-        spew("$etc/$kind-enabled/$_", slurp("$etc/$kind-available/$_")) for @files;
-    }
-    return $etc;
-}
-
 subtest 'a fresh apache2 of the distribution leaves App to the lane' => sub {
-    my $etc = debian() or plan skip_all => 'the package apache2 is not here';
+    my $etc = fresh_tree() or plan skip_all => 'the package apache2 is not here';
     for my $name (qw(hostA hostB)) {
         zero(qw(modproxy generate -app=App -context=/App -port=8080 -sticky=zsessionid), "-o=$name.conf",
             "-route=$name", '-host=' . lc "$name.example");
