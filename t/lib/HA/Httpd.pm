@@ -42,7 +42,7 @@ my %MPM_DEFAULTS = (
 # without "mod_"; haproxy => 1 loads ours, haproxy => 'first' does so before mod_proxy, preload => 1
 # when the text of config does; ports => how many; listen => [...] further Listen arguments;
 # log_level => 'info'; descriptors => how many each process may have; name => 'httpd'; hosts => FILE in place of /etc/hosts and of name servers, where
-# can_have_hosts is true; config => text. In the text @PORT@, @PORT2@ ... and @ROOT@
+# can_have_hosts is true; config => text, whole => 1 when that is all of it. In the text @PORT@, @PORT2@ ... and @ROOT@
 # stand for the ports and the folder.
 sub new($class, $t, %opt)
 {
@@ -102,7 +102,7 @@ sub write_config($self, $config = undef)
     my ($user, $group) = $self->identity;
     $self->{config} = $config if defined $config;
     my $mpm_config = $self->{mpm_config} // $MPM_DEFAULTS{$self->{mpm}} // '';
-    my @lines = (
+    my @lines = $self->{whole} ? $self->{config} : (
         qq(ServerRoot "$root"),
         'ServerName localhost',
         qq(PidFile "$root/run/httpd.pid"),
