@@ -371,6 +371,17 @@ static apr_status_t put_unread(conn_rec *c, apr_bucket_brigade *to, apr_socket_t
     return AP_DECLINED;
 }
 
+/* What mod_proxy has its page say of a member that did not answer, see ap_proxyerror(). That one
+ * would log it too, which the lane has done. */
+static void say_as_mod_proxy(request_rec *r)
+{
+    r->status_line = "502 Proxy Error";
+    apr_table_setn(r->notes, "error-notes",
+                   "The proxy server could not handle the request<p>Reason: "
+                   "<strong>Error reading from remote server</strong></p>");
+    apr_table_setn(r->notes, "verbose-error-to", "*");
+}
+
 /* The lane could not have it served: the answer, and the page for it, are httpd's. */
 static int answer_with_status(request_rec *r)
 {
@@ -380,6 +391,9 @@ static int answer_with_status(request_rec *r)
     }
     unsigned status = given->status;
     given->status = 0;
+    if (status == HTTP_BAD_GATEWAY) {
+        say_as_mod_proxy(r);
+    }
     return (int)status;
 }
 

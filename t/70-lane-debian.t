@@ -178,13 +178,14 @@ sub outcome($which, $bytes)
     return (shown($answer) . goes_on($client, $socket), $by);
 }
 
-# Options: raw => the bytes of the instance's answer; by => who carries it where the lane is on;
-# as => a sub that makes of httpd's answer what the lane's is meant to be.
+# Options: raw => the bytes of the instance's answer, or reset => 1 for none; by => who carries it
+# where the lane is on; as => a sub that makes of httpd's answer what the lane's is meant to be.
 sub same($name, $bytes, %opt)
 {
     my %got;
     for my $which (qw(off on)) {
         $app[0]->raw('stay', $opt{raw}, 1) if defined $opt{raw};
+        $app[0]->reset('before', 1) if $opt{reset};
         $got{$which} = [outcome($which, $bytes)];
     }
     my $by = $opt{by} // 'lane';
@@ -388,6 +389,23 @@ subtest 'the access logs say the same' => sub {
     eval { $t->wait_for($equal, 5, 'the same lines') };
     is($lines->('on'), $lines->('off'), 'line by line');
     cmp_ok($lines->('on') =~ tr/\n//, '>', 100, 'of all kinds of requests');
+};
+
+subtest 'pages that say what went wrong' => sub {
+    $t->expect_log(qr/AH(?:01102|00898): /, qr/App: member hostA failed on /, qr/App: no member for /);
+    my @none = (reset => 1, by => 'httpd');
+    same('no answer', bound('POST /App/upload HTTP/1.1'), @none);
+    same('no answer, HTTP/1.0', bound('POST /App/upload HTTP/1.0'), @none);
+    # The lane has passed the body on: httpd cannot read it again, nor what follows it.
+    my $ends = sub ($answer) { $answer =~ s/^(?=Content-Length)/Connection: close\n/mr =~ s/^goes on: 200$/ends/mr };
+    same('no answer to a body', bound('POST /App/upload HTTP/1.1', 'Content-Length: 5') . 'abcde', @none, as => $ends);
+    $t->mark;
+    $_->stop for @app;
+    for my $log (map {$_->log} values %server) {
+        $t->wait_for(sub { $log->take(qr/member $_: \S+ -> down/) }) for qw(hostA hostB);
+    }
+    same("no instance, $_", bound("$_ /App/plain HTTP/1.1", $gzip, 'Accept-Language: de'), by => 'httpd') for qw(GET HEAD);
+    same('no instance, HTTP/1.0', bound('GET /App/plain HTTP/1.0'), by => 'httpd');
 };
 
 # --- the verdict beforehand -----------------------------------------------------------------------
