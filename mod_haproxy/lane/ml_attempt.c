@@ -107,7 +107,9 @@ static void rewind_request(ml_client_t *client)
     in->begin = (uint32_t)client->inner->x.bytes.n;
     free(in->head);
     in->head = NULL;
+    in->passed = 0;
     client->inner->written = 0;
+    client->inner->sent_head = 0;
     ml_pack_drop(client->lane, client->inner);
     ml_half_clear(&client->inner->out, &client->lane->bufs);
     client->inner->seen = 0;
