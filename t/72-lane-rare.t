@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-# What seldom happens to the lane: requests that are sent again are counted once.
+# What seldom happens to the lane: requests that are sent again are counted once, and clients that
+# cannot be given away make no work.
 use v5.36;
 
 use HA::Exchange qw(request);
 use HA::Mount qw(balancer children);
 use HA::Raw;
 use HA::Test;
+use HA::Usage;
 
 use constant REQUESTS => 10;
+# Of CPU time, in a second.
+use constant TICKS_MAX => 40;
 
 my $t = HA::Test->new;
 
@@ -15,6 +19,7 @@ my $t = HA::Test->new;
 my $ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
 my $bad = HA::Raw->new($t, 'hostA', answer => sub ($request) { return ['close'] });
 my $good = HA::Raw->new($t, 'hostB', answer => sub ($request) { return "${ok}right" });
+my $app = $t->app('hostC');
 
 my $proxy = $t->httpd(
     mpm => 'event',
@@ -28,6 +33,7 @@ my $proxy = $t->httpd(
         CustomLog "@ROOT@/logs/access.log" sizes
         CONFIG
         balancer('Again', [$bad, $good], check => undef),
+        balancer('App', [$app], check => undef),
 );
 
 sub client
@@ -54,6 +60,34 @@ subtest 'a request that is sent again is counted once' => sub {
     $t->wait_for(sub { (() = access_log() =~ m{^/Again/}mg) == REQUESTS }, 10, 'the log');
     my %sizes = map {$_ => 1} access_log() =~ m{^/Again/x 200 (\d+)$}mg;
     is(join(' ', keys %sizes), length $bytes, 'the bytes that came are those of the request');
+};
+
+# Of a child of httpd, while it runs; as its user, who may do so. 0 if it is done.
+sub allow_descriptors($pid, $count)
+{
+    my ($user, $group) = $proxy->identity;
+    my @as = $user ? ('setpriv', "--reuid=$user", "--regid=$group", '--clear-groups') : ();
+    return system(@as, 'prlimit', '--pid', $pid, "--nofile=$count:");
+}
+
+# The old child of a restart that may open no more descriptors, and so has none to give clients with.
+subtest 'clients that cannot be given away make no work' => sub {
+    my ($child) = $proxy->children;
+    my @idle = map {client()} 1 .. 4;
+    my $held = client();
+    $app->barrier_hold;
+    $held->send(request(GET => '/App/plain'));
+    $app->barrier_wait(1);
+    is($_->get('/Again/x')->status, 200, 'served, and idle then') for @idle;
+    is(allow_descriptors($child, 3), 0, 'it gets no more descriptors');
+    $proxy->graceful;
+    is(client()->get('/Again/x')->status, 200, 'there are others');
+    cmp_ok(HA::Usage::ticks_within($child, 1), '<', TICKS_MAX, 'nothing spins');
+    $_->close for @idle;
+    $app->barrier_open;
+    is($held->read_response->status, 200, 'a request under way is answered');
+    $held->close;
+    $t->wait_for(sub { !-e "/proc/$child" }, 15, 'the end of the old child');
 };
 
 $t->done;

@@ -151,12 +151,13 @@ static void run_linger(ml_client_t *client)
     }
 }
 
-/* No byte of a request is there: the block goes back. */
+/* No byte of a request is there: the block goes back. Who could not be passed on is the draining
+ * lane's to try again: his socket says at once that it is writable when it is watched anew. */
 static void be_idle(ml_client_t *client)
 {
     ml_lane_t *lane = client->lane;
     ml_half_clear(&client->in, &lane->bufs);
-    if (lane->draining && ml_client_pass_on(client)) {
+    if (lane->draining && client->state != ML_IDLE && ml_client_pass_on(client)) {
         return;
     }
     if (client->state != ML_IDLE || !ml_timer_is_set(&client->timer)) {
