@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# What seldom happens to the lane: requests that are sent again are counted once, and clients that
-# cannot be given away make no work.
+# What seldom happens to the lane: requests that are sent again are counted once, clients that cannot
+# be given away make no work, and one that ends behind a long body is let go.
 use v5.36;
 
 use HA::Exchange qw(request);
@@ -15,10 +15,14 @@ use constant TICKS_MAX => 40;
 
 my $t = HA::Test->new;
 
-# One never answers, the other does.
+# A body of which the last part goes through a pipe at once.
+use constant {FIRST_BYTES => 3_000_000, LAST_BYTES => 150_000};
+
+# One never answers, one does, and one begins its answer when it has a part of the body.
 my $ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
 my $bad = HA::Raw->new($t, 'hostA', answer => sub ($request) { return ['close'] });
 my $good = HA::Raw->new($t, 'hostB', answer => sub ($request) { return "${ok}right" });
+my $early = HA::Raw->new($t, 'hostD', early => qr/./, answer => sub ($request) { return [taken => FIRST_BYTES], "${ok}ri", [until => 'end'], 'ght' });
 my $app = $t->app('hostC');
 
 my $proxy = $t->httpd(
@@ -34,6 +38,7 @@ my $proxy = $t->httpd(
         CONFIG
         balancer('Again', [$bad, $good], check => undef),
         balancer('App', [$app], check => undef),
+        balancer('Early', [$early], check => undef),
 );
 
 sub client
@@ -60,6 +65,24 @@ subtest 'a request that is sent again is counted once' => sub {
     $t->wait_for(sub { (() = access_log() =~ m{^/Again/}mg) == REQUESTS }, 10, 'the log');
     my %sizes = map {$_ => 1} access_log() =~ m{^/Again/x 200 (\d+)$}mg;
     is(join(' ', keys %sizes), length $bytes, 'the bytes that came are those of the request');
+};
+
+# Both come at once, and are found together: the end must not be lost behind the last part.
+subtest 'a client that ends behind a long body is let go' => sub {
+    my ($child) = $proxy->children;
+    my $client = client();
+    my $bytes = request(PUT => '/Early/x', body => 'x' x (FIRST_BYTES + LAST_BYTES));
+    my $first = substr $bytes, 0, -LAST_BYTES;
+    $client->send($first);
+    my $answer = '';
+    $t->wait_for(sub { $answer .= $client->read_raw; $answer =~ /ri$/ }, 10, 'half of the answer');
+    kill 'STOP', $child;
+    $client->send(substr $bytes, -LAST_BYTES);
+    shutdown $client->socket, 1;
+    kill 'CONT', $child;
+    $early->allow('end');
+    is($client->read_raw, 'ght', 'the answer goes on');
+    ok($client->closed(10), 'and with it the connection ends');
 };
 
 # Of a child of httpd, while it runs; as its user, who may do so. 0 if it is done.

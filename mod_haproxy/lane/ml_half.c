@@ -171,13 +171,13 @@ static bool wants_pipe(const ml_half_t *half)
            half->begin == half->end && half->left >= PIPE_LEAST_BYTES;
 }
 
-/* What follows the body stays in the socket. That there is nothing is known after a look. */
+/* What follows the body stays in the socket, be it the end. That there is nothing is known after a
+ * look. */
 static void look_behind(ml_sock_t *from)
 {
     char byte;
     ssize_t n = recv(from->fd, &byte, 1, MSG_PEEK);
-    from->eof = n == 0;
-    from->readable = n > 0;
+    from->readable = n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
 /* False without a pipe, or where the kernel knows no such way: it is copied then. */

@@ -19,6 +19,7 @@ use constant {READ_BYTES => 65536, POLL_SECONDS => 0.005, LOOK_SECONDS => 1};
 #   [flood => TEXT]   writes it for ever
 #   [note => NAME]    notes that, which `wait_note` waits for
 #   [until => NAME]   waits until `allow` was called with that name
+#   [taken => N]      waits until so many bytes came behind the request
 #   [idle => SECONDS] waits that long, or until there is a next request: that is answered then, and
 #                     the steps behind are left out
 #   ['end']           ends its direction; what still comes is noted as late
@@ -243,6 +244,11 @@ sub _do_until($self, $connection, $name)
 {
     $connection->{waits} = !-e $self->_allowed($name);
     return !$connection->{waits};
+}
+
+sub _do_taken($self, $connection, $count)
+{
+    return length $connection->{in} >= $count;
 }
 
 sub _do_idle($self, $connection, $seconds)
