@@ -138,9 +138,18 @@ static ml_move_t nothing_came(ml_sock_t *from, ssize_t n)
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
         from->readable = errno == EINTR;
-        return ML_MOVE_NOTHING;
+        return from->broken ? ML_MOVE_BROKEN : ML_MOVE_NOTHING;
     }
     from->broken = true;
+    return ML_MOVE_BROKEN;
+}
+
+/* A write has failed: bytes behind the ones that are lost must not follow. What the other side has
+ * said before can still be read, and so can the reason. */
+static ml_move_t broken_by_write(ml_sock_t *to)
+{
+    to->broken = to->readable = true;
+    to->writable = false;
     return ML_MOVE_BROKEN;
 }
 
@@ -337,8 +346,7 @@ static ml_move_t splice_out(ml_half_t *half, ml_sock_t *to)
     }
     ssize_t n = splice(pipe->out, NULL, to->fd, NULL, pipe->n, SPLICE_F_NONBLOCK);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        to->broken = to->readable = true;
-        return ML_MOVE_BROKEN;
+        return broken_by_write(to);
     }
     size_t sent = n > 0 ? (size_t)n : 0;
     to->writable = sent == pipe->n;
@@ -370,9 +378,7 @@ ml_move_t ml_half_write(ml_half_t *half, ml_sock_t *to, const char *head, size_t
     ssize_t n = count == 1 ? send(to->fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
                            : sendmsg(to->fd, &message, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-        /* What it has said before can still be read, and so can the reason. */
-        to->broken = to->readable = true;
-        return ML_MOVE_BROKEN;
+        return broken_by_write(to);
     }
     size_t sent = n > 0 ? (size_t)n : 0;
     to->writable = sent == head_n + body_n;
@@ -381,8 +387,7 @@ ml_move_t ml_half_write(ml_half_t *half, ml_sock_t *to, const char *head, size_t
     /* Who is slow is not read for in advance. */
     half->eager = half->eager && to->writable;
     if (!passed_on(half, head, head_n, sent)) {
-        to->broken = to->readable = true;
-        return ML_MOVE_BROKEN;
+        return broken_by_write(to);
     }
     return sent ? ML_MOVE_SOME : ML_MOVE_NOTHING;
 }
