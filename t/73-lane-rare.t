@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What seldom happens to the lane: requests that are sent again are counted once, clients that cannot
+# What seldom happens to the lane: requests that are sent again are counted right, clients that cannot
 # be given away make no work, and one that ends behind a long body is let go.
 use v5.36;
 
@@ -18,10 +18,11 @@ my $t = HA::Test->new;
 # A body of which the last part goes through a pipe at once.
 use constant {FIRST_BYTES => 3_000_000, LAST_BYTES => 150_000};
 
-# One never answers, one does, and one begins its answer when it has a part of the body.
+# One never answers but to invite a body, one does, and one begins its answer when it has a part of the body.
 my $ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
-my $bad = HA::Raw->new($t, 'hostA', answer => sub ($request) { return ['close'] });
-my $good = HA::Raw->new($t, 'hostB', answer => sub ($request) { return "${ok}right" });
+my $invite = "HTTP/1.1 100 Continue\r\n\r\n";
+my $bad = HA::Raw->new($t, 'hostA', early => qr/./, answer => sub ($request) { return $invite x !!$request->{length}, ['close'] });
+my $good = HA::Raw->new($t, 'hostB', early => qr/put/, answer => sub ($request) { return "${ok}right" });
 my $early = HA::Raw->new($t, 'hostD', early => qr/./, answer => sub ($request) { return [taken => FIRST_BYTES], "${ok}ri", [until => 'end'], 'ght' });
 my $app = $t->app('hostC');
 
@@ -33,7 +34,7 @@ my $proxy = $t->httpd(
     config => join '', <<~'CONFIG',
         HALane Require
         KeepAliveTimeout 30
-        LogFormat "%U %>s %I" sizes
+        LogFormat "%U %>s %I %O %b" sizes
         CustomLog "@ROOT@/logs/access.log" sizes
         CONFIG
         balancer('Again', [$bad, $good], check => undef),
@@ -53,8 +54,23 @@ sub access_log
     return <$in>;
 }
 
-subtest 'a request that is sent again is counted once' => sub {
+subtest 'an invitation that was passed on before counts, too' => sub {
     $t->expect_log(qr/Again: member hostA failed on \S+: ended before its answer$|member hostA: .*suspect/);
+    my @invited;
+    for my $n (1 .. 4) {
+        my $client = client();
+        $client->send(request(PUT => "/Again/put-$n", headers => {Expect => '100-continue', 'Content-Length' => 4}));
+        my $answer = '';
+        $t->wait_for(sub { $answer .= $client->read_raw; $answer =~ /right$/ }, 10, 'the answer');
+        push @invited, sprintf '/Again/put-%d %d 5', $n, length $answer if $answer =~ /^\Q$invite/;
+    }
+    cmp_ok(scalar(@invited), '>', 0, 'clients were invited by one, and answered by the other');
+    $t->wait_for(sub { (() = access_log() =~ m{^/Again/put}mg) == 4 }, 10, 'the log');
+    my %logged = map {s/ 200 \d+ / /r => 1} split /\n/, access_log();
+    is(join("\n", grep {!$logged{$_}} @invited), '', 'all that they got is in the log');
+};
+
+subtest 'a request that is sent again is counted once' => sub {
     my $bytes = request(GET => '/Again/x');
     my $client = client();
     for (1 .. REQUESTS) {
@@ -62,8 +78,8 @@ subtest 'a request that is sent again is counted once' => sub {
         is($client->read_response->body, 'right', 'answered');
     }
     cmp_ok(scalar($bad->ledger), '>', 0, 'some at the second attempt');
-    $t->wait_for(sub { (() = access_log() =~ m{^/Again/}mg) == REQUESTS }, 10, 'the log');
-    my %sizes = map {$_ => 1} access_log() =~ m{^/Again/x 200 (\d+)$}mg;
+    $t->wait_for(sub { (() = access_log() =~ m{^/Again/x}mg) == REQUESTS }, 10, 'the log');
+    my %sizes = map {$_ => 1} access_log() =~ m{^/Again/x 200 (\d+) }mg;
     is(join(' ', keys %sizes), length $bytes, 'the bytes that came are those of the request');
 };
 

@@ -104,6 +104,8 @@ static bool has_begun_answer(const ml_inner_t *inner)
 static void rewind_request(ml_client_t *client)
 {
     ml_half_t *in = &client->in;
+    ml_half_t *out = &client->inner->out;
+    uint64_t passed = out->passed; /* an invitation for the body, which the client has had */
     in->begin = (uint32_t)client->inner->x.bytes.n;
     free(in->head);
     in->head = NULL;
@@ -111,7 +113,8 @@ static void rewind_request(ml_client_t *client)
     client->inner->written = 0;
     client->inner->sent_head = 0;
     ml_pack_drop(client->lane, client->inner);
-    ml_half_clear(&client->inner->out, &client->lane->bufs);
+    ml_half_clear(out, &client->lane->bufs);
+    out->passed = passed;
     client->inner->seen = 0;
 }
 
