@@ -124,6 +124,13 @@ static void add_listener(int fd, server_rec *s)
     *last = record;
 }
 
+bool mh_handback_is_open(server_rec *s)
+{
+    retained_t *kept = NULL;
+    apr_pool_userdata_get((void **)&kept, retained_key, s->process->pool);
+    return kept != NULL;
+}
+
 apr_status_t mh_handback_open(apr_pool_t *pconf, server_rec *s)
 {
     retained_t *kept = NULL;

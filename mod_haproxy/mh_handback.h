@@ -14,6 +14,9 @@
 /** Adds the listener, before the MPM's own are set up. Parent, open_logs. */
 apr_status_t mh_handback_open(apr_pool_t *pconf, server_rec *s);
 
+/** The process has it open, from this or an earlier configuration. Parent. */
+bool mh_handback_is_open(server_rec *s);
+
 /**
  * Passes a client's socket, which stays open here, and the bytes that were read from it. With a
  * status the answer to these bytes shall be that one. False when no child took it: nothing has

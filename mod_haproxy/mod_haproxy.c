@@ -50,7 +50,8 @@ static int open_logs(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_
     if (!first && mh_listen_open(ptemp, s) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (!mh_lane_wanted()) {
+    /* Without a lane now, old children may still have clients of theirs to give. */
+    if (!mh_lane_wanted() && !mh_handback_is_open(s)) {
         return OK;
     }
     apr_status_t rv = mh_handback_open(p, s);

@@ -109,7 +109,10 @@ sub story($server, @ports)
 
     $crowd = crowd(\@long, @ports);
     $crowd->wait_more(30);
-    for (1 .. RESTARTS) {
+    # A child of prefork that is told to leave while it still starts ends at once, as httpd has it, and
+    # with sanitizers a start takes long.
+    my $restarts = HA::Test::sanitizers() && $server->mpm eq 'prefork' ? 0 : RESTARTS;
+    for (1 .. $restarts) {
         $server->graceful;
         $crowd->wait_more(ANSWERS_A_RESTART);
     }
