@@ -78,6 +78,7 @@ static struct {
     _Atomic unsigned next; /* engine that gets the next client */
     bool draining;         /* the child ends, gracefully */
     apr_time_t draining_since;
+    _Atomic unsigned drains; /* engines that accept nobody any more */
 } self;
 
 /* --- what the engine asks --------------------------------------------------------------------- */
@@ -538,6 +539,7 @@ static void drain(ml_work_t *work, ml_loop_t *loop)
     engine_t *engine = ML_OWNER(work, engine_t, drain);
     engine->draining = true;
     ml_lane_drain(engine->lane);
+    atomic_fetch_add_explicit(&self.drains, 1, memory_order_release);
 }
 
 static void on_stopping(apr_pool_t *pchild, int graceful)
@@ -554,11 +556,21 @@ static void on_stopping(apr_pool_t *pchild, int graceful)
     }
 }
 
+/* An engine that has not heard of it yet may still accept. */
+static bool is_drained(void)
+{
+    return atomic_load_explicit(&self.drains, memory_order_acquire) == self.engines_n &&
+           ml_room_taken(&self.room) == 0;
+}
+
 void mh_lane_finish(void)
 {
     int at_most_s = ap_graceful_shutdown_timeout;
     apr_time_t end = apr_time_now() + apr_time_from_sec(at_most_s > 0 ? at_most_s : LONGEST_S);
-    while (self.draining && ml_room_taken(&self.room) > 0 && apr_time_now() < end) {
+    if (self.draining) {
+        mh_takers_stay();
+    }
+    while (self.draining && !is_drained() && apr_time_now() < end) {
         apr_sleep(DRAIN_STEP_US);
     }
     for (unsigned i = 1; i < self.engines_n; i++) {

@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { WITHIN_US = 10000000 /* of a restart: httpd starts children once a second */ };
+enum { WITHIN_US = 2000000 /* httpd looks once a second whether children are missing */ };
 
 static bool is_threaded(void)
 {
@@ -46,6 +46,19 @@ static bool others_serve(void)
     return false;
 }
 
+/* Of this process; NULL if another one has taken its slot over. */
+static process_score *own_process(int *slot)
+{
+    for (int i = 0, limit = process_limit(); i < limit; i++) {
+        process_score *process = ap_get_scoreboard_process(i);
+        if (process && process->pid == getpid()) {
+            *slot = i;
+            return process;
+        }
+    }
+    return NULL;
+}
+
 /* The old children of a restart are told to leave before there are new ones. */
 static bool is_restart(void)
 {
@@ -69,19 +82,42 @@ bool mh_takers_is_graceful(int said)
 /* For is_leaving of the others. */
 void mh_takers_leave(void)
 {
-    int limit = is_threaded() ? 0 : process_limit();
-    for (int i = 0; i < limit; i++) {
-        const process_score *process = ap_get_scoreboard_process(i);
-        if (process && process->pid == getpid()) {
-            ap_update_child_status_from_indexes(i, 0, SERVER_GRACEFUL, NULL);
-        }
+    int slot;
+    if (!is_threaded() && own_process(&slot)) {
+        ap_update_child_status_from_indexes(slot, 0, SERVER_GRACEFUL, NULL);
     }
 }
 
+/*
+ * Who was told to leave before its threads were there has not said so, and worker starts nobody in
+ * the slot of a child that has no thread marked as dead: both would wait for each other.
+ */
+void mh_takers_stay(void)
+{
+    int slot;
+    int threads = 0;
+    process_score *process = is_threaded() ? own_process(&slot) : NULL;
+    if (!process) {
+        return;
+    }
+    if (!process->quiescing) {
+        process->quiescing = 1;
+    }
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    for (int i = 0; i < threads; i++) {
+        ap_update_child_status_from_indexes(slot, i, SERVER_DEAD, NULL);
+    }
+}
+
+/*
+ * Children of a restart that has only begun do not know of it when they are told to leave, and one
+ * that leaves alone is replaced. When new children are late, it may be for want of the slots that
+ * the old ones hold; what is given waits for them.
+ */
 ml_takers_t mh_takers_find(apr_time_t since)
 {
-    bool in_time = apr_time_now() - since < WITHIN_US;
-    return others_serve()            ? ML_TAKERS_NOW
-           : in_time && is_restart() ? ML_TAKERS_SOON
-                                     : ML_TAKERS_NONE;
+    return others_serve()                       ? ML_TAKERS_NOW
+           : apr_time_now() - since < WITHIN_US ? ML_TAKERS_SOON
+           : is_restart()                       ? ML_TAKERS_NOW
+                                                : ML_TAKERS_NONE;
 }

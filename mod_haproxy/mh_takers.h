@@ -18,6 +18,9 @@ bool mh_takers_is_graceful(int said);
 /** This child is none from here on. */
 void mh_takers_leave(void);
 
+/** The child's threads of the MPM have ended, and it stays for its clients. */
+void mh_takers_stay(void);
+
 /** Who there is now, for a child that leaves since then. Any thread. */
 ml_takers_t mh_takers_find(apr_time_t since);
 

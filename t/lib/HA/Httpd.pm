@@ -107,7 +107,7 @@ sub write_config($self, $config = undef)
         'ServerName localhost',
         qq(PidFile "$root/run/httpd.pid"),
         qq(DefaultRuntimeDir "$root/run"),
-        qq(Mutex "file:$root/run" default),
+        'Mutex pthread default',
         qq(ErrorLog "$root/logs/error.log"),
         'LogLevel ' . ($self->{log_level} // 'info'),
         qq(DocumentRoot "$root/htdocs"),
@@ -149,6 +149,13 @@ sub url($self, $path = '/')
 sub children($self)
 {
     return HA::Test::children_of($self->{pid});
+}
+
+# Those that have come since the last restart.
+sub new_children($self)
+{
+    my %old = map {$_ => 1} @{$self->{old_children}};
+    return grep {!$old{$_}} $self->children;
 }
 
 sub running($self)
