@@ -90,7 +90,7 @@ sub server($name, $lane)
         Define APACHE_RUN_USER $user
         Define APACHE_RUN_GROUP $group
         Include apache2.conf
-        Mutex "file:\@ROOT\@/run" default
+        Mutex pthread default
         LogLevel warn haproxy:debug proxy:debug
         $lane
         CONFIG
