@@ -79,6 +79,29 @@ subtest 'only a whole configuration is judged, and the exit code stays' => sub {
         'a mount on the standard path is no error');
 };
 
+subtest 'a server that loads its modules is asked about as it is' => sub {
+    my @check = qw(modproxy check);
+    my %path = (haproxy => HA::Test::module_path());
+    my $load = sub (@names) {
+        join '', map {sprintf qq(LoadModule %s_module "%s"\n), $_, $path{$_} // "$modules/mod_$_.so"} @names;
+    };
+    my $text = "ServerName localhost\nErrorLog $dir/error.log\nListen 1\n$app$mount" . "ProxyPassReverse /App balancer://App/App\n";
+    my @needed = qw(mpm_event slotmem_shm proxy proxy_http proxy_balancer lbmethod_byrequests);
+    local %ENV = (%ENV, %{HA::Httpd::runtime_env()}, ASAN_OPTIONS => 'detect_leaks=0');
+    my ($code, $said) = zero(@check, spew('whole.conf', $load->(@needed, 'haproxy') . $text));
+    is("$code $said", "0 whole.conf: /App: lane\nwhole.conf: ok\n", 'nothing is loaded twice');
+    ($code, $said) = zero(@check, spew('whole.conf', $load->(@needed) . $text));
+    is($code, 1, 'a module that is not loaded is missed');
+    like($said, qr/^httpd: .*Invalid command 'HABalancer'/m, 'which httpd says');
+    unlike($said, qr/start script/, 'and nothing else is to be set');
+    spew('envvars', "export HA_TEST_NAME=localhost\n");
+    $text =~ s/localhost/\${HA_TEST_NAME}/;
+    spew('whole.conf', $load->(@needed, 'haproxy') . $text . "DocumentRoot \"\${HA_TEST_FOLDER}/www\"\n");
+    ($code, $said) = zero(@check, 'whole.conf');
+    like($said, qr{^whole\.conf: this server is started with variables of its own: set them first, as in \(\. \./envvars &&}m,
+        'variables of a start script are hinted at');
+};
+
 subtest 'files are found as httpd finds them' => sub {
     make_path('conf.d/deep');
     spew('conf.d/b.conf', "SetEnv b b\n");

@@ -70,7 +70,26 @@ static int print_verdict(const zero_args_t *args, hap_str_t output)
     return code;
 }
 
-static int ask_httpd(const zero_args_t *args, const char *path)
+/* Debian's configuration is complete only with what its start script sets. */
+static int print_hint(const zero_args_t *args, const char *path, hap_str_t output)
+{
+    const char *slash = strrchr(path, '/');
+    const char *folder = slash ? apr_pstrmemdup(args->pool, path, (size_t)(slash - path)) : ".";
+    const char *file = apr_pstrcat(args->pool, folder, "/envvars", NULL);
+    hap_str_t undefined = HAP_STR_LIT("AH00111");
+    if (!memmem(output.p, output.n, undefined.p, undefined.n) || access(file, R_OK) != 0) {
+        return ZERO_DONE;
+    }
+    file = zero_show(file, args->pool);
+    return zero_print(args->command,
+                      hap_str(apr_psprintf(args->pool,
+                                           "%s: this server is started with variables of its own: "
+                                           "set them first, as in (. %s && zero modproxy check "
+                                           "...)\n",
+                                           zero_show(path, args->pool), file)));
+}
+
+static int ask_httpd(const zero_args_t *args, const char *path, bool whole)
 {
     hap_diag_t diag;
     hap_str_t output = {NULL, 0};
@@ -81,6 +100,7 @@ static int ask_httpd(const zero_args_t *args, const char *path)
         .program = program ? program : HAP_HTTPD,
         .modules = modules ? modules : HAP_HTTPD_MODULES,
         .module = zero_opt(args, "module"),
+        .whole = whole,
     };
     char *real = realpath(path, NULL);
     const char *absolute = real ? apr_pstrdup(args->pool, real) : path;
@@ -90,21 +110,25 @@ static int ask_httpd(const zero_args_t *args, const char *path)
         int code = rv == APR_EINVAL ? ZERO_REFUSED : ZERO_IO;
         return zero_fail_at(args->command, code, path, &diag);
     }
-    return worse(ok ? ZERO_DONE : ZERO_REFUSED, print_verdict(args, output));
+    int code = worse(ok ? ZERO_DONE : ZERO_REFUSED, print_verdict(args, output));
+    return whole ? worse(code, print_hint(args, path, output)) : code;
 }
 
 static int check(const zero_args_t *args, const char *path)
 {
     hap_diag_t diag;
+    hap_diag_t why;
     hap_str_t text;
+    zero_tree_t tree;
     apr_status_t rv = hapio_file_read(&text, path, HAP_TEXT_MAX_BYTES, &diag, args->pool);
     if (rv != APR_SUCCESS) {
         return zero_fail_read(args->command, rv, path, &diag);
     }
     int code = lint(args, path, text);
-    code = worse(code, ask_httpd(args, path));
+    rv = zero_tree_read(&tree, path, &why, args->pool);
+    code = worse(code, ask_httpd(args, path, tree.is_whole));
     if (code != ZERO_IO) {
-        code = worse(code, zero_check_lane(args, path));
+        code = worse(code, zero_check_lane(args, path, &tree, rv == APR_SUCCESS ? NULL : &why));
     }
     if (code == ZERO_DONE) {
         const char *line = apr_pstrcat(args->pool, zero_show(path, args->pool), ": ok\n", NULL);
@@ -161,7 +185,7 @@ static int run(const zero_args_t *args)
 static const zero_option_t options[] = {
     {"httpd", "PATH", "the httpd to ask [" HAP_HTTPD "]"},
     {"modules", "DIR", "its modules [" HAP_HTTPD_MODULES "]"},
-    {"module", "PATH", "the mod_haproxy.so to load [the one in DIR, if there is one]"},
+    {"module", "PATH", "the mod_haproxy.so to load for a part [the one in DIR, if there is one]"},
     {NULL, NULL, NULL},
 };
 
@@ -175,9 +199,10 @@ const zero_command_t zero_check_command = {
     .summary = "look for mistakes in Apache files, then ask httpd -t",
     .details =
         "Says what does not work as most people expect, although httpd may take it, and then\n"
-        "runs httpd -t on a throw-away configuration that includes FILE. Warnings alone end\n"
-        "with 0, an error or a refusal by httpd with 1. Of a server's whole configuration it\n"
-        "says for each mount whether the lane carries it, and if not, which directive acts on\n"
-        "it; that does not change how it ends.\n",
+        "runs httpd -t: on FILE, if that is a server's whole configuration, which listens and\n"
+        "loads its modules, and else on a throw-away one that includes FILE. Warnings alone end\n"
+        "with 0, an error or a refusal by httpd with 1. Of a server's configuration it says for\n"
+        "each mount whether the lane carries it, and if not, which directive acts on it; that\n"
+        "does not change how it ends.\n",
     .run = run,
 };

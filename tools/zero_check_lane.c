@@ -8,8 +8,6 @@
 
 #include <apr_strings.h>
 
-#include "zero_tree.h"
-
 /** What is said of one path in one server. */
 typedef struct word_t {
     const char *path;
@@ -91,20 +89,20 @@ static int print_failure(const zero_args_t *args, const char *path, const hap_di
     return zero_print(args->command, hap_str(line));
 }
 
-int zero_check_lane(const zero_args_t *args, const char *path)
+int zero_check_lane(const zero_args_t *args, const char *path, const zero_tree_t *tree,
+                    const hap_diag_t *why)
 {
     hap_diag_t diag;
-    zero_tree_t tree;
     apr_array_header_t *servers = NULL;
     apr_array_header_t *words = apr_array_make(args->pool, 8, sizeof(word_t));
-    apr_status_t rv = zero_tree_read(&tree, path, &diag, args->pool);
-    if (!tree.is_server) {
+    if (!tree->is_server) {
         return ZERO_DONE;
     }
-    if (rv == APR_SUCCESS) {
-        rv = hap_honour_judge(&servers, tree.tree, HAP_HONOUR_CAN_NOW, &diag, args->pool);
+    if (why) {
+        return print_failure(args, path, why);
     }
-    if (rv != APR_SUCCESS) {
+    if (hap_honour_judge(&servers, tree->tree, HAP_HONOUR_CAN_NOW, &diag, args->pool) !=
+        APR_SUCCESS) {
         return print_failure(args, path, &diag);
     }
     int code = ZERO_DONE;

@@ -240,6 +240,9 @@ apr_status_t zero_httpd_test(bool *ok, hap_str_t *output, const zero_httpd_t *ht
                      hap_str_show(hap_str(httpd->program), pool));
         return APR_ENOENT;
     }
+    if (httpd->whole) {
+        return run(ok, output, httpd->program, path, diag, pool);
+    }
     if (!base || base[0] != '/' || check_path(base, diag) != APR_SUCCESS) {
         base = "/tmp";
     }

@@ -30,6 +30,7 @@ typedef struct reader_t {
     size_t bytes;         /* of all files so far */
     int files;
     int depth;
+    bool loads; /* there was a LoadModule */
     hap_diag_t *diag;
     apr_pool_t *pool;
 } reader_t;
@@ -202,6 +203,8 @@ static apr_status_t read_directive(reader_t *reader, const hap_conf_directive_t 
         set_root(reader, &directive);
     } else if (hap_conf_is(&directive, "Listen")) {
         reader->result->is_server = true;
+    } else if (hap_conf_is(&directive, "LoadModule")) {
+        reader->loads = true;
     } else if (hap_conf_is(&directive, "Include") || hap_conf_is(&directive, "IncludeOptional")) {
         return include(reader, &directive, file, parent);
     }
@@ -265,5 +268,7 @@ apr_status_t zero_tree_read(zero_tree_t *result, const char *path, hap_diag_t *d
     };
     reader.root = reader.base;
     *result = (zero_tree_t){.tree = hap_honour_tree_make(pool)};
-    return read_file(&reader, path, NULL);
+    apr_status_t rv = read_file(&reader, path, NULL);
+    result->is_whole = result->is_server && reader.loads;
+    return rv;
 }
