@@ -27,7 +27,9 @@ void ml_pack_drop(ml_lane_t *lane, ml_inner_t *inner)
 {
     let_stream_go(lane, inner);
     ml_half_clear(&inner->packed, &lane->bufs);
-    inner->packs = inner->pack_open = false;
+    inner->packs = inner->pack_open = inner->pack_chunks = false;
+    inner->unflushed = false;
+    inner->sliced = 0;
 }
 
 /* What would grow by it. A chunked body goes through whatever its size, as long as it has one. */
