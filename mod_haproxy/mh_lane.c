@@ -563,15 +563,20 @@ static bool is_drained(void)
            ml_room_taken(&self.room) == 0;
 }
 
-void mh_lane_finish(void)
+static void stay_for_clients(void)
 {
     int at_most_s = ap_graceful_shutdown_timeout;
     apr_time_t end = apr_time_now() + apr_time_from_sec(at_most_s > 0 ? at_most_s : LONGEST_S);
-    if (self.draining) {
-        mh_takers_stay();
-    }
-    while (self.draining && !is_drained() && apr_time_now() < end) {
+    mh_takers_stay();
+    while (!is_drained() && apr_time_now() < end) {
         apr_sleep(DRAIN_STEP_US);
+    }
+}
+
+void mh_lane_finish(void)
+{
+    if (self.draining) {
+        stay_for_clients();
     }
     for (unsigned i = 1; i < self.engines_n; i++) {
         ml_loop_stop(self.engines[i].loop);

@@ -4,6 +4,7 @@
 use v5.36;
 
 use Compress::Raw::Zlib;
+use HA::Response qw(gunzip);
 use HA::Test;
 use List::Util qw(max);
 use Time::HiRes qw(time);
@@ -46,15 +47,6 @@ sub server($name, $lane, $more = '')
             $mounts
             CONFIG
     );
-}
-
-# What is compressed, as a text and how many bytes followed it; undef when it is no gzip.
-sub gunzip($bytes)
-{
-    my ($z) = Compress::Raw::Zlib::Inflate->new(-WindowBits => WANT_GZIP, -LimitOutput => 0);
-    my $all = $bytes;
-    my $status = $z->inflate($all, my $text);
-    return $status == Z_STREAM_END && $all eq '' ? $text : undef;
 }
 
 # Head and content of an answer, one field a line, sorted; how its end is known is each one's own.

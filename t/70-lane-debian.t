@@ -3,12 +3,12 @@
 # it: clients are told the same with the lane as without it, field by field.
 use v5.36;
 
-use Compress::Raw::Zlib;
 use Cwd qw(getcwd);
 use File::Path qw(make_path);
 
 use HA::Client;
 use HA::Debian qw(enable fresh_tree);
+use HA::Response qw(gunzip);
 use HA::Test;
 use HA::Zero;
 
@@ -100,15 +100,6 @@ sub server($name, $lane)
 my %server = (off => server('off', 'HALane Off'), on => server('on', ''));
 
 # --- the same requests to both --------------------------------------------------------------------
-
-# What is compressed, as a text and how many bytes followed it; undef when it is no gzip.
-sub gunzip($bytes)
-{
-    my ($z) = Compress::Raw::Zlib::Inflate->new(-WindowBits => WANT_GZIP, -LimitOutput => 0);
-    my $all = $bytes;
-    my $status = $z->inflate($all, my $text);
-    return $status == Z_STREAM_END && $all eq '' ? $text : undef;
-}
 
 # Head and body as a text that can be compared: fields by name, those of one name in their order.
 sub shown($answer)

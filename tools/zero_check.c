@@ -126,7 +126,7 @@ static int check(const zero_args_t *args, const char *path)
     }
     int code = lint(args, path, text);
     rv = zero_tree_read(&tree, path, &why, args->pool);
-    code = worse(code, ask_httpd(args, path, tree.is_whole));
+    code = worse(code, ask_httpd(args, path, tree.is_server && tree.loads));
     if (code != ZERO_IO) {
         code = worse(code, zero_check_lane(args, path, &tree, rv == APR_SUCCESS ? NULL : &why));
     }

@@ -30,7 +30,6 @@ typedef struct reader_t {
     size_t bytes;         /* of all files so far */
     int files;
     int depth;
-    bool loads; /* there was a LoadModule */
     hap_diag_t *diag;
     apr_pool_t *pool;
 } reader_t;
@@ -204,7 +203,7 @@ static apr_status_t read_directive(reader_t *reader, const hap_conf_directive_t 
     } else if (hap_conf_is(&directive, "Listen")) {
         reader->result->is_server = true;
     } else if (hap_conf_is(&directive, "LoadModule")) {
-        reader->loads = true;
+        reader->result->loads = true;
     } else if (hap_conf_is(&directive, "Include") || hap_conf_is(&directive, "IncludeOptional")) {
         return include(reader, &directive, file, parent);
     }
@@ -268,7 +267,5 @@ apr_status_t zero_tree_read(zero_tree_t *result, const char *path, hap_diag_t *d
     };
     reader.root = reader.base;
     *result = (zero_tree_t){.tree = hap_honour_tree_make(pool)};
-    apr_status_t rv = read_file(&reader, path, NULL);
-    result->is_whole = result->is_server && reader.loads;
-    return rv;
+    return read_file(&reader, path, NULL);
 }

@@ -12,7 +12,7 @@
 typedef struct zero_tree_t {
     hap_honour_tree_t *tree;
     bool is_server; /* it listens: this is a server's configuration, and not a part of one */
-    bool is_whole;  /* it loads its modules too, so httpd can be asked about it as it is */
+    bool loads;     /* it loads modules */
 } zero_tree_t;
 
 /**

@@ -151,11 +151,17 @@ sub children($self)
     return HA::Test::children_of($self->{pid});
 }
 
-# Those that have come since the last restart.
+# Which of them were there before the last restart.
+sub _are_old($self)
+{
+    return {map {$_ => 1} @{$self->{old_children} // []}};
+}
+
+# Those that have come since then.
 sub new_children($self)
 {
-    my %old = map {$_ => 1} @{$self->{old_children}};
-    return grep {!$old{$_}} $self->children;
+    my $old = $self->_are_old;
+    return grep {!$old->{$_}} $self->children;
 }
 
 sub running($self)
@@ -326,8 +332,8 @@ sub _reload($self, $signal)
 # two yet, and what the balancer-manager is told through one of them ends with it.
 sub settle($self)
 {
-    my %old = map {$_ => 1} @{$self->{old_children} // []};
-    $self->{t}->wait_for(sub { !grep {$old{$_}} $self->children }, 30, 'the end of old children');
+    my $old = $self->_are_old;
+    $self->{t}->wait_for(sub { !grep {$old->{$_}} $self->children }, 30, 'the end of old children');
     return;
 }
 

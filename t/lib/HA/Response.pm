@@ -3,6 +3,20 @@
 package HA::Response;
 use v5.36;
 
+use Compress::Raw::Zlib;
+use Exporter qw(import);
+
+our @EXPORT_OK = qw(gunzip);
+
+# What was compressed, as a text; undef when that is no gzip, or bytes follow it.
+sub gunzip($bytes)
+{
+    my ($z) = Compress::Raw::Zlib::Inflate->new(-WindowBits => WANT_GZIP, -LimitOutput => 0);
+    my $all = $bytes;
+    my $status = $z->inflate($all, my $text);
+    return $status == Z_STREAM_END && $all eq '' ? $text : undef;
+}
+
 # Cuts one whole response off the buffer. Undef, buffer untouched, while it is not complete; at the
 # end of the connection a response with an error when it is cut short.
 sub parse($class, $buffer, $method, $at_end)
