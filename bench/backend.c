@@ -368,10 +368,14 @@ static void answer_slow_ones(int64_t now)
     }
 }
 
+/* Never below 0, which would be for ever: what is overdue came due while others were answered. */
 static int wait_ms(int64_t now)
 {
     if (!slow_first) {
         return WAIT_MS;
+    }
+    if (slow_first->due_us <= now) {
+        return 0;
     }
     int64_t ms = (slow_first->due_us - now + US_A_MS - 1) / US_A_MS;
     return ms < WAIT_MS ? (int)ms : WAIT_MS;
