@@ -22,8 +22,9 @@ my $proxy = $t->httpd(
     modules => [qw(proxy proxy_http alias status)],
     haproxy => 1,
     log_level => 'info haproxy:debug',
-    # httpd ends idle connections when all of its threads are busy, so there is one for each client.
-    mpm_config => children(2, 64),
+    # A child of httpd ends idle connections when all of its threads are busy: each has one for every
+    # client.
+    mpm_config => children(2, 128),
     config => join '', <<~"CONFIG", balancer('App', [$a, $b]), <<~"CONFIG",
         ServerName app.example
         HALane Require
