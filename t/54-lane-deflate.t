@@ -10,7 +10,7 @@ use List::Util qw(max);
 use Time::HiRes qw(time);
 
 my $t = HA::Test->new;
-my $app = $t->app('hostA');
+my ($app, $second) = map {$t->app("host$_")} qw(A B);
 
 # One mount for each row, under its name.
 my %rules = (
@@ -22,10 +22,11 @@ my %rules = (
 );
 my @names = sort keys %rules;
 my $mounts = join '', map {
-    qq(ProxyPass "/$_" "balancer://App/App"\nProxyPassReverse "/$_" "balancer://App/App"\n)
+    my $balancer = $_ eq 'two' ? 'Two' : 'App';
+    qq(ProxyPass "/$_" "balancer://$balancer/App"\nProxyPassReverse "/$_" "balancer://$balancer/App"\n)
         . "<Location /$_>\nAddOutputFilterByType DEFLATE text/html text/plain application/octet-stream\n"
-        . "$rules{$_}\n</Location>\n"
-} @names;
+        . ($rules{$_} // '') . "\n</Location>\n"
+} @names, 'two';
 
 sub server($name, $lane, $more = '')
 {
@@ -42,6 +43,11 @@ sub server($name, $lane, $more = '')
             ProxySet stickysession=zsessionid
             </Proxy>
             HABalancer App
+            <Proxy "balancer://Two">
+            BalancerMember "${\$app->url}" route=hostA
+            BalancerMember "${\$second->url}" route=hostB
+            </Proxy>
+            HABalancer Two
             HALane $lane
             $more
             $mounts
@@ -225,6 +231,22 @@ subtest 'who leaves in the middle leaves nothing behind' => sub {
     my $client = $t->client(port => $server{on}->port, host => 'app.example', retry => 0);
     my $cut = $client->get('/deflate/raw', headers => ['Accept-Encoding' => 'gzip']);
     is($cut->status, 0, 'an answer that is cut is cut for the client too');
+};
+
+# The first member's answer is in chunks, and broken before any of it was passed on.
+subtest 'what was made of an answer that nobody got is not in the next one' => sub {
+    $t->expect_log(qr{member hostA failed on /two/raw: a body that breaks its framing});
+    my $failures = sub { $server{on}->log->count(qr{member hostA failed on /two/raw}) };
+    $second->raw(stay => counted(200, $text, $html));
+    for my $n (1 .. 4) {
+        last if $failures->() == 2;
+        $app->raw(close => raw(200, "no chunk\r\n", $html, 'Transfer-Encoding: chunked'));
+        my $answer = $client{on}->get('/two/raw', headers => ['Accept-Encoding' => 'gzip']);
+        is($answer->error // '', '', "answer $n");
+        is(gunzip($answer->body) // 'NO GZIP', $text, 'is the second member\'s');
+    }
+    cmp_ok($failures->(), '>=', 1, 'and the first one was asked');
+    $_->raw for $app, $second;
 };
 
 is($server{on}->log->count(qr/given back by the lane/), 0, 'the lane carried them all');
