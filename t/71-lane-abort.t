@@ -8,7 +8,8 @@ use Socket qw(SOL_SOCKET SO_LINGER);
 use HA::Test;
 use HA::Usage;
 
-use constant {CLIENTS => 20, ROUNDS => 2, UPLOAD_BYTES => 1_000_000, DOWNLOAD_BYTES => 8_000_000, IDLE_TICKS => 5};
+use constant {CLIENTS => 20, ROUNDS => 2, UPLOAD_BYTES => 1_000_000, DOWNLOAD_BYTES => 8_000_000, LONG_UPLOAD_BYTES => 40_000_000,
+    IDLE_TICKS => 5};
 
 my $t = HA::Test->new;
 my ($app, $other) = map {$t->app("host$_")} qw(A B);
@@ -247,6 +248,17 @@ for my $case (
         is($proxy->log->count(qr/failed on|no member for/), 0, 'it is nobody\'s failure');
     };
 }
+# More than kernels hold: he can only come to read once somebody has taken all of it.
+subtest 'who reads nothing before he has sent all gets an answer that came early' => sub {
+    my $body = 'x' x LONG_UPLOAD_BYTES;
+    for my $port ($own, $proxy->port) {
+        my $client = $t->client(port => $port, cookies => 0);
+        ok($client->send($client->format_request(POST => '/App/early?code=413', body => $body)), 'it is taken')
+            or diag $client->{error};
+        like($client->read_raw(all => 1), qr/^HTTP\/1\.1 413 /, 'and refused');
+    }
+};
+
 $load->finish;
 my $result = $load->wait;
 is($result->{failed}, 0, 'others do not notice') or diag explain $result->{failures};

@@ -7,7 +7,7 @@
 #include "ml_lane_int.h"
 
 /* How long, and in which steps, what a client still sends is thrown away before it is closed. */
-enum { LINGER_US = 2000000 };
+enum { LINGER_US = 2000000, LINGER_TURNS = 16, NOWHERE_BYTES = 4096 };
 
 static const char request_of_nobody[] = "GET / HTTP/1.0\r\n\r\n";
 enum { REQUEST_TIMEOUT = 408 };
@@ -130,25 +130,36 @@ void ml_client_give_all(ml_client_t *client, unsigned status)
     ml_client_give(client, hap_strn(client->in.buf->bytes, client->in.end), status);
 }
 
-/* Closing with bytes unread makes the kernel reset the connection, and the answer may be lost. */
+/* He goes on in the loop's next turn. */
+void ml_client_run_later(ml_client_t *client)
+{
+    client->again = true;
+    ml_timer_set(client->lane->loop, &client->timer, 0);
+}
+
+static void run_linger(ml_client_t *client)
+{
+    char nowhere[NOWHERE_BYTES];
+    ssize_t n = sizeof(nowhere);
+    for (int turns = 0; turns < LINGER_TURNS && n > 0; turns++) {
+        n = recv(client->sock.fd, nowhere, sizeof(nowhere), MSG_DONTWAIT);
+    }
+    if (n == 0 || client->sock.broken) {
+        ml_client_close(client);
+    } else if (n > 0) {
+        ml_client_run_later(client);
+    }
+}
+
+/* Closing with bytes unread makes the kernel reset the connection, and the answer may be lost. So
+ * may it be when the client cannot send what it has to before it reads. */
 static void linger(ml_client_t *client)
 {
     client->state = ML_LINGER;
     shutdown(client->sock.fd, SHUT_WR);
     ml_half_clear(&client->in, &client->lane->bufs);
     ml_client_await(client, LINGER_US);
-}
-
-static void run_linger(ml_client_t *client)
-{
-    char nowhere[4096];
-    ssize_t n = sizeof(nowhere);
-    for (int turns = 0; turns < 16 && n > 0; turns++) {
-        n = recv(client->sock.fd, nowhere, sizeof(nowhere), MSG_DONTWAIT);
-    }
-    if (n == 0 || client->sock.broken) {
-        ml_client_close(client);
-    }
+    run_linger(client);
 }
 
 /* No byte of a request is there: the block goes back. Who could not be passed on is the draining

@@ -433,9 +433,7 @@ void ml_exchange_run(ml_client_t *client)
         }
         ml_client_await(client, patience(client));
     }
-    /* Others have their turn: it goes on in the loop's next one. */
-    client->again = true;
-    ml_timer_set(client->lane->loop, &client->timer, 0);
+    ml_client_run_later(client); /* others have their turn */
 }
 
 void ml_exchange_timeout(ml_client_t *client)

@@ -159,6 +159,9 @@ bool ml_client_begin(ml_lane_t *lane, int fd, const void *place, const char *add
 /** Goes on with whatever the client's state is. May free it. */
 void ml_client_run(ml_client_t *client);
 
+/** The same in the loop's next turn: others have theirs first. */
+void ml_client_run_later(ml_client_t *client);
+
 /** What is left of the time that the client has for what it sends, `bytes` of which have come since
  * then; but not more than `most`. */
 apr_interval_time_t ml_pace_left(const ml_pace_t *pace, apr_interval_time_t passed, uint64_t bytes,
