@@ -33,7 +33,8 @@ typedef enum hap_check_method_t {
 typedef enum hap_check_end_t {
     HAP_CHECK_GOOD, /* as expected */
     HAP_CHECK_SICK, /* it was answered, with a status that is not expected */
-    HAP_CHECK_DEAD  /* nothing came that could be called an answer */
+    HAP_CHECK_DEAD, /* nothing came that could be called an answer */
+    HAP_CHECK_NONE  /* there were no means for it: nothing can be said */
 } hap_check_end_t;
 
 /** Statuses that count as healthy. */

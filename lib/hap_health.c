@@ -178,6 +178,9 @@ hap_health_change_t hap_health_probed(hap_health_t *health, const hap_health_rul
                                       hap_check_end_t how, apr_time_t now, const char *why)
 {
     bool ok = how == HAP_CHECK_GOOD;
+    if (how == HAP_CHECK_NONE) {
+        return (hap_health_change_t){.kind = HAP_HEALTH_SAME};
+    }
     record(health, ok, now);
     if (ok && rule->connects_only && health->suspect && now < health->unproved) {
         return (hap_health_change_t){.kind = HAP_HEALTH_SAME};

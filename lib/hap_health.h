@@ -92,7 +92,8 @@ apr_status_t hap_health_rule_check(const hap_health_rule_t *rule, hap_diag_t *di
 /** UNKNOWN since `now`, nothing seen yet. */
 void hap_health_init(hap_health_t *health, apr_time_t now);
 
-/** A probe ended; `why` says with what (`status 200`, `connect refused`), and may be NULL. */
+/** A probe ended; `why` says with what (`status 200`, `connect refused`), and may be NULL. One that
+ * could not be made (HAP_CHECK_NONE) changes nothing. */
 hap_health_change_t hap_health_probed(hap_health_t *health, const hap_health_rule_t *rule,
                                       hap_check_end_t how, apr_time_t now, const char *why);
 

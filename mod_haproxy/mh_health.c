@@ -96,6 +96,11 @@ static apr_interval_time_t on_result(void *owner, hap_check_end_t how, const cha
     const mh_member_t *member = owner;
     const hap_health_rule_t *rule = &member->app->rule;
     hap_health_t health = health_of(member);
+    if (how == HAP_CHECK_NONE) {
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, self.server,
+                     "%s: member %s: not probed for want of descriptors, ports or memory",
+                     member->app->name, member->name);
+    }
     hap_health_change_t change = hap_health_probed(&health, rule, how, apr_time_now(), why);
     if (change.kind == HAP_HEALTH_TRUST) {
         /* Another row of failed requests may bring the next suspicion. */

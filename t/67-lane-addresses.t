@@ -74,6 +74,7 @@ my $hosts = $t->write_file('hosts', '');
 my %names = (a => '127.0.0.1', b => '127.0.0.1', c => '127.0.0.1 127.0.0.2', m => '127.0.0.1');
 write_hosts($hosts, %names);
 my $only2 = $t->app('only2', args => ['-listen=127.0.0.2:' . (my $shared = $t->port)]);
+my $stuck = IO::Socket::INET->new(LocalAddr => '0.0.0.0', Listen => 1) // die "listen: $!\n";
 my $server = server(
     $hosts,
     mount('Often', 'http://a.test:' . $a->port . ' addressttl=1'),
@@ -82,6 +83,8 @@ my $server = server(
     mount('Marker', 'http://m.test:' . $a->port . ' addressttl=1'),
     mount('First', 'http://c.test:' . $only2->port),
     mount('Second', "http://c.test:$shared"),
+    mount('Stuck', 'http://c.test:' . $stuck->sockport),
+    mount('Probed', $a->url) . "HACheck Probed interval=100ms\n",
 );
 
 subtest 'an address changes' => sub {
@@ -128,6 +131,42 @@ subtest 'a name with several addresses' => sub {
     is(instance($server, 'First'), 'only2', 'served at one of them');
     is(instance($server, 'Second'), 'only2', 'and at the other');
     is($server->log->count(qr/(?:First|Second): member/), 0, 'without any trouble');
+};
+
+# Somebody waits to be connected to this port (state 2: SYN_SENT).
+sub is_connecting($port)
+{
+    my $line = sprintf '^\s*\d+: \w+:\w+ \w+:%04X 02 ', $port;
+    open(my $in, '<', '/proc/net/tcp') or die "/proc/net/tcp: $!\n";
+    return scalar grep {/$line/} <$in>;
+}
+
+# How many a process may have from now on, which its own user may say. How many it might have had.
+sub limit_descriptors($pid, $most)
+{
+    open(my $in, '<', "/proc/$pid/limits") or die "/proc/$pid/limits: $!\n";
+    my ($before) = map {/^Max open files\s+(\d+)/ ? $1 : ()} <$in>;
+    my ($uid, $gid) = (stat "/proc/$pid")[4, 5];
+    my @as_user = ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups');
+    system(@as_user, 'prlimit', "--pid=$pid", "--nofile=$most:") == 0 or die "prlimit failed\n";
+    return $before;
+}
+
+# Nobody accepts at either address, and the queue is full. Meanwhile descriptors run out.
+subtest 'what we have too little of for the next address is no failure of the member' => sub {
+    my @queue = map {HA::Client->new(port => $stuck->sockport)} 1, 2;
+    $_->connect for @queue;
+    $t->expect_log(qr{Stuck: /Stuck/plain was not carried: no descriptor, port or memory for a connection});
+    my $client = $t->client(port => $server->port, cookies => 0);
+    $client->send($client->format_request(GET => '/Stuck/plain'));
+    my ($child) = $server->children;
+    $t->wait_for(qr/Probed: member m0: unknown -> up/);
+    $t->wait_for(sub { is_connecting($stuck->sockport) }, 10, 'the first address to be tried');
+    my $before = limit_descriptors($child, 10);
+    $t->wait_for(qr/Stuck: \S+ was not carried/);
+    $t->wait_for(sub { $server->log->count(qr/Probed: member m0: not probed for want of descriptors/) > 5 });
+    limit_descriptors($child, $before);
+    is($server->log->count(qr/(?:Stuck|Probed): member m0(?!: not probed|: unknown -> up)/), 0, 'nobody is blamed');
 };
 
 subtest 'a name that nobody knows' => sub {

@@ -27,11 +27,9 @@ static ml_server_t *take_server(ml_client_t *client)
     return server;
 }
 
-/* Our own, which says nothing of the member. */
-static bool is_shortage(int error)
+static ml_outcome_t not_connected(int error)
 {
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
-           error == EADDRNOTAVAIL;
+    return ml_is_shortage(error) ? ML_OUTCOME_SHORTAGE : ML_OUTCOME_NO_CONNECT;
 }
 
 /* False when there is no member for it: then it was given away. */
@@ -70,9 +68,8 @@ void ml_attempt_begin(ml_client_t *client)
         inner->x.error = errno;
         inner->x.why = no_connection;
         inner->trouble = UNAVAILABLE;
-        bool ours = is_shortage(inner->x.error);
-        bool may = lane->iface->settled(&inner->x,
-                                        ours ? ML_OUTCOME_SHORTAGE : ML_OUTCOME_NO_CONNECT, !ours);
+        ml_outcome_t outcome = not_connected(inner->x.error);
+        bool may = lane->iface->settled(&inner->x, outcome, outcome != ML_OUTCOME_SHORTAGE);
         inner->x.error = 0;
         if (!may) {
             ml_exchange_give(client, UNAVAILABLE);
@@ -118,13 +115,15 @@ static void rewind_request(ml_client_t *client)
     client->inner->seen = 0;
 }
 
-/* Who has waited in vain is told so: the next member would be slow with it too. */
+/* Who has waited in vain is told so: the next member would be slow with it too. And what we have
+ * not got for one we have not got for another. */
 ml_go_t ml_attempt_failed(ml_client_t *client, ml_outcome_t outcome, const char *why)
 {
     ml_inner_t *inner = client->inner;
-    bool again = may_repeat(client) && outcome != ML_OUTCOME_TIMED_OUT;
+    bool shortage = outcome == ML_OUTCOME_SHORTAGE;
+    bool again = may_repeat(client) && outcome != ML_OUTCOME_TIMED_OUT && !shortage;
     inner->x.why = why;
-    inner->trouble = outcome == ML_OUTCOME_NO_CONNECT ? UNAVAILABLE : BAD_GATEWAY;
+    inner->trouble = outcome == ML_OUTCOME_NO_CONNECT || shortage ? UNAVAILABLE : BAD_GATEWAY;
     bool may = client->lane->iface->settled(&inner->x, outcome, again);
     inner->x.error = 0;
     ml_exchange_let_go(inner, false);
@@ -157,14 +156,16 @@ static void connect_again(ml_client_t *client)
 {
     ml_inner_t *inner = client->inner;
     int error = ml_server_connect(inner->server);
-    if (!error || ml_server_await_name(inner->server)) {
+    if (!error || ml_server_await_name(inner->server, error)) {
         inner->server->connecting = true; /* even if it is there: it will be told so */
         ml_client_await(client, inner->x.origin->connect_timeout);
         return;
     }
+    ml_outcome_t outcome = not_connected(error);
     /* What was wrong before counts, if there is no other address. */
-    inner->x.error = inner->x.error ? inner->x.error : error;
-    ml_attempt_failed(client, ML_OUTCOME_NO_CONNECT, no_connection);
+    bool first = inner->x.error == 0 || outcome == ML_OUTCOME_SHORTAGE;
+    inner->x.error = first ? error : inner->x.error;
+    ml_attempt_failed(client, outcome, no_connection);
 }
 
 void ml_attempt_connected(ml_client_t *client)

@@ -326,8 +326,9 @@ void ml_server_named(ml_server_t *server);
  */
 int ml_server_connect(ml_server_t *server);
 
-/** No address that is known could be connected to: true if it waits for others. Once. */
-bool ml_server_await_name(ml_server_t *server);
+/** No address that is known could be connected to, the last one for this reason: true if it waits
+ * for others. Once, and not for want of what is ours. */
+bool ml_server_await_name(ml_server_t *server, int error);
 
 /** Closes the connections that wait. */
 void ml_origin_close_spare(ml_origin_t *origin);

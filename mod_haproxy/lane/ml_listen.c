@@ -104,7 +104,7 @@ static bool accept_one(ml_listener_t *listener)
     }
     int error = errno;
     ml_room_give(listener->lane);
-    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+    if (ml_is_shortage(error)) {
         pause_listener(listener);
     }
     return error == ECONNABORTED || error == EINTR;

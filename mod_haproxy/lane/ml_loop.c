@@ -284,6 +284,12 @@ uint32_t ml_io_at_hand(const ml_io_t *io)
     return io->batch ? io->loop->events[io->batch - 1].events : 0;
 }
 
+bool ml_is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+           error == EADDRNOTAVAIL;
+}
+
 void ml_timer_set(ml_loop_t *loop, ml_timer_t *timer, apr_interval_time_t delay)
 {
     uint64_t at = (uint64_t)(loop->now + (delay > 0 ? delay : 0));

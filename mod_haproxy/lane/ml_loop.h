@@ -99,6 +99,10 @@ void ml_io_del(ml_io_t *io);
 /** Events of this turn that `ready` was not called with yet; EPOLL* bits, 0 none. Loop thread. */
 uint32_t ml_io_at_hand(const ml_io_t *io);
 
+/** Of what this error is about the process or the system has too little: it says nothing of whom it
+ * was for. */
+bool ml_is_shortage(int error);
+
 /** Fires `timer` once, not earlier than `delay` after ml_loop_now; replaces an earlier setting.
  * Loop thread. */
 void ml_timer_set(ml_loop_t *loop, ml_timer_t *timer, apr_interval_time_t delay);

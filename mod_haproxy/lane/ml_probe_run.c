@@ -50,6 +50,12 @@ static next_t fail(ml_probe_t *probe, const char *why)
     return end(probe, HAP_CHECK_DEAD, why, false);
 }
 
+/* Whether it is there cannot be found out for want of what is ours. */
+static next_t cannot(ml_probe_t *probe)
+{
+    return end(probe, HAP_CHECK_NONE, "out of resources", false);
+}
+
 static next_t no_answer(ml_probe_t *probe)
 {
     char why[WHY_BYTES];
@@ -59,7 +65,7 @@ static next_t no_answer(ml_probe_t *probe)
 
 static next_t wait_for(ml_probe_t *probe, uint32_t events)
 {
-    return ml_io_set(&probe->io, events) == APR_SUCCESS ? WAIT : fail(probe, "out of resources");
+    return ml_io_set(&probe->io, events) == APR_SUCCESS ? WAIT : cannot(probe);
 }
 
 /* --- names ---------------------------------------------------------------------------------------
@@ -156,11 +162,6 @@ static const char *connect_trouble(int error)
         return "connect not permitted";
     case EAGAIN:
         return "accept queue full"; /* of a Unix-domain socket */
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-        return "out of resources";
     default:
         return "connect failed";
     }
@@ -168,6 +169,9 @@ static const char *connect_trouble(int error)
 
 static next_t next_address(ml_probe_t *probe, int error)
 {
+    if (ml_is_shortage(error)) {
+        return cannot(probe);
+    }
     probe->trouble = connect_trouble(error);
     hang_up(probe);
     ask(probe, ML_RESOLVE_LEAST_S);
@@ -220,7 +224,7 @@ static next_t open_next(ml_probe_t *probe)
         return next_address(probe, error);
     }
     if (ml_io_add(&probe->io, loop, &probe_iface, probe->wire.fd, EPOLLOUT) != APR_SUCCESS) {
-        return fail(probe, "out of resources");
+        return cannot(probe);
     }
     if (flow == ML_FLOW_OK) {
         return connected(probe);

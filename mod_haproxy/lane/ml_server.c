@@ -162,9 +162,9 @@ void ml_server_named(ml_server_t *server)
     ml_link_out(&server->link);
 }
 
-bool ml_server_await_name(ml_server_t *server)
+bool ml_server_await_name(ml_server_t *server, int error)
 {
-    if (server->asked || !ml_origin_ask(server->origin)) {
+    if (server->asked || ml_is_shortage(error) || !ml_origin_ask(server->origin)) {
         return false;
     }
     server->asked = true;
@@ -189,7 +189,7 @@ static ml_server_t *open_server(ml_origin_t *origin, ml_client_t *user)
         return server;
     }
     int error = ml_server_connect(server);
-    if (error && !ml_server_await_name(server)) {
+    if (error && !ml_server_await_name(server, error)) {
         free(server);
         errno = error;
         return NULL;

@@ -112,6 +112,17 @@ static void a_member_answers_that_answered_its_last_probe(void)
     }
 }
 
+static void a_probe_that_could_not_be_made_changes_nothing(void)
+{
+    hap_health_t health;
+    hap_health_init(&health, 0);
+    trace(&health, "+--");
+    const hap_health_t before = health;
+    UNIT_STR_EQ(line_of(hap_health_probed(&health, &rule, HAP_CHECK_NONE, 9, "out of resources")),
+                "");
+    CU_ASSERT_EQUAL(memcmp(&health, &before, sizeof(health)), 0);
+}
+
 static void a_reason_is_cut_and_made_printable(void)
 {
     char why[300];
@@ -326,6 +337,7 @@ const unit_test_t suite_health[] = {
     UNIT_TEST(a_single_failed_probe_never_ejects),
     UNIT_TEST(each_transition_makes_one_line_and_the_rest_none),
     UNIT_TEST(a_member_answers_that_answered_its_last_probe),
+    UNIT_TEST(a_probe_that_could_not_be_made_changes_nothing),
     UNIT_TEST(a_reason_is_cut_and_made_printable),
     UNIT_TEST(history_keeps_the_last_64_results),
     UNIT_TEST(the_interval_is_jittered_by_a_tenth_and_quartered_in_transition),
