@@ -15,6 +15,7 @@
 #include <mpm_common.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -76,10 +77,13 @@ static struct {
     unsigned engines_n;
     ml_room_t room;        /* of all engines */
     _Atomic unsigned next; /* engine that gets the next client */
-    bool draining;         /* the child ends, gracefully */
+    _Atomic bool draining; /* the child ends, gracefully */
     apr_time_t draining_since;
     _Atomic unsigned drains; /* engines that accept nobody any more */
 } self;
+
+/* The child has been told to end at once. */
+static volatile sig_atomic_t hurried;
 
 /* --- what the engine asks --------------------------------------------------------------------- */
 
@@ -544,11 +548,10 @@ static void drain(ml_work_t *work, ml_loop_t *loop)
 
 static void on_stopping(apr_pool_t *pchild, int graceful)
 {
-    if (!mh_takers_is_graceful(graceful) || self.draining) {
+    if (!mh_takers_is_graceful(graceful) || atomic_exchange(&self.draining, true)) {
         return;
     }
-    mh_takers_leave();
-    self.draining = true;
+    mh_takers_leave(pchild);
     self.draining_since = apr_time_now();
     for (unsigned i = 0; i < self.engines_n; i++) {
         self.engines[i].drain.run = drain;
@@ -563,12 +566,30 @@ static bool is_drained(void)
            ml_room_taken(&self.room) == 0;
 }
 
+static void on_hurry(int signal)
+{
+    (void)signal;
+    hurried = 1;
+}
+
+/* The MPM has done with signals by now: without this, a hard stop would have to kill. */
+static void heed_sigterm(void)
+{
+    const struct sigaction action = {.sa_handler = on_hurry};
+    sigset_t term;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigaction(SIGTERM, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &term, NULL);
+}
+
 static void stay_for_clients(void)
 {
     int at_most_s = ap_graceful_shutdown_timeout;
     apr_time_t end = apr_time_now() + apr_time_from_sec(at_most_s > 0 ? at_most_s : LONGEST_S);
     mh_takers_stay();
-    while (!is_drained() && apr_time_now() < end) {
+    heed_sigterm();
+    while (!is_drained() && !hurried && apr_time_now() < end) {
         apr_sleep(DRAIN_STEP_US);
     }
 }

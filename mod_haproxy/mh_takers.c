@@ -3,12 +3,16 @@
 #include "mh_takers.h"
 
 #include <ap_mpm.h>
+#include <http_config.h>
 #include <httpd.h>
+#include <mpm_common.h>
 #include <scoreboard.h>
 #include <signal.h>
 #include <unistd.h>
 
 enum { WITHIN_US = 2000000 /* httpd looks once a second whether children are missing */ };
+
+static const char *pid_file; /* once this child leaves */
 
 static bool is_threaded(void)
 {
@@ -67,6 +71,11 @@ static bool is_restart(void)
     return generation != ap_get_scoreboard_global()->running_generation;
 }
 
+static bool has_pid_file(void)
+{
+    return pid_file && access(pid_file, F_OK) == 0;
+}
+
 /* prefork calls no end of a child graceful, but those that are not come from the handler of their
  * signal, which is blocked there. */
 bool mh_takers_is_graceful(int said)
@@ -80,9 +89,10 @@ bool mh_takers_is_graceful(int said)
 }
 
 /* For is_leaving of the others. */
-void mh_takers_leave(void)
+void mh_takers_leave(apr_pool_t *p)
 {
     int slot;
+    pid_file = ap_server_root_relative(p, ap_pid_fname);
     if (!is_threaded() && own_process(&slot)) {
         ap_update_child_status_from_indexes(slot, 0, SERVER_GRACEFUL, NULL);
     }
@@ -112,12 +122,13 @@ void mh_takers_stay(void)
 /*
  * Children of a restart that has only begun do not know of it when they are told to leave, and one
  * that leaves alone is replaced. When new children are late, it may be for want of the slots that
- * the old ones hold; what is given waits for them.
+ * the old ones hold; what is given waits for them. A server that ends removes its PidFile when it
+ * has told its children.
  */
 ml_takers_t mh_takers_find(apr_time_t since)
 {
     return others_serve()                       ? ML_TAKERS_NOW
            : apr_time_now() - since < WITHIN_US ? ML_TAKERS_SOON
-           : is_restart()                       ? ML_TAKERS_NOW
+           : is_restart() || has_pid_file()     ? ML_TAKERS_NOW
                                                 : ML_TAKERS_NONE;
 }

@@ -6,6 +6,7 @@
 #ifndef MH_TAKERS_H
 #define MH_TAKERS_H
 
+#include <apr_pools.h>
 #include <apr_time.h>
 #include <stdbool.h>
 
@@ -15,8 +16,8 @@
  * every MPM. In that hook. */
 bool mh_takers_is_graceful(int said);
 
-/** This child is none from here on. */
-void mh_takers_leave(void);
+/** This child is none from here on. Before mh_takers_find; `p` lasts as long as the child. */
+void mh_takers_leave(apr_pool_t *p);
 
 /** The child's threads of the MPM have ended, and it stays for its clients. */
 void mh_takers_stay(void);

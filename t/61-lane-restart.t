@@ -190,6 +190,46 @@ subtest 'a graceful stop finishes what is in flight' => sub {
     cmp_ok(time - $begin, '<', 15, 'before GracefulShutdownTimeout');
 };
 
+# A child that has served its connections leaves, and its place is not free before it has gone.
+subtest 'the clients of an only child wait for the next one' => sub {
+    my $connections = 3;
+    my $server = $t->httpd(
+        %common,
+        name => 'single',
+        config => join('', "HALane Require\n", balancer('App', [$a, $b], check => '')),
+        mpm_config => children(1, 8) =~ s/ServerLimit 16/ServerLimit 1/r . "MaxConnectionsPerChild $connections\n",
+    );
+    $t->write_file($server->root . '/htdocs/file.txt', 'a file');
+    $t->expect_log(qr/AH03490: scoreboard is full, not at MaxRequestWorkers/);
+    my ($child) = $server->children;
+    my ($idle, $asks, $reads) = map {client($server->port)} 1 .. $connections;
+    is($idle->get('/App/plain')->status, 200, 'the child serves');
+    is($asks->get('/App/plain')->status, 200, 'and serves');
+    $reads->send(request(GET => '/App/chunked?n=50000&chunk=1000&delay=100'));
+    $reads->read_raw;
+    my $at = time;
+    $t->wait_for(sub { time > $at + 3.5 }, 5, 'the child to have found out that it is alone');
+    $asks->send(request(GET => '/file.txt'));
+    is($idle->get('/App/plain')->status, 200, 'who was idle is served');
+    is($asks->read_response->body, 'a file', 'so is who asks httpd');
+    like($reads->read_raw(all => 1), qr/\r\n0\r\n\r\n$/, 'what is being read is read to its end');
+    isnt(($server->children)[0], $child, 'by another child');
+    $server->stop;
+};
+
+subtest 'a hard stop does not wait for a child that has left' => sub {
+    $proxy->start;
+    my $waits = client($own);
+    $waits->send(request(GET => '/App/chunked?n=50000&chunk=1000&delay=500'));
+    $waits->read_raw;
+    $proxy->graceful;
+    my $at = time;
+    $t->wait_for(sub { child_count() == 3 });
+    $proxy->stop;
+    cmp_ok(time - $at, '<', 8, 'it ends before it has to be killed');
+    is($proxy->log->count(qr/SIGKILL/), 0, 'as it does');
+};
+
 subtest 'GracefulShutdownTimeout bounds that' => sub {
     $proxy->write_config($config =~ s/^GracefulShutdownTimeout .*/GracefulShutdownTimeout 2/mr);
     $proxy->start;
