@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns the way of an answer: its interim and final heads, its body, and the tunnel that it may
- * begin. What becomes of an attempt that fails is ml_exchange.c's.
+ * begin. What becomes of an attempt that fails is ml_attempt.c's.
  */
 #include <string.h>
 #include <sys/socket.h>

@@ -108,7 +108,7 @@ static void rewind_request(ml_client_t *client)
     in->head = NULL;
     in->passed = 0;
     client->inner->written = 0;
-    client->inner->sent_head = 0;
+    client->inner->head_n = 0;
     ml_pack_drop(client->lane, client->inner);
     ml_half_clear(out, &client->lane->bufs);
     out->passed = passed;

@@ -68,6 +68,13 @@ void ml_exchange_let_go(ml_inner_t *inner, bool keep)
     }
 }
 
+/* How much of the request's body has gone to the member. */
+static uint64_t body_passed(const ml_client_t *client, const ml_inner_t *inner)
+{
+    uint64_t passed = client->in.passed;
+    return passed > inner->head_n ? passed - inner->head_n : 0;
+}
+
 void ml_exchange_end(ml_client_t *client)
 {
     ml_inner_t *inner = client->inner;
@@ -83,7 +90,7 @@ void ml_exchange_end(ml_client_t *client)
         ml_exchange_let_go(inner, false);
     }
     inner->x.sent_bytes = inner->out.passed + inner->packed.passed;
-    inner->x.received_bytes = inner->x.bytes.n + client->in.passed - inner->sent_head;
+    inner->x.received_bytes = inner->x.bytes.n + body_passed(client, inner);
     lane->iface->ended(&inner->x);
     ml_pack_drop(lane, inner);
     ml_half_clear(&inner->out, &lane->bufs);
@@ -221,7 +228,7 @@ static bool start_sending(ml_client_t *client)
     uint64_t before = client->in.passed;
     ml_half_write(&client->in, &inner->server->sock, lane->scratch, n);
     inner->written += client->in.passed - before;
-    inner->sent_head = client->in.passed < n ? client->in.passed : n;
+    inner->head_n = n;
     return true;
 }
 
@@ -252,7 +259,7 @@ static apr_interval_time_t body_left(ml_client_t *client)
     if (!inner->asked) {
         inner->asked = now;
     }
-    uint64_t bytes = in->passed - inner->sent_head + ml_half_waits(in);
+    uint64_t bytes = body_passed(client, inner) + ml_half_waits(in);
     const ml_times_t *times = inner->x.times;
     return ml_pace_left(&times->body, now - inner->asked, bytes, times->idle);
 }

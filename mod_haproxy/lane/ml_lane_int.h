@@ -44,12 +44,12 @@ typedef struct ml_inner_t {
     ml_server_t *server;     /* NULL: none at the moment */
     ml_half_t out;           /* the answer */
     size_t seen;             /* of the answer's head, as in hap_http1_find_end */
-    ml_buf_t *held;     /* the block with the request's head, when the body has moved on; or NULL */
-    uint64_t sent_head; /* bytes of the request's head that went to the member */
-    uint64_t written;   /* bytes of the request that were written in this attempt */
-    apr_time_t asked;   /* when more of the body was waited for first; 0: it was not yet */
-    unsigned interim;   /* 1xx answers so far */
-    unsigned trouble;   /* the status for it if no other member is left; 0 none failed */
+    ml_buf_t *held;   /* the block with the request's head, when the body has moved on; or NULL */
+    uint64_t head_n;  /* bytes of the request's head as the member gets it */
+    uint64_t written; /* bytes of the request that were written in this attempt */
+    apr_time_t asked; /* when more of the body was waited for first; 0: it was not yet */
+    unsigned interim; /* 1xx answers so far */
+    unsigned trouble; /* the status for it if no other member is left; 0 none failed */
     bool begun; /* a member may have heard of it, and the body that was read is not as it came */
     bool idempotent;
     bool is_head;

@@ -65,7 +65,7 @@ static void on_named(void *baton, const ml_addrs_t *addrs)
             move(origin, addrs);
         }
     }
-    /* None of them waits here again: it was just asked. */
+    /* Who waits again meanwhile does so in the origin's own list. */
     ml_link_t waiting;
     waiting.next = waiting.prev = &waiting;
     if (origin->waiting.next != &origin->waiting) {
