@@ -250,12 +250,16 @@ for my $case (
 }
 # More than kernels hold: he can only come to read once somebody has taken all of it.
 subtest 'who reads nothing before he has sent all gets an answer that came early' => sub {
-    my $body = 'x' x LONG_UPLOAD_BYTES;
+    my $much = 'x' x LONG_UPLOAD_BYTES;
     for my $port ($own, $proxy->port) {
-        my $client = $t->client(port => $port, cookies => 0);
-        ok($client->send($client->format_request(POST => '/App/early?code=413', body => $body)), 'it is taken')
+        my $client = $t->client(port => $port, cookies => 0, keep_alive => 0);
+        ok($client->send($client->format_request(POST => '/App/early?code=413', body => $much)), 'a body is taken')
             or diag $client->{error};
         like($client->read_raw(all => 1), qr/^HTTP\/1\.1 413 /, 'and refused');
+        $client->close;
+        ok($client->send($client->format_request(GET => '/App/plain') . $much), 'so is what comes behind the last request')
+            or diag $client->{error};
+        like($client->read_raw(all => 1), qr/^HTTP\/1\.1 200 /, 'which is served');
     }
 };
 

@@ -257,7 +257,7 @@ static bool carry_on(ml_client_t *client)
 
 void ml_client_next(ml_client_t *client, bool keep)
 {
-    bool unread = !client->in.complete;
+    bool unread = !client->in.complete || client->sock.readable;
     client->served++;
     if (keep && carry_on(client)) {
         client->state = ML_STATES; /* none: what comes sets it, and its deadline */
