@@ -59,6 +59,18 @@ void mh_child_schedule_is_stale(mh_app_t *app)
     ml_loop_post(child.loop, &child.schedules[app->index].work);
 }
 
+/* Below pconf, as httpd -X unloads the module with that. */
+apr_pool_t *mh_child_own_pool(server_rec *s)
+{
+    apr_pool_t *p;
+    apr_allocator_t *allocator;
+    apr_allocator_create(&allocator);
+    apr_pool_create_ex(&p, s->process->pconf, NULL, allocator);
+    apr_allocator_owner_set(allocator, p);
+    apr_pool_tag(p, "mod_haproxy_thread");
+    return p;
+}
+
 static void try_to_free(ml_timer_t *timer, ml_loop_t *loop)
 {
     schedule_work_t *self = ML_OWNER(timer, schedule_work_t, retire);
@@ -166,11 +178,7 @@ void mh_child_start(apr_pool_t *p, server_rec *s)
     if (!mh_shared || mh_apps->nelts == 0) {
         return;
     }
-    /* A pool of its own: the loop's thread makes schedules while others use the child's pool. */
-    apr_allocator_t *allocator;
-    apr_allocator_create(&allocator);
-    apr_pool_create_ex(&child.pool, NULL, NULL, allocator);
-    apr_allocator_owner_set(allocator, child.pool);
+    child.pool = mh_child_own_pool(s);
     child.row = claim_row(p, s);
     make_schedules(p);
     apr_status_t rv = start_loop(child.pool, s);

@@ -11,6 +11,12 @@
 /** Starts the loop. child_init. */
 void mh_child_start(apr_pool_t *p, server_rec *s);
 
+/**
+ * A pool for one thread, with memory of its own: others use the child's pool meanwhile. It is never
+ * destroyed before the process ends, as a thread may still run then that could not be waited for.
+ */
+apr_pool_t *mh_child_own_pool(server_rec *s);
+
 /** The counts of this child; never NULL. Any thread. */
 hap_row_t *mh_child_row(void);
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "mh_agents.h"
+#include "mh_child.h"
 #include "mh_choice.h"
 #include "mh_config.h"
 #include "mh_cookie.h"
@@ -467,18 +468,6 @@ static unsigned descriptors(void)
     return limit.rlim_cur > 2 ? (unsigned)limit.rlim_cur : 2;
 }
 
-/* A pool that the loop's thread alone uses. */
-static apr_pool_t *own_pool(void)
-{
-    apr_pool_t *p;
-    apr_allocator_t *allocator;
-    apr_allocator_create(&allocator);
-    apr_pool_create_ex(&p, NULL, NULL, allocator);
-    apr_allocator_owner_set(allocator, p);
-    apr_pool_tag(p, "mod_haproxy_lane");
-    return p;
-}
-
 bool mh_lane_wanted(void)
 {
     return mh_sites_any() || mh_listen_any();
@@ -522,10 +511,10 @@ apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
     self.engines = apr_pcalloc(p, n * sizeof(*self.engines));
     mh_places_start(p);
     mh_log_batch_start();
-    apr_status_t rv = start_engine(&self.engines[0], loop, own_pool());
+    apr_status_t rv = start_engine(&self.engines[0], loop, mh_child_own_pool(s));
     for (unsigned i = 1; i < n && rv == APR_SUCCESS; i++) {
         ml_loop_t *another;
-        apr_pool_t *pool = own_pool();
+        apr_pool_t *pool = mh_child_own_pool(s);
         rv = ml_loop_create(&another, pool);
         if (rv == APR_SUCCESS) {
             rv = start_engine(&self.engines[i], another, pool);

@@ -25,10 +25,11 @@ my %threads = (
 );
 $threads{worker} = $threads{event};
 
-sub server($mpm, $order)
+sub server($mpm, $order, %opt)
 {
     return $t->httpd(
         name => "$mpm-$order",
+        %opt,
         mpm => $mpm,
         mpm_config => $threads{$mpm},
         haproxy => $order,
@@ -118,6 +119,18 @@ for my $run (@runs) {
     my ($mpm, $order, $name) = @$run;
     subtest $name => sub {
         story(server($mpm, $order));
+    };
+}
+
+# All is in one process, which unloads the module before it ends.
+for my $mpm (qw(event worker prefork)) {
+    subtest "httpd -X, $mpm" => sub {
+        my $server = server($mpm, 'first', single => 1, name => "$mpm-X");
+        my $client = $t->client(port => $server->port, cookies => 0, keep_alive => 0);
+        is($client->get('/App/plain')->status, 200, 'serves');
+        $t->wait_for(qr/member $_: unknown -> up/) for qw(hostA hostB);
+        $server->stop;
+        pass('and ends');
     };
 }
 

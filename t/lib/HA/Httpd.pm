@@ -41,9 +41,10 @@ my %MPM_DEFAULTS = (
 # Options: mpm => event|worker|prefork; mpm_config => text in place of the default; modules => [...]
 # without "mod_"; haproxy => 1 loads ours, haproxy => 'first' does so before mod_proxy, preload => 1
 # when the text of config does; ports => how many; listen => [...] further Listen arguments;
-# log_level => 'info'; descriptors => how many each process may have; name => 'httpd'; hosts => FILE in place of /etc/hosts and of name servers, where
-# can_have_hosts is true; config => text, whole => 1 when that is all of it. In the text @PORT@, @PORT2@ ... and @ROOT@
-# stand for the ports and the folder.
+# log_level => 'info'; descriptors => how many each process may have; name => 'httpd'; hosts => FILE
+# in place of /etc/hosts and of name servers, where can_have_hosts is true; single => 1 for one
+# process that is all (-X); config => text, whole => 1 when that is all of it. In the text @PORT@,
+# @PORT2@ ... and @ROOT@ stand for the ports and the folder.
 sub new($class, $t, %opt)
 {
     my $name = $opt{name} // 'httpd' . (@{$t->{httpds}} ? 1 + @{$t->{httpds}} : '');
@@ -258,15 +259,15 @@ sub _launch($self)
     my $before = $self->_ready_count;
     $self->{pid} = $t->spawn(
         $self->{name},
-        cmd => $self->_command('-DFOREGROUND'),
+        cmd => $self->_command($self->{single} ? '-X' : '-DFOREGROUND'),
         env => $self->_env,
         death => SIGTERM,
     );
     $t->wait_for(
         sub {
             return 1 if !$self->running;
-            my $ready = -s "$self->{root}/run/httpd.pid" && $self->_ready_count > $before;
-            return $ready && $self->_listens;
+            my $ready = $self->{single} || $self->_ready_count > $before;
+            return $ready && -s "$self->{root}/run/httpd.pid" && $self->_listens;
         },
         30, "the start of $self->{name}"
     );
