@@ -5,6 +5,7 @@ use v5.36;
 
 use IO::Socket::INET;
 
+use HA::Mount qw(one_child);
 use HA::Test;
 
 my $t = HA::Test->new;
@@ -21,19 +22,6 @@ sub balancer($name, $check)
         HABalancer $name
         HACheck $name $check
         ProxyPass "/$name" "balancer://$name/App"
-        CONFIG
-}
-
-# One child, so that its threads are all there are.
-sub one_child($threads)
-{
-    return <<~"CONFIG";
-        StartServers 1
-        ServerLimit 1
-        ThreadLimit $threads
-        ThreadsPerChild $threads
-        MaxRequestWorkers $threads
-        MinSpareThreads 1
         CONFIG
 }
 

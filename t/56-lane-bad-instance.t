@@ -3,6 +3,7 @@
 # answer is cut, nobody gets the answer to another's request, and the child is as before.
 use v5.36;
 
+use HA::Mount qw(one_child);
 use HA::Raw;
 use HA::Test;
 use HA::Usage;
@@ -132,8 +133,7 @@ my $raw = HA::Raw->new($t, 'raw', early => qr/-early\?/, answer => \&answer);
 my $proxy = $t->httpd(
     modules => [qw(proxy proxy_http)],
     haproxy => 1,
-    # One child, so that all that were kept are in one place.
-    mpm_config => "StartServers 1\nServerLimit 1\nThreadsPerChild 8\nMaxRequestWorkers 8\nMinSpareThreads 1\nMaxSpareThreads 8\n",
+    mpm_config => one_child(8),
     config => <<~"CONFIG",
         <Proxy "balancer://App">
         BalancerMember "${\$raw->url}" route=raw

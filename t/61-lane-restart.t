@@ -7,7 +7,7 @@ use Time::HiRes qw(time);
 use HA::Client;
 use HA::Crowd;
 use HA::Exchange qw(request echo upload bytes step);
-use HA::Mount qw(balancer children faster);
+use HA::Mount qw(balancer children faster one_child);
 use HA::Test;
 
 use constant {RESTARTS => faster(100, 25), ANSWERS_A_RESTART => 40, LONG_BYTES => 200_000,
@@ -197,7 +197,7 @@ subtest 'the clients of an only child wait for the next one' => sub {
         %common,
         name => 'single',
         config => join('', "HALane Require\n", balancer('App', [$a, $b], check => '')),
-        mpm_config => children(1, 8) =~ s/ServerLimit 16/ServerLimit 1/r . "MaxConnectionsPerChild $connections\n",
+        mpm_config => one_child(8) . "MaxConnectionsPerChild $connections\n",
     );
     $t->write_file($server->root . '/htdocs/file.txt', 'a file');
     $t->expect_log(qr/AH03490: scoreboard is full, not at MaxRequestWorkers/);

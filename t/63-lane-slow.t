@@ -15,7 +15,7 @@ use HA::Usage;
 
 # More than kernels hold for two sockets.
 use constant {SLOW => faster(200, 60), LONG_BYTES => 60_000_000, BLOCK_KB => 256};
-use constant {DESCRIPTORS => 100, CLIENTS => 150, TICKS_A_SECOND => 100};
+use constant {DESCRIPTORS => 100, CLIENTS => 150};
 
 my $t = HA::Test->new;
 my ($a, $b) = map {$t->app("host$_")} qw(A B);
@@ -49,22 +49,6 @@ sub slow_client($port)
     return $client;
 }
 
-# A field of /proc/PID/status, in kilobytes.
-sub memory_kb($pid, $field = 'VmRSS')
-{
-    open(my $in, '<', "/proc/$pid/status") or die "no process $pid\n";
-    my ($line) = grep {/^$field:/} <$in>;
-    return $line =~ /(\d+)/ ? $1 : 0;
-}
-
-# Processor time of a process so far, in seconds.
-sub cpu_seconds($pid)
-{
-    open(my $in, '<', "/proc/$pid/stat") or die "no process $pid\n";
-    my @fields = split ' ', <$in> =~ s/^.*\) //sr;
-    return ($fields[11] + $fields[12]) / TICKS_A_SECOND;
-}
-
 # Open connections to members, and a few more, for what a child holds.
 sub connections
 {
@@ -87,7 +71,7 @@ subtest 'slow readers and writers hold up themselves only' => sub {
     $t->wait_for(qr/App: member $_: unknown -> up/) for qw(hostA hostB);
     my ($child) = $server->children;
     client($_)->get('/App/plain') for $server->port, $own;
-    my ($before, $fresh) = (memory_kb($child), HA::Usage::descriptors($child));
+    my ($before, $fresh) = (HA::Usage::resident_kb($child), HA::Usage::descriptors($child));
 
     $b->hang('head');
     my @ports = ($server->port, $own);
@@ -124,7 +108,7 @@ subtest 'slow readers and writers hold up themselves only' => sub {
     $t->wait_for(sub { (@read = grep {$_->{path} =~ /bytes/} $a->ledger) == SLOW });
     is(scalar(grep {$_->{phase} ne 'answered'} @read), SLOW, 'and the one that answers cannot go on')
         or diag explain [grep {$_->{phase} eq 'answered'} @read];
-    my $kb = memory_kb($child) - $before;
+    my $kb = HA::Usage::resident_kb($child) - $before;
     note("$kb kB for @{[2 * SLOW]} clients");
     cmp_ok($kb, '<', 2 * SLOW * faster(1.2, 4) * BLOCK_KB, 'memory is bounded: a block each');
 
@@ -220,9 +204,9 @@ subtest 'clients wait where no descriptor is left, and nobody is blamed' => sub 
     $client->close;
 
     @clients = exhaust($child, $own, request(GET => '/App/plain'));
-    my ($at, $cpu) = (time, cpu_seconds($child));
+    my ($at, $cpu) = (time, HA::Usage::cpu_seconds($child));
     $t->wait_for(sub { time > $at + 1 });
-    my ($spent, $seconds) = (cpu_seconds($child) - $cpu, time - $at);
+    my ($spent, $seconds) = (HA::Usage::cpu_seconds($child) - $cpu, time - $at);
     cmp_ok($spent, '<', 0.3 * $seconds, sprintf 'nothing spins: %.2f s in %.2f s', $spent, $seconds);
     my ($served, @waiting) = answered(@clients);
     cmp_ok($served, '>', DESCRIPTORS / 4, 'those that were accepted are served');

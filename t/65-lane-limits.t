@@ -4,7 +4,9 @@ use v5.36;
 
 use IO::Select;
 
+use HA::Mount qw(one_child);
 use HA::Test;
+use HA::Usage;
 
 my $t = HA::Test->new;
 my $app = $t->app('hostA');
@@ -15,14 +17,6 @@ my $mounts = <<~"CONFIG";
     HABalancer App
     ProxyPass "/App" "balancer://App/App"
     CONFIG
-my $one_child = <<~'END';
-    StartServers 1
-    ServerLimit 1
-    ThreadsPerChild 25
-    MaxRequestWorkers 25
-    MinSpareThreads 1
-    MaxSpareThreads 25
-    END
 
 # The standard path names the member that it chose for a request; the lane does not.
 sub standard_requests($server)
@@ -44,7 +38,7 @@ subtest 'connections through the MPM: those beyond the limit stay on the standar
         modules => [qw(proxy proxy_http)],
         haproxy => 1,
         mpm => 'event',
-        mpm_config => $one_child,
+        mpm_config => one_child(25),
         log_level => 'info haproxy:debug',
         config => "HALaneConnections 3\nHALaneThreads 2\nHALane On\n$mounts",
     );
@@ -67,14 +61,6 @@ subtest 'connections through the MPM: those beyond the limit stay on the standar
     $server->stop;
 };
 
-# Processor time of a process so far, in seconds.
-sub cpu_seconds($pid)
-{
-    open my $in, '<', "/proc/$pid/stat" or die "/proc/$pid/stat: $!\n";
-    my ($user, $system) = <$in> =~ /\) \S+(?: \S+){10} (\d+) (\d+)/;
-    return ($user + $system) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
-}
-
 for my $loops (1, 2) {
     subtest "addresses of the lane itself, $loops loops: those beyond the limit wait" => sub {
         my $own = $t->port;
@@ -82,7 +68,7 @@ for my $loops (1, 2) {
             modules => [qw(proxy proxy_http)],
             haproxy => 1,
             mpm => 'event',
-            mpm_config => $one_child,
+            mpm_config => one_child(25),
             log_level => 'info haproxy:debug',
             config => "HALaneConnections 3\nHALaneThreads $loops\nHAListen 127.0.0.1:$own\nHALane On\n$mounts",
         );
@@ -90,9 +76,9 @@ for my $loops (1, 2) {
         my @waiting = map {$t->client(port => $own, cookies => 0, keep_alive => 1)} 1 .. 2;
         $_->send($_->format_request(GET => '/App/plain')) for @waiting;
         my ($child) = $server->children;
-        my $before = cpu_seconds($child);
+        my $before = HA::Usage::cpu_seconds($child);
         ok(!IO::Select->new(map {$_->socket} @waiting)->can_read(1), 'no answer while it is full');
-        cmp_ok(cpu_seconds($child) - $before, '<', 0.5, 'and nothing spins');
+        cmp_ok(HA::Usage::cpu_seconds($child) - $before, '<', 0.5, 'and nothing spins');
         is($_->get('/App/plain')->status, 200, 'who is in is served') for @in;
         $in[0]->close;
         my ($first) = IO::Select->new(map {$_->socket} @waiting)->can_read(15);
@@ -111,7 +97,7 @@ subtest 'many who come and go share few places' => sub {
         modules => [qw(proxy proxy_http)],
         haproxy => 1,
         mpm => 'event',
-        mpm_config => $one_child,
+        mpm_config => one_child(25),
         config => "HALaneConnections 2\nHALaneThreads 2\nHAListen 127.0.0.1:$own\nHALane On\n$mounts",
     );
     my @clients = map {$t->client(port => $own, cookies => 0)} 1 .. 60;

@@ -5,21 +5,13 @@ use v5.36;
 use Fcntl;
 use POSIX qw(mkfifo);
 
+use HA::Mount qw(one_child);
 use HA::Test;
 
 my $t = HA::Test->new;
 if (!HA::Httpd::can_have_hosts($t)) {
     plan(skip_all => 'only root can mount a hosts file of its own');
 }
-
-my $mpm = <<~'END';
-    StartServers 1
-    ServerLimit 1
-    ThreadsPerChild 25
-    MaxRequestWorkers 25
-    MinSpareThreads 1
-    MaxSpareThreads 25
-    END
 
 # A balancer of that name and its mount.
 sub mount($name, @members)
@@ -40,7 +32,7 @@ sub server($hosts, @mounts)
         modules => [qw(proxy proxy_http)],
         haproxy => 1,
         mpm => 'event',
-        mpm_config => $mpm,
+        mpm_config => one_child(25),
         hosts => $hosts,
         config => join('', "HALane Require\n", @mounts),
     );

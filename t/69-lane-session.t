@@ -3,6 +3,7 @@
 # member thinks, and whatever RequestHeader has done to its cookie.
 use v5.36;
 
+use HA::Mount qw(one_child);
 use HA::Test;
 
 my $t = HA::Test->new;
@@ -10,13 +11,7 @@ my ($a, $b) = map {$t->app("host$_")} qw(A B);
 my $proxy = $t->httpd(
     modules => [qw(proxy proxy_http headers)],
     haproxy => 1,
-    mpm_config => <<~'CONFIG',
-        StartServers 1
-        ServerLimit 1
-        ThreadsPerChild 25
-        MaxRequestWorkers 25
-        MinSpareThreads 1
-        CONFIG
+    mpm_config => one_child(25),
     config => <<~"CONFIG",
         LogFormat "%{BALANCER_SESSION_ROUTE}e %{X-Who}i" routes
         CustomLog "\@ROOT\@/logs/access.log" routes

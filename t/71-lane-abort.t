@@ -5,6 +5,7 @@ use v5.36;
 
 use Socket qw(SOL_SOCKET SO_LINGER);
 
+use HA::Mount qw(one_child);
 use HA::Test;
 use HA::Usage;
 
@@ -39,8 +40,7 @@ sub balancer($name, $url)
 my $proxy = $t->httpd(
     modules => [qw(proxy proxy_http)],
     haproxy => 1,
-    # One child, so that all that may stay is in one place.
-    mpm_config => "StartServers 1\nServerLimit 1\nThreadsPerChild 30\nMaxRequestWorkers 30\nMinSpareThreads 1\nMaxSpareThreads 30\n",
+    mpm_config => one_child(30),
     config => join "\n", 'HALane Require', "HAListen 127.0.0.1:$own", balancer('App', $app->url), balancer('Other', $other->url),
         (map {balancer("Stuck$_", "http://127.0.0.1:$stuck")} 1 .. 2 * ROUNDS), '<Location "/ha">', 'SetHandler ha-health', '</Location>'
 );

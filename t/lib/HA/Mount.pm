@@ -5,7 +5,7 @@ package HA::Mount;
 use v5.36;
 
 use Exporter qw(import);
-our @EXPORT_OK = qw(balancer children bound faster);
+our @EXPORT_OK = qw(balancer children bound faster one_child);
 
 # A balancer of these instances, mounted at /NAME. Options: ours and check are the arguments of
 # HABalancer and HACheck (check => undef: none); set is for ProxySet.
@@ -34,6 +34,12 @@ sub children($n, $threads)
         MinSpareThreads 1
         MaxSpareThreads $all
         CONFIG
+}
+
+# One child, whatever happens, so that all that is kept is in one place.
+sub one_child($threads)
+{
+    return children(1, $threads) =~ s/ServerLimit 16/ServerLimit 1/r;
 }
 
 # Headers of a session that is bound to a route, for a request.

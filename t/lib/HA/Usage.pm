@@ -3,6 +3,7 @@
 package HA::Usage;
 use v5.36;
 
+use POSIX qw(_SC_CLK_TCK sysconf);
 use Time::HiRes qw(sleep);
 
 sub _text($path)
@@ -20,7 +21,13 @@ sub ticks($pid)
     return ($fields[11] // 0) + ($fields[12] // 0);
 }
 
-# The same within some seconds from now.
+# The same in seconds.
+sub cpu_seconds($pid)
+{
+    return ticks($pid) / sysconf(_SC_CLK_TCK);
+}
+
+# Clock ticks within some seconds from now.
 sub ticks_within($pid, $seconds)
 {
     my $before = ticks($pid);
