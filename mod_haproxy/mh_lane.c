@@ -46,7 +46,7 @@ enum {
 /** The owner's part of an exchange. */
 typedef struct carried_t {
     mh_choice_t choice;
-    const mh_site_t *site;
+    const mh_host_t *host; /* held */
     char *session; /* what choice.session borrows from, where RequestHeader may have made it; or
                       NULL; on the heap */
 } carried_t;
@@ -165,10 +165,14 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
     x->self = host->self;
     x->times = &mount->times;
     x->deflate = mount->deflate.types_n ? &mount->deflate : NULL;
-    carried->site = host->site;
     mh_choice_begin(&carried->choice, mount->app, &from);
     bool edited = mount->relay.edits.request.n > 0;
-    return !edited || keep_session(carried) ? ML_ROUTE_TAKE : ML_ROUTE_GIVE;
+    if (edited && !keep_session(carried)) {
+        return ML_ROUTE_GIVE;
+    }
+    carried->host = host;
+    mh_host_hold(host);
+    return ML_ROUTE_TAKE;
 }
 
 /* Waiting for a member is the standard path's affair: it has threads for that. */
@@ -291,7 +295,7 @@ static void ended(ml_exchange_t *x)
     mh_choice_count_out(&carried->choice);
     if (x->status && mh_lane_log_wanted()) {
         const mh_lane_entry_t entry = {
-            .server = carried->site->server,
+            .server = carried->host->site->server,
             .choice = &carried->choice,
             .request = ml_exchange_head(x),
             .client = ml_client_address(x->client),
@@ -307,6 +311,7 @@ static void ended(ml_exchange_t *x)
         mh_lane_log(&entry, engine->log, engine->scratch);
     }
     free(carried->session);
+    mh_host_release(carried->host);
 }
 
 /* Looked for now and then. At a stop a client may have been given to one who left in that moment.

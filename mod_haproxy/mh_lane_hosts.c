@@ -12,7 +12,7 @@
 #include "mh_record.h"
 
 enum {
-    HOSTS_MAX = 1024, /* values of Host that are remembered; others are httpd's */
+    HOSTS_MAX = 1024, /* values of Host that are remembered at once */
     NAME_BYTES = 256  /* of such a value */
 };
 
@@ -24,9 +24,17 @@ struct mh_place_t {
     mh_place_t *next;
 };
 
+/** Hosts that are remembered, and forgotten, together. */
+typedef struct known_t {
+    apr_pool_t *pool;  /* it is allocated from this, as its hosts are */
+    apr_hash_t *hosts; /* place number and Host -> mh_host_t * */
+    unsigned holds;    /* of its hosts, and one while new ones are put here */
+} known_t;
+
 struct mh_hosts_t {
     apr_pool_t *pool;
-    apr_hash_t *found; /* place number and Host -> mh_host_t * */
+    apr_pool_t *scratch; /* cleared for each lookup */
+    known_t *known;      /* where new ones are put */
 };
 
 static struct {
@@ -58,17 +66,44 @@ const mh_place_t *mh_place_of(const conn_rec *c)
     return place;
 }
 
+static known_t *make_known(apr_pool_t *parent)
+{
+    apr_pool_t *p;
+    apr_pool_create(&p, parent);
+    known_t *known = apr_palloc(p, sizeof(*known));
+    *known = (known_t){.pool = p, .hosts = apr_hash_make(p), .holds = 1};
+    return known;
+}
+
+static void release(known_t *known)
+{
+    if (--known->holds == 0) {
+        apr_pool_destroy(known->pool);
+    }
+}
+
 mh_hosts_t *mh_hosts_create(apr_pool_t *p)
 {
     mh_hosts_t *hosts = apr_palloc(p, sizeof(*hosts));
-    *hosts = (mh_hosts_t){p, apr_hash_make(p)};
+    *hosts = (mh_hosts_t){.pool = p, .known = make_known(p)};
+    apr_pool_create(&hosts->scratch, p);
     return hosts;
 }
 
-/* httpd chooses the virtual host, for a request that has nothing but this Host. */
-static mh_host_t *look_up(const mh_place_t *place, const char *name, apr_pool_t *p)
+void mh_host_hold(const mh_host_t *host)
 {
-    mh_host_t *host = apr_pcalloc(p, sizeof(*host));
+    host->known->holds++;
+}
+
+void mh_host_release(const mh_host_t *host)
+{
+    release(host->known);
+}
+
+/* httpd chooses the virtual host, for a request that has nothing but this Host. */
+static mh_host_t look_up(const mh_place_t *place, const char *name, apr_pool_t *p)
+{
+    mh_host_t host = {0};
     conn_rec *c = mh_record_connection(place->base, "127.0.0.1", p);
     c->vhost_lookup_data = place->vhosts;
     c->local_addr->port = place->port;
@@ -81,8 +116,18 @@ static mh_host_t *look_up(const mh_place_t *place, const char *name, apr_pool_t 
         return host;
     }
     r->per_dir_config = r->server->lookup_defaults;
-    host->site = mh_site_of(r->server);
-    host->self = hap_str(ap_construct_url(p, "", r));
+    host.site = mh_site_of(r->server);
+    host.self = hap_str(ap_construct_url(p, "", r));
+    return host;
+}
+
+static mh_host_t *remember(known_t *known, const mh_host_t *found, const char *key, apr_ssize_t n)
+{
+    mh_host_t *host = apr_palloc(known->pool, sizeof(*host));
+    *host = *found;
+    host->self = hap_str(hap_str_dup(found->self, known->pool));
+    host->known = known;
+    apr_hash_set(known->hosts, apr_pmemdup(known->pool, key, (apr_size_t)n), n, host);
     return host;
 }
 
@@ -95,10 +140,15 @@ const mh_host_t *mh_hosts_find(mh_hosts_t *hosts, const mh_place_t *place, hap_s
     memcpy(key, &place->number, sizeof(uint32_t));
     memcpy(key + sizeof(uint32_t), name.p, name.n);
     apr_ssize_t key_n = (apr_ssize_t)(sizeof(uint32_t) + name.n);
-    mh_host_t *host = apr_hash_get(hosts->found, key, key_n);
-    if (!host && apr_hash_count(hosts->found) < HOSTS_MAX) {
-        host = look_up(place, hap_str_dup(name, hosts->pool), hosts->pool);
-        apr_hash_set(hosts->found, apr_pmemdup(hosts->pool, key, (apr_size_t)key_n), key_n, host);
+    mh_host_t *host = apr_hash_get(hosts->known->hosts, key, key_n);
+    if (host) {
+        return host;
     }
-    return host;
+    if (apr_hash_count(hosts->known->hosts) == HOSTS_MAX) {
+        release(hosts->known);
+        hosts->known = make_known(hosts->pool);
+    }
+    apr_pool_clear(hosts->scratch);
+    mh_host_t found = look_up(place, hap_str_dup(name, hosts->scratch), hosts->scratch);
+    return remember(hosts->known, &found, key, key_n);
 }

@@ -133,17 +133,6 @@ sub is_connecting($port)
     return scalar grep {/$line/} <$in>;
 }
 
-# How many a process may have from now on, which its own user may say. How many it might have had.
-sub limit_descriptors($pid, $most)
-{
-    open(my $in, '<', "/proc/$pid/limits") or die "/proc/$pid/limits: $!\n";
-    my ($before) = map {/^Max open files\s+(\d+)/ ? $1 : ()} <$in>;
-    my ($uid, $gid) = (stat "/proc/$pid")[4, 5];
-    my @as_user = ('setpriv', "--reuid=$uid", "--regid=$gid", '--clear-groups');
-    system(@as_user, 'prlimit', "--pid=$pid", "--nofile=$most:") == 0 or die "prlimit failed\n";
-    return $before;
-}
-
 # Nobody accepts at either address, and the queue is full. Meanwhile descriptors run out.
 subtest 'what we have too little of for the next address is no failure of the member' => sub {
     my @queue = map {HA::Client->new(port => $stuck->sockport)} 1, 2;
@@ -154,10 +143,10 @@ subtest 'what we have too little of for the next address is no failure of the me
     my ($child) = $server->children;
     $t->wait_for(qr/Probed: member m0: unknown -> up/);
     $t->wait_for(sub { is_connecting($stuck->sockport) }, 10, 'the first address to be tried');
-    my $before = limit_descriptors($child, 10);
+    my $before = $server->limit_descriptors($child, 10);
     $t->wait_for(qr/Stuck: \S+ was not carried/);
     $t->wait_for(sub { $server->log->count(qr/Probed: member m0: not probed for want of descriptors/) > 5 });
-    limit_descriptors($child, $before);
+    $server->limit_descriptors($child, $before);
     is($server->log->count(qr/(?:Stuck|Probed): member m0(?!: not probed|: unknown -> up)/), 0, 'nobody is blamed');
 };
 

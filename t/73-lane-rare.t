@@ -9,7 +9,7 @@ use HA::Raw;
 use HA::Test;
 use HA::Usage;
 
-use constant REQUESTS => 10;
+use constant {REQUESTS => 10, NAMES => 2100};
 # Of CPU time, in a second.
 use constant TICKS_MAX => 40;
 
@@ -30,6 +30,7 @@ my $proxy = $t->httpd(
     mpm => 'event',
     modules => [qw(proxy proxy_http)],
     haproxy => 1,
+    log_level => 'info haproxy:debug',
     mpm_config => children(1, 16),
     config => join '', <<~'CONFIG',
         HALane Require
@@ -83,6 +84,23 @@ subtest 'a request that is sent again is counted once' => sub {
     is(join(' ', keys %sizes), length $bytes, 'the bytes that came are those of the request');
 };
 
+# A few more than are remembered, each of which stands for the same virtual host.
+subtest 'a server may have any number of names' => sub {
+    my $there = 'Location: ' . $app->url . '/App/there';
+    $app->raw(stay => "HTTP/1.1 302 Found\r\n$there\r\nContent-Length: 0\r\n\r\n");
+    $app->barrier_hold;
+    my $first = client();
+    $first->send(request(GET => '/App/plain', headers => {Host => 'first.example'}));
+    $app->barrier_wait(1);
+    my $client = client();
+    my $served = grep {$client->get('/Again/x', headers => {Host => "n$_.example"})->status == 200} 1 .. NAMES;
+    is($served, NAMES, 'all of them are served');
+    $app->barrier_open;
+    is($first->read_response->header('Location'), 'http://first.example/App/there', 'so is who came first');
+    $app->raw;
+    is($proxy->log->count(qr/given back by the lane/), 0, 'and all by the lane');
+};
+
 # Both come at once, and are found together: the end must not be lost behind the last part.
 subtest 'a client that ends behind a long body is let go' => sub {
     my ($child) = $proxy->children;
@@ -101,14 +119,6 @@ subtest 'a client that ends behind a long body is let go' => sub {
     ok($client->closed(10), 'and with it the connection ends');
 };
 
-# Of a child of httpd, while it runs; as its user, who may do so. 0 if it is done.
-sub allow_descriptors($pid, $count)
-{
-    my ($user, $group) = $proxy->identity;
-    my @as = $user ? ('setpriv', "--reuid=$user", "--regid=$group", '--clear-groups') : ();
-    return system(@as, 'prlimit', '--pid', $pid, "--nofile=$count:");
-}
-
 # The old child of a restart that may open no more descriptors, and so has none to give clients with.
 subtest 'clients that cannot be given away make no work' => sub {
     my ($child) = $proxy->children;
@@ -118,7 +128,7 @@ subtest 'clients that cannot be given away make no work' => sub {
     $held->send(request(GET => '/App/plain'));
     $app->barrier_wait(1);
     is($_->get('/Again/x')->status, 200, 'served, and idle then') for @idle;
-    is(allow_descriptors($child, 3), 0, 'it gets no more descriptors');
+    $proxy->limit_descriptors($child, 3);
     $proxy->graceful;
     is(client()->get('/Again/x')->status, 200, 'there are others');
     cmp_ok(HA::Usage::ticks_within($child, 1), '<', TICKS_MAX, 'nothing spins');

@@ -350,6 +350,18 @@ sub restart($self)
     return $self->_reload('HUP');
 }
 
+# How many descriptors a child may have from now on, which its own user may say. How many it might
+# have had.
+sub limit_descriptors($self, $pid, $most)
+{
+    my ($user, $group) = $self->identity;
+    my @as = $user ? ('setpriv', "--reuid=$user", "--regid=$group", '--clear-groups') : ();
+    open(my $in, '<', "/proc/$pid/limits") or die "/proc/$pid/limits: $!\n";
+    my ($before) = map {/^Max open files\s+(\d+)/ ? $1 : ()} <$in>;
+    system(@as, 'prlimit', "--pid=$pid", "--nofile=$most:") == 0 or die "prlimit failed\n";
+    return $before;
+}
+
 # Sends a signal to a child and expects its death. Returns when the server has noticed.
 sub kill_child($self, $pid, $signal = 'KILL')
 {
