@@ -161,6 +161,13 @@ ends_with_code([qw(modproxy merge -balancer -- -x.conf)], 3, qr/-x\.conf: cannot
     '-- ends the options');
 like(ends_with_code([qw(help modproxy merge)], 0, qr/^$/, 'help of a command'),
     qr/^zero modproxy merge .*FRAGMENT\.\.\./, 'shows how it is called');
+my $merge_help = qr/^zero modproxy merge .*FRAGMENT\.\.\./;
+like(ends_with_code([qw(modproxy), @$_], 0, qr/^$/, "zero modproxy @$_"), $merge_help, 'explains the command')
+    for [qw(merge -help)], [qw(merge --help)], [qw(merge -h)], [qw(merge help)], [qw(merge -balancer hostA.conf --help)];
+like(ends_with_code([@$_], 0, qr/^$/, "zero @$_"), qr/generate.*merge.*check/s, 'explains')
+    for ['-h'], ['--help'], [qw(modproxy -h)], [qw(modproxy --help)];
+ends_with_code([qw(modproxy merge -balancer -- -help)], 3, qr/-help: cannot be read/, 'behind -- it is a file');
+ends_with_code([qw(modproxy merge help hostA.conf)], 3, qr/help: cannot be read/, 'so is help beside others');
 like(ends_with_code(['modproxy'], 0, qr/^$/, 'a group alone'), qr/generate.*merge.*check/s, 'shows help');
 like(ends_with_code(['-version'], 0, qr/^$/, '-version'), qr/^zero \d/, 'shows the version');
 like(ends_with_code([], 0, qr/^$/, 'zero alone'), qr/Exit status/, 'shows the help');

@@ -137,6 +137,28 @@ static bool is_option(const char *word, const char *name)
     return word[0] == '-' && strcmp(word + (word[1] == '-' ? 2 : 1), name) == 0;
 }
 
+static bool is_help_option(const char *word)
+{
+    return is_option(word, "help") || is_option(word, "h");
+}
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "help") == 0 || is_help_option(word);
+}
+
+/* Among all that follows a command; a file may have any name, so the bare word has to stand alone.
+ */
+static bool asks_help(int argc, const char *const *argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (is_help_option(argv[i])) {
+            return true;
+        }
+    }
+    return argc == 1 && is_help(argv[0]);
+}
+
 /* What follows the words that a command has room for was meant to do something. */
 static int unexpected(const char *word, apr_pool_t *pool)
 {
@@ -146,7 +168,7 @@ static int unexpected(const char *word, apr_pool_t *pool)
 
 static int run(int argc, const char *const *argv, apr_pool_t *pool)
 {
-    if (argc < 2 || strcmp(argv[1], "help") == 0 || is_option(argv[1], "help")) {
+    if (argc < 2 || is_help(argv[1])) {
         return argc > 4 ? unexpected(argv[4], pool) : zero_help(argc - 2, argv + 2, pool);
     }
     if (is_option(argv[1], "version")) {
@@ -158,11 +180,14 @@ static int run(int argc, const char *const *argv, apr_pool_t *pool)
     }
     const zero_command_t *command = find_command(argv[1], argv[2]);
     if (!command) {
-        bool asks = strcmp(argv[2], "help") == 0 || is_option(argv[2], "help");
+        bool asks = is_help(argv[2]);
         if (asks && argc > 3) {
             return unexpected(argv[3], pool);
         }
         return zero_help(asks ? 1 : 2, argv + 1, pool);
+    }
+    if (asks_help(argc - 3, argv + 3)) {
+        return zero_help(2, argv + 1, pool);
     }
     zero_args_t args = {.command = command, .pool = pool};
     int code = zero_opt_read(&args, argc - 3, argv + 3);

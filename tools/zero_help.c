@@ -42,12 +42,13 @@ static const char *overview(const char *group, apr_pool_t *pool)
 
 static const char *all(apr_pool_t *pool)
 {
-    return apr_pstrcat(pool,
-                       "zero sets up high availability for applications behind Apache httpd.\n\n",
-                       overview(NULL, pool), "  zero help [GROUP [COMMAND]]\n  zero -version\n\n",
-                       "Options are written -NAME=VALUE or --NAME=VALUE; -- ends them.\n"
-                       "Exit status: 0 done or unchanged, 1 refused, 2 usage, 3 input or output.\n",
-                       NULL);
+    return apr_pstrcat(
+        pool, "zero sets up high availability for applications behind Apache httpd.\n\n",
+        overview(NULL, pool), "  zero help [GROUP [COMMAND]]\n  zero -version\n\n",
+        "Options are written -NAME=VALUE or --NAME=VALUE; -- ends them, -help explains a "
+        "command.\n"
+        "Exit status: 0 done or unchanged, 1 refused, 2 usage, 3 input or output.\n",
+        NULL);
 }
 
 int zero_help(int argc, const char *const *argv, apr_pool_t *pool)
