@@ -32,7 +32,9 @@ static apr_status_t take_names(apr_array_header_t *names, hap_str_t list, hap_di
         size_t end = hap_str_find(list, ',', from);
         hap_str_t name = hap_str_sub(list, from, end);
         if (!name.n) {
-            hap_diag_set(diag, 0, "HALane: ignore= takes names of directives, separated by commas");
+            hap_diag_set(
+                diag, 0,
+                "HALane: ignore= takes names of directives, separated by commas without blanks");
             return APR_EINVAL;
         }
         APR_ARRAY_PUSH(names, const char *) = hap_str_dup(name, pool);
@@ -50,9 +52,15 @@ apr_status_t hap_honour_wish(hap_honour_wish_t *wish, int argc, const char *cons
         .ignore = apr_array_make(pool, 2, sizeof(const char *)),
     };
     apr_status_t rv = APR_SUCCESS;
-    if (argc < 1 || !take_mode(&taken.mode, argv[0])) {
-        hap_diag_set(diag, 0, "HALane: \"%s\" is not allowed, use On, Off or Require",
-                     argc < 1 ? "" : hap_str_show(hap_str(argv[0]), pool));
+    if (argc < 1) {
+        hap_diag_set(diag, 0, "HALane: On, Off or Require is missing, as in HALane On");
+        return APR_EINVAL;
+    }
+    if (!take_mode(&taken.mode, argv[0])) {
+        hap_diag_set(diag, 0,
+                     "HALane: \"%s\" is not allowed, use On, Off or Require, and behind it the "
+                     "names of balancers",
+                     hap_str_show(hap_str(argv[0]), pool));
         return APR_EINVAL;
     }
     for (int i = 1; rv == APR_SUCCESS && i < argc; i++) {

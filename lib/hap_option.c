@@ -256,8 +256,9 @@ apr_status_t hap_option_set(void *record, const hap_options_t *options, hap_str_
         return APR_EINVAL;
     }
     if (!read_value(field(record, row), row, value, pool)) {
-        hap_diag_set(diag, 0, "%s: %s=%s is not allowed, use %s", options->what, row->name,
-                     hap_str_show(value, pool), hap_option_allowed(row, pool));
+        const char *units = row->kind == HAP_OPTION_DURATION ? ", in ms, s, m or h" : "";
+        hap_diag_set(diag, 0, "%s: %s=%s is not allowed, use %s%s", options->what, row->name,
+                     hap_str_show(value, pool), hap_option_allowed(row, pool), units);
         return APR_EINVAL;
     }
     *set_bits(record) |= UINT64_C(1) << i;

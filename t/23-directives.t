@@ -115,7 +115,7 @@ sub beside($directive)
 }
 
 subtest 'a number or a time has to lie in its range' => sub {
-    for my $row (@durations, @numbers) {
+    for my $row ((map {[@$_[0 .. 5], "$_->[6], in ms, s, m or h"]} @durations), @numbers) {
         my ($directive, $name, $least, $below, $most, $above, $allowed) = @$row;
         my %before = (before => beside($directive));
         accepted(written($directive, $name, $least), "$directive: $name=$least", %before);

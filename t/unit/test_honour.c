@@ -226,10 +226,15 @@ static void what_is_waived_must_be_a_directive(void)
                 "x.conf:6: HALane: ignore=Rewriterules names no directive, correct the name");
     UNIT_STR_EQ(honour_verdict("HALane On ignore=Location\n"),
                 "x.conf:6: HALane: ignore=Location names a section, name the directives in it");
-    UNIT_STR_EQ(honour_verdict("HALane On ignore=Header,\n"),
-                "x.conf:6: HALane: ignore= takes names of directives, separated by commas");
-    UNIT_STR_EQ(honour_verdict("HALane Perhaps\n"),
-                "x.conf:6: HALane: \"Perhaps\" is not allowed, use On, Off or Require");
+    UNIT_STR_EQ(
+        honour_verdict("HALane On ignore=Header,\n"),
+        "x.conf:6: HALane: ignore= takes names of directives, separated by commas without blanks");
+    UNIT_STR_EQ(
+        honour_verdict("HALane Perhaps\n"),
+        "x.conf:6: HALane: \"Perhaps\" is not allowed, use On, Off or Require, and behind it "
+        "the names of balancers");
+    UNIT_STR_EQ(honour_verdict("HALane\n"),
+                "x.conf:6: HALane: On, Off or Require is missing, as in HALane On");
     UNIT_STR_EQ(honour_verdict("HALane On max=5\n"),
                 "x.conf:6: HALane: \"max=5\" is not allowed, there are only names of balancers and "
                 "ignore=NAME,...");

@@ -70,7 +70,8 @@ static void a_bad_value_is_named_with_what_is_allowed(void)
     CU_ASSERT_EQUAL(set("retries=11"), APR_EINVAL);
     UNIT_STR_EQ(diag.why, "HABalancer: retries=11 is not allowed, use 0 to 10");
     CU_ASSERT_EQUAL(set("slow-start=2h"), APR_EINVAL);
-    UNIT_STR_EQ(diag.why, "HABalancer: slow-start=2h is not allowed, use 0s to 1h");
+    UNIT_STR_EQ(diag.why,
+                "HABalancer: slow-start=2h is not allowed, use 0s to 1h, in ms, s, m or h");
     CU_ASSERT_EQUAL(set("sign=\n"), APR_EINVAL);
     UNIT_STR_EQ(diag.why,
                 "HABalancer: sign=\\x0a is not allowed, use the path of a key file or none");
