@@ -472,8 +472,10 @@ static apr_status_t check_used(server_rec *s, const apr_array_header_t *list, ap
 }
 
 /* Said here and not when the slots are given out, so that httpd -t says it too. */
-static apr_status_t check_room(server_rec *main_server)
+static apr_status_t check_room(server_rec *main_server, apr_pool_t *p)
 {
+    const ap_directive_t *by = mh_main_conf.max_members_by;
+    const char *where = by ? apr_psprintf(p, " (%s)", mh_config_where(by, p)) : "";
     unsigned n = 0;
     for (int i = 0; i < mh_apps->nelts; i++) {
         n += (unsigned)mh_app_at(i)->members->nelts;
@@ -483,7 +485,7 @@ static apr_status_t check_room(server_rec *main_server)
     }
     ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server,
                  "HAMaxMembers %u%s: the balancers have %u members, raise it to %u or more",
-                 mh_main_conf.max_members, mh_main_conf.max_members_where, n, n);
+                 mh_main_conf.max_members, where, n, n);
     return APR_ENOSPC;
 }
 
@@ -512,7 +514,7 @@ apr_status_t mh_apps_build(apr_pool_t *p, server_rec *main_server)
             return rv;
         }
     }
-    return check_room(main_server);
+    return check_room(main_server, p);
 }
 
 /* Saved by an operator's hand it stays, unless the configuration has been edited since. */

@@ -16,7 +16,6 @@ void mh_config_reset(void)
     mh_listen_reset();
     mh_main_conf = (mh_main_conf_t){
         .max_members = MAX_MEMBERS_DEFAULT,
-        .max_members_where = "",
         .lane_threads = 1,
     };
 }
@@ -71,6 +70,19 @@ const char *mh_config_where(const ap_directive_t *directive, apr_pool_t *p)
     return apr_psprintf(p, "%s:%d", directive->filename, directive->line_num);
 }
 
+/* A file that is included twice has given all that is in it twice. */
+static const char *given_twice(const char *what, const ap_directive_t *first,
+                               const ap_directive_t *again, apr_pool_t *p)
+{
+    const char *there = mh_config_where(first, p);
+    const char *here = mh_config_where(again, p);
+    if (strcmp(there, here) == 0) {
+        return apr_psprintf(p, "%s is given at %s, which is read twice: include that file once",
+                            what, there);
+    }
+    return apr_psprintf(p, "%s is given at %s and at %s, keep one", what, there, here);
+}
+
 /* The line's keys, over the defaults. */
 static const char *read_named(mh_named_t *entry, cmd_parms *cmd, int argc, char *const argv[],
                               const hap_options_t *options)
@@ -108,10 +120,10 @@ static const char *join_named(cmd_parms *cmd, apr_array_header_t *list, const mh
     } else {
         const hap_option_t *twice = hap_option_common(&entry->set, &line->set, options);
         if (twice) {
-            return apr_psprintf(cmd->pool, "%s %s: %s= is given at %s and at %s, keep one",
-                                cmd->cmd->name, line->name, twice->name,
-                                mh_config_where(entry->given[twice - options->rows], cmd->pool),
-                                mh_config_where(line->directive, cmd->pool));
+            const char *what =
+                apr_psprintf(cmd->pool, "%s %s: %s=", cmd->cmd->name, line->name, twice->name);
+            return given_twice(what, entry->given[twice - options->rows], line->directive,
+                               cmd->pool);
         }
         hap_option_merge(&entry->set, &entry->set, &line->set, options);
         entry->directive = line->set ? line->directive : entry->directive;
@@ -148,12 +160,13 @@ static const char *mh_set_check(cmd_parms *cmd, void *dir, int argc, char *const
 }
 
 /* For a directive of the main server that stands there once. */
-static const char *check_single(cmd_parms *cmd, bool given)
+static const char *check_single(cmd_parms *cmd, const ap_directive_t **given)
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-    if (!err && given) {
-        err = apr_psprintf(cmd->pool, "%s: given twice in this server, keep one", cmd->cmd->name);
+    if (!err && *given) {
+        err = given_twice(cmd->cmd->name, *given, cmd->directive, cmd->pool);
     }
+    *given = cmd->directive;
     return err;
 }
 
@@ -169,7 +182,7 @@ static const char *mh_set_lane(cmd_parms *cmd, void *dir, int argc, char *const 
 static const char *mh_set_max_members(cmd_parms *cmd, void *dir, const char *arg)
 {
     unsigned long n;
-    const char *err = check_single(cmd, mh_main_conf.max_members_where[0] != '\0');
+    const char *err = check_single(cmd, &mh_main_conf.max_members_by);
     if (err) {
         return err;
     }
@@ -178,8 +191,6 @@ static const char *mh_set_max_members(cmd_parms *cmd, void *dir, const char *arg
                             MAX_MEMBERS_MIN, MH_MAX_MEMBERS_MAX);
     }
     mh_main_conf.max_members = (unsigned)n;
-    mh_main_conf.max_members_where =
-        apr_psprintf(cmd->pool, " (%s)", mh_config_where(cmd->directive, cmd->pool));
     return NULL;
 }
 
@@ -192,7 +203,7 @@ static const char *mh_set_listen(cmd_parms *cmd, void *dir, const char *arg)
 static const char *mh_set_lane_threads(cmd_parms *cmd, void *dir, const char *arg)
 {
     unsigned long n;
-    const char *err = check_single(cmd, mh_main_conf.lane_threads_given);
+    const char *err = check_single(cmd, &mh_main_conf.lane_threads_by);
     if (err) {
         return err;
     }
@@ -201,14 +212,13 @@ static const char *mh_set_lane_threads(cmd_parms *cmd, void *dir, const char *ar
                             LANE_THREADS_MAX);
     }
     mh_main_conf.lane_threads = (unsigned)n;
-    mh_main_conf.lane_threads_given = true;
     return NULL;
 }
 
 static const char *mh_set_lane_connections(cmd_parms *cmd, void *dir, const char *arg)
 {
     unsigned long n;
-    const char *err = check_single(cmd, mh_main_conf.lane_connections != 0);
+    const char *err = check_single(cmd, &mh_main_conf.lane_connections_by);
     if (err) {
         return err;
     }
@@ -236,7 +246,7 @@ static const char *check_replaceable(const char *path, apr_pool_t *p)
 
 static const char *mh_set_state_file(cmd_parms *cmd, void *dir, const char *arg)
 {
-    const char *err = check_single(cmd, mh_main_conf.state_file != NULL);
+    const char *err = check_single(cmd, &mh_main_conf.state_file_by);
     if (err) {
         return err;
     }

@@ -42,11 +42,15 @@ enum { MH_LANE_CONNECTIONS_MAX = 1000000 };
 /** What only the main server can say. Reset at the start of each configuration. */
 typedef struct mh_main_conf_t {
     unsigned max_members;
-    const char *max_members_where; /* " (file:line)" of the directive, or empty */
-    unsigned lane_threads;         /* loops that carry requests, in each child */
-    bool lane_threads_given;       /* by HALaneThreads */
-    unsigned lane_connections;     /* HALaneConnections; 0 not given */
-    const char *state_file;        /* absolute, NULL when there is none */
+    unsigned lane_threads;     /* loops that carry requests, in each child */
+    unsigned lane_connections; /* HALaneConnections; 0 not given */
+    const char *state_file;    /* absolute, NULL when there is none */
+
+    /* The lines that say so; NULL when not given. */
+    const ap_directive_t *max_members_by;
+    const ap_directive_t *lane_threads_by;
+    const ap_directive_t *lane_connections_by;
+    const ap_directive_t *state_file_by;
 } mh_main_conf_t;
 
 extern mh_main_conf_t mh_main_conf;

@@ -229,6 +229,11 @@ subtest 'lines for one balancer are joined, and a key stands in one of them' => 
     my $conf = quotemeta $httpd->conf;
     refused('HACheck app uri=/other', qr/^HACheck app: uri= is given at \Q$merged\E:6 and at $conf:\d+, keep one$/m,
         'a key that merge writes', before => $include, start => 1);
+    $httpd->write_config($include x 2);
+    my ($good, $said) = $httpd->check;
+    ok(!$good, 'a merged file twice');
+    like($said, qr/^HACheck App: uri= is given at \Q$merged\E:6, which is read twice: include that file once$/m,
+        'is named, and what to do');
     refused('HABalancer App max=1', qr/^HABalancer App: max= is given at $conf:\d+ and at $conf:\d+, keep one$/m,
         'a key twice', before => "${two}HABalancer app max=2\n");
     refused('HABalancer App max=1', qr/^HABalancer App: max= is given at /m, 'in a virtual host',
@@ -275,12 +280,13 @@ subtest 'there is room for all members, or the start is refused' => sub {
 
 subtest 'directives that take one value take one, once' => sub {
     my $context = qr/cannot occur within <VirtualHost> section/;
-    for my $row (['HALaneConnections', 100], ['HAMaxMembers', 100], ['HAStateFile', 'state']) {
+    my $conf = quotemeta $httpd->conf;
+    for my $row (['HALaneConnections', 100], ['HALaneThreads', 1], ['HAMaxMembers', 100], ['HAStateFile', 'state']) {
         my ($name, $value) = @$row;
         accepted("$name $value", "$name $value");
         refused($name, qr/^$name takes one argument, /m, "$name without its value");
         refused("$name $value $value", qr/^$name takes one argument, /m, "$name with two values");
-        refused("$name $value", qr/^$name: given twice in this server, keep one$/m, "$name twice",
+        refused("$name $value", qr/^$name is given at $conf:\d+ and at $conf:\d+, keep one$/m, "$name twice",
             before => "$two$name $value\n", start => 1);
         refused("$name $value", $context, "$name in a virtual host",
             before => "$two<VirtualHost *>\n", after => "</VirtualHost>\n");
