@@ -91,6 +91,13 @@ static hap_honour_reason_t because(const hap_honour_mount_t *mount, const hap_ho
     };
 }
 
+/* What it does is said in other words than "acts on it". */
+static hap_honour_reason_t because_it(const hap_honour_node_t *node, const char *does)
+{
+    return (hap_honour_reason_t){
+        .name = node->name, .file = node->file, .line = node->line, .why = does, .whole = true};
+}
+
 /* What is waived may do what it does; what the lane can do of it, it does all the same. */
 static void block_by(case_t *c, const hap_honour_node_t *node, const char *part, const char *why)
 {
@@ -420,7 +427,7 @@ static void judge_server(hap_honour_server_t *server, const honour_facts_t *fact
         mount->mode = lane.mode;
         mount->said = lane.node;
         if (lane.mode == HAP_HONOUR_OFF) {
-            block(mount, NULL, because(mount, lane.node, "it is off"));
+            block(mount, NULL, because_it(lane.node, "is Off"));
         }
         judge_target(mount, facts, vhost, pass);
         for (int k = 0; mount->lane && k < i; k++) {
@@ -493,6 +500,10 @@ const char *hap_honour_reason_text(const hap_honour_reason_t *reason, const char
     file = file ? file : reason->file;
     const char *where =
         file ? apr_psprintf(pool, " (%s:%d)", hap_str_show(hap_str(file), pool), reason->line) : "";
-    return apr_pstrcat(pool, hap_str_show(hap_str(reason->name), pool), where, " acts on it",
-                       reason->plain ? NULL : ": ", reason->why, NULL);
+    const char *name = hap_str_show(hap_str(reason->name), pool);
+    if (reason->whole) {
+        return apr_pstrcat(pool, name, where, " ", reason->why, NULL);
+    }
+    return apr_pstrcat(pool, name, where, " acts on it", reason->plain ? NULL : ": ", reason->why,
+                       NULL);
 }

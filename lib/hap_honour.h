@@ -86,6 +86,7 @@ typedef struct hap_honour_reason_t {
     int line;
     const char *why; /* what it does, "it ..." */
     bool plain;      /* `why` holds for the directive whatever its arguments */
+    bool whole;      /* `why` goes on behind the name, without "it", and is all there is to say */
 } hap_honour_reason_t;
 
 /** A part of a mount's paths that stays on the standard path: this path and all below it. */
@@ -128,7 +129,8 @@ apr_status_t hap_honour_judge(apr_array_header_t **servers, const hap_honour_tre
 
 /**
  * "RewriteRule (rewrite.conf:12) acts on it", and ": it ..." behind that where the name alone does
- * not say it. `file` stands for the reason's own unless it is NULL. From `pool`.
+ * not say it; or what is to be said instead, as in "HALane (httpd.conf:3) is Off". `file` stands
+ * for the reason's own unless it is NULL. From `pool`.
  */
 const char *hap_honour_reason_text(const hap_honour_reason_t *reason, const char *file,
                                    apr_pool_t *pool);

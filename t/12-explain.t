@@ -180,7 +180,7 @@ subtest 'explain says whether the lane carries it, as far as the file goes' => s
     is($carried->(''), "by mod_proxy, as no HALane names it\n", 'without HALane');
     is($carried->("HALane On App\n"), "by the lane, as HALane of x.conf:5 says\n$perhaps", 'On, in a part');
     is($carried->("HALane On App\nListen 1\n"), "by the lane, as HALane of x.conf:5 says\n", 'On, in a whole file');
-    is($carried->("HALane Off App\n"), "by mod_proxy: HALane (x.conf:5) acts on it: it is off\n", 'Off');
+    is($carried->("HALane Off App\n"), "by mod_proxy: HALane (x.conf:5) is Off\n", 'Off');
     is($carried->("HALane On App\n", 'https://h/App/x'), "by mod_proxy, because the client speaks TLS\n", 'TLS');
     my $location = "HALane On App\nListen 1\n<Location /App/x>\nSetEnv x y\n</Location>\n";
     is($carried->($location), "by mod_proxy: SetEnv (x.conf:8) acts on it\n", 'a part that a directive acts on');

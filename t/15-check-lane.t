@@ -53,7 +53,7 @@ subtest 'what HALane says is told, and what it could say' => sub {
     local $app = $app =~ s/^HALane.*\n/\n/mr;
     is(lane_with(''), "/App: $could", 'nothing is said');
     is(lane_with("HALane On\n"), "/App: lane\n", 'On, for all');
-    is(lane_with("HALane Off App\n"), "/App: standard path, HALane (httpd.conf:7) acts on it: it is off\n", 'Off');
+    is(lane_with("HALane Off App\n"), "/App: standard path, HALane (httpd.conf:7) is Off\n", 'Off');
     is(lane_with("SetEnv x y\n"), "/App: standard path, SetEnv (httpd.conf:7) acts on it\n", 'what would keep it away');
     my $own = qq(ProxyPass /own balancer://Own/own\nBalancerMember balancer://Own http://a\nHABalancer Own\n);
     is(lane_with("HALane On App\n$own"), "/App: lane\n/own: $could", 'one beside a merged one');

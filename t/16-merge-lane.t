@@ -78,7 +78,7 @@ subtest 'two merged files do not speak for each other' => sub {
         is(carrier($httpd, '/App/plain'), 'lane', 'App, with -lane=on');
         is(carrier($httpd, '/Shop/plain', status => 404), 'mod_proxy', 'Shop, with -lane=off');
         like(verdicts($httpd), qr{^App: /App: in the lane$}m, 'App is named');
-        like(verdicts($httpd), qr{^Shop: /Shop: on the standard path, HALane \(\Q$shop\E:12\) acts on it: it is off$}m,
+        like(verdicts($httpd), qr{^Shop: /Shop: on the standard path, HALane \(\Q$shop\E:12\) is Off$}m,
             'so is the line that keeps Shop');
         $httpd->stop;
     }
@@ -92,7 +92,7 @@ subtest 'HALane Off beside the Include ends it, before and behind' => sub {
     for my $config (qq(HALane Off\nInclude "$app"\n), qq(Include "$app"\nHALane Off App\n)) {
         my $httpd = httpd($config);
         is(carrier($httpd, '/App/plain'), 'mod_proxy', 'App stays on the standard path');
-        like(verdicts($httpd), qr{^App: /App: on the standard path, HALane \(\S+:\d+\) acts on it: it is off$},
+        like(verdicts($httpd), qr{^App: /App: on the standard path, HALane \(\S+:\d+\) is Off$},
             'and the log says by which line');
         $httpd->stop;
     }
