@@ -358,9 +358,11 @@ static void judge_earlier(hap_honour_mount_t *mount, const honour_pass_t *earlie
         where = honour_region_path(mount->path, earlier->path, pool);
     }
     bool plain = !earlier->location && !earlier->pattern;
-    if (!where.outside && !(where.part && is_mount && plain)) {
-        block(mount, where.part, because(mount, earlier->node, "it takes requests first"));
+    if (where.outside || (where.part && is_mount && plain)) {
+        return;
     }
+    mount->before = plain && !where.part ? earlier->node : NULL;
+    block(mount, where.part, because_it(earlier->node, "takes requests first"));
 }
 
 /* --- servers --------------------------------------------------------------------------------- */
@@ -492,6 +494,23 @@ apr_status_t hap_honour_judge(apr_array_header_t **servers, const hap_honour_tre
         judge_server(add_server(*servers, &facts, vhost), &facts, tree, can);
     }
     return APR_SUCCESS;
+}
+
+static const char *place_of(const hap_honour_node_t *node, apr_pool_t *pool)
+{
+    const char *file = node->file ? node->file : "";
+    return apr_psprintf(pool, "%s:%d", hap_str_show(hap_str(file), pool), node->line);
+}
+
+const char *hap_honour_hidden_text(const hap_honour_mount_t *mount, apr_pool_t *pool)
+{
+    const char *here = place_of(mount->pass, pool);
+    const char *there = place_of(mount->before, pool);
+    if (strcmp(here, there) == 0) {
+        return apr_psprintf(pool, "ProxyPass (%s) is read twice: include that file once", here);
+    }
+    return apr_psprintf(pool, "ProxyPass (%s) gets no requests, that of %s takes them first", here,
+                        there);
 }
 
 const char *hap_honour_reason_text(const hap_honour_reason_t *reason, const char *file,

@@ -98,16 +98,17 @@ typedef struct hap_honour_part_t {
 /** A ProxyPass to a balancer that HABalancer names. */
 typedef struct hap_honour_mount_t {
     const hap_honour_node_t *pass;
-    const char *path;              /* as written; of one in <Location>, the section's */
-    const char *target;            /* balancer://NAME/path */
-    const char *balancer;          /* NAME */
-    const char *to;                /* path of the target; "" without */
-    hap_honour_mode_t mode;        /* what HALane says of it */
-    const hap_honour_node_t *said; /* the line that says so; NULL when unset */
-    bool lane;                     /* the lane can carry it, and HALane is not Off */
-    hap_honour_reason_t reason;    /* why not; name is NULL when lane */
-    apr_array_header_t *parts;     /* hap_honour_part_t; empty unless lane */
-    hap_honour_values_t values;    /* what the lane has to do; only when lane */
+    const char *path;                /* as written; of one in <Location>, the section's */
+    const char *target;              /* balancer://NAME/path */
+    const char *balancer;            /* NAME */
+    const char *to;                  /* path of the target; "" without */
+    hap_honour_mode_t mode;          /* what HALane says of it */
+    const hap_honour_node_t *said;   /* the line that says so; NULL when unset */
+    bool lane;                       /* the lane can carry it, and HALane is not Off */
+    hap_honour_reason_t reason;      /* why not; name is NULL when lane */
+    const hap_honour_node_t *before; /* the ProxyPass that takes all its requests; NULL: none */
+    apr_array_header_t *parts;       /* hap_honour_part_t; empty unless lane */
+    hap_honour_values_t values;      /* what the lane has to do; only when lane */
 } hap_honour_mount_t;
 
 /** The main server or a <VirtualHost>. */
@@ -134,6 +135,12 @@ apr_status_t hap_honour_judge(apr_array_header_t **servers, const hap_honour_tre
  */
 const char *hap_honour_reason_text(const hap_honour_reason_t *reason, const char *file,
                                    apr_pool_t *pool);
+
+/**
+ * Of a mount with another ProxyPass before it: "ProxyPass (b.conf:6) gets no requests, that of
+ * a.conf:9 takes them first". From `pool`.
+ */
+const char *hap_honour_hidden_text(const hap_honour_mount_t *mount, apr_pool_t *pool);
 
 /* --- the table, for its page ----------------------------------------------------------------- */
 

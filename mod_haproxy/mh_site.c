@@ -321,8 +321,10 @@ static apr_status_t judge(const hap_honour_mount_t *mount, const mh_app_t *app, 
     }
     const char *why = mount->lane ? "it has a member that does not speak plain HTTP"
                                   : hap_honour_reason_text(&mount->reason, NULL, p);
-    const char *text =
-        apr_psprintf(p, "%s: %s: on the standard path, %s", mount->balancer, mount->path, why);
+    const char *text = mount->before ? apr_psprintf(p, "%s: %s: %s", mount->balancer, mount->path,
+                                                    hap_honour_hidden_text(mount, p))
+                                     : apr_psprintf(p, "%s: %s: on the standard path, %s",
+                                                    mount->balancer, mount->path, why);
     if (mount->mode == HAP_HONOUR_REQUIRE) {
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "%s; HALane Require wants it in the lane",
                      text);

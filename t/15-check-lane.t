@@ -18,7 +18,7 @@ our $app = <<~'END';
     HABalancer App
     HALane On App
     END
-my $mount = qq(ProxyPass "/App" "balancer://App/App"\n);
+our $mount = qq(ProxyPass "/App" "balancer://App/App"\n);
 my $home = getcwd();
 my $dir = folder();
 chdir $dir or die;
@@ -66,6 +66,19 @@ subtest 'virtual hosts are named where they differ' => sub {
     is(lane_with("<VirtualHost *:1>\nServerName a\n</VirtualHost>\n<VirtualHost *:2>\nSetEnv x y\n</VirtualHost>\n"),
         "/App in the main server: lane\n/App in a (httpd.conf:7): lane\n"
         . "/App in *:2 (httpd.conf:10): standard path, SetEnv (httpd.conf:11) acts on it\n", 'else one each');
+};
+
+subtest 'a ProxyPass that gets no requests is told from the one that takes them' => sub {
+    spew('App.conf', $mount);
+    is(lane_with("ServerName x\nInclude App.conf\n"),
+        "/App: lane\n/App: ProxyPass (App.conf:1) gets no requests, that of httpd.conf:6 takes them first\n",
+        'behind another of its path');
+    is(lane_with("<VirtualHost *:1>\nServerName a\nInclude App.conf\nInclude App.conf\n</VirtualHost>\n"),
+        "/App: lane\n/App: ProxyPass (App.conf:1) gets no requests, that of httpd.conf:6 takes them first\n",
+        "behind the main server's");
+    local $mount = "Include App.conf\n";
+    is(lane_with("Include App.conf\n"), "/App: lane\n/App: ProxyPass (App.conf:1) is read twice: include that file once\n",
+        'in a file that is included twice');
 };
 
 subtest 'only a whole configuration is judged, and the exit code stays' => sub {

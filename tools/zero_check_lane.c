@@ -12,6 +12,7 @@
 typedef struct word_t {
     const char *path;
     const char *verdict;
+    bool hidden; /* it is about a ProxyPass that gets no requests of this path */
     const hap_honour_server_t *server;
 } word_t;
 
@@ -23,11 +24,13 @@ static void add_word(apr_array_header_t *words, const char *path, const hap_hono
     const char *verdict = mount->mode == HAP_HONOUR_UNSET
                               ? "standard path, the lane would carry it with HALane On"
                               : "lane";
-    if (reason->name) {
+    if (mount->before) {
+        verdict = hap_honour_hidden_text(mount, words->pool);
+    } else if (reason->name) {
         verdict = apr_pstrcat(words->pool, "standard path, ",
                               hap_honour_reason_text(reason, NULL, words->pool), NULL);
     }
-    APR_ARRAY_PUSH(words, word_t) = (word_t){path, verdict, server};
+    APR_ARRAY_PUSH(words, word_t) = (word_t){path, verdict, mount->before != NULL, server};
 }
 
 static void collect(apr_array_header_t *words, const hap_honour_server_t *server)
@@ -42,14 +45,14 @@ static void collect(apr_array_header_t *words, const hap_honour_server_t *server
     }
 }
 
-/* Whether another server says something else of this path, and which word on it is the first. */
+/* Whether another server says something else of this path, and which such word is the first. */
 static bool agreed(const apr_array_header_t *words, const word_t *word, const word_t **first)
 {
     bool same = true;
     *first = NULL;
     for (int i = 0; i < words->nelts; i++) {
         const word_t *other = WORD(words, i);
-        if (strcmp(other->path, word->path) == 0) {
+        if (other->hidden == word->hidden && strcmp(other->path, word->path) == 0) {
             *first = *first ? *first : other;
             same = same && strcmp(other->verdict, word->verdict) == 0;
         }
