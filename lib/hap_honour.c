@@ -513,6 +513,17 @@ const char *hap_honour_hidden_text(const hap_honour_mount_t *mount, apr_pool_t *
                         there);
 }
 
+const char *hap_honour_server_text(const hap_honour_server_t *server, apr_pool_t *pool)
+{
+    const hap_honour_node_t *section = server->section;
+    if (!section) {
+        return "the main server";
+    }
+    const char *name = server->name ? server->name : honour_arg(section, 0);
+    return apr_psprintf(pool, "%s (%s)", hap_str_show(hap_str(name), pool),
+                        place_of(section, pool));
+}
+
 const char *hap_honour_reason_text(const hap_honour_reason_t *reason, const char *file,
                                    apr_pool_t *pool)
 {

@@ -142,6 +142,9 @@ const char *hap_honour_reason_text(const hap_honour_reason_t *reason, const char
  */
 const char *hap_honour_hidden_text(const hap_honour_mount_t *mount, apr_pool_t *pool);
 
+/** "the main server", or "www.example (sites/www.conf:1)". From `pool`. */
+const char *hap_honour_server_text(const hap_honour_server_t *server, apr_pool_t *pool);
+
 /* --- the table, for its page ----------------------------------------------------------------- */
 
 /** A row as its page shows it. */

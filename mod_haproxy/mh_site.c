@@ -12,14 +12,19 @@
 
 static const char balancer_scheme[] = "balancer://";
 
-/** What is to be said of a mount. */
+/** What is to be said of a mount, or of a part of it. */
 typedef struct note_t {
     server_rec *server;
-    const char *text;
+    const hap_honour_server_t *judged;
+    const char *subject; /* "NAME: PATH" */
+    const char *verdict;
+    bool hidden; /* it is about a ProxyPass that gets no requests of this path */
 } note_t;
 
 /* server_rec * -> mh_site_t * */
 static apr_hash_t *sites;
+
+/* Of note_t, kept until the logs are open. */
 static apr_array_header_t *notes;
 
 const mh_site_t *mh_site_of(const server_rec *s)
@@ -295,55 +300,86 @@ static const hap_honour_mount_t *verdict_of(const hap_honour_server_t *judged,
     return NULL;
 }
 
-/* Kept until the logs are open. */
-static void note(server_rec *s, const char *text)
-{
-    APR_ARRAY_PUSH(notes, note_t) = (note_t){s, text};
-}
-
 /* Whether the lane is asked for, and not only able to. */
 static bool is_wanted(const hap_honour_mount_t *mount)
 {
     return mount->mode == HAP_HONOUR_ON || mount->mode == HAP_HONOUR_REQUIRE;
 }
 
-static apr_status_t judge(const hap_honour_mount_t *mount, const mh_app_t *app, server_rec *s,
-                          apr_pool_t *p)
+static const char *verdict_text(const hap_honour_mount_t *mount, apr_pool_t *p)
 {
-    if (app && mount->lane) {
-        note(s, apr_psprintf(p, "%s: %s: in the lane", app->name, mount->path));
-        for (int i = 0; i < mount->parts->nelts; i++) {
-            const hap_honour_part_t *part = &APR_ARRAY_IDX(mount->parts, i, hap_honour_part_t);
-            note(s, apr_psprintf(p, "%s: %s: on the standard path, %s", app->name, part->path,
-                                 hap_honour_reason_text(&part->reason, NULL, p)));
-        }
-        return APR_SUCCESS;
+    if (mount->before) {
+        return hap_honour_hidden_text(mount, p);
     }
-    const char *why = mount->lane ? "it has a member that does not speak plain HTTP"
-                                  : hap_honour_reason_text(&mount->reason, NULL, p);
-    const char *text = mount->before ? apr_psprintf(p, "%s: %s: %s", mount->balancer, mount->path,
-                                                    hap_honour_hidden_text(mount, p))
-                                     : apr_psprintf(p, "%s: %s: on the standard path, %s",
-                                                    mount->balancer, mount->path, why);
-    if (mount->mode == HAP_HONOUR_REQUIRE) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "%s; HALane Require wants it in the lane",
-                     text);
+    return apr_pstrcat(p, "on the standard path, ",
+                       mount->lane ? "it has a member that does not speak plain HTTP"
+                                   : hap_honour_reason_text(&mount->reason, NULL, p),
+                       NULL);
+}
+
+static apr_status_t judge(const hap_honour_mount_t *mount, const mh_app_t *app,
+                          const hap_honour_server_t *judged, server_rec *s, apr_pool_t *p)
+{
+    const char *name = app ? app->name : mount->balancer;
+    bool lane = app && mount->lane;
+    note_t said = {
+        .server = s,
+        .judged = judged,
+        .subject = apr_pstrcat(p, name, ": ", mount->path, NULL),
+        .verdict = lane ? "in the lane" : verdict_text(mount, p),
+        .hidden = mount->before != NULL,
+    };
+    if (!lane && mount->mode == HAP_HONOUR_REQUIRE) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "%s: %s; HALane Require wants it in the lane",
+                     said.subject, said.verdict);
         return APR_EINVAL;
     }
-    note(s, text);
+    APR_ARRAY_PUSH(notes, note_t) = said;
+    for (int i = 0; lane && i < mount->parts->nelts; i++) {
+        const hap_honour_part_t *part = &APR_ARRAY_IDX(mount->parts, i, hap_honour_part_t);
+        said.subject = apr_pstrcat(p, name, ": ", part->path, NULL);
+        said.verdict = apr_pstrcat(p, "on the standard path, ",
+                                   hap_honour_reason_text(&part->reason, NULL, p), NULL);
+        APR_ARRAY_PUSH(notes, note_t) = said;
+    }
     return APR_SUCCESS;
 }
 
-/* A mount of the main server is judged for each virtual host: one log hears a verdict once. */
+static const char *subject_in_log(const note_t *one, apr_pool_t *p)
+{
+    return apr_psprintf(p, "%pp %d %s", (void *)one->server->error_log, one->hidden, one->subject);
+}
+
+/* By log and subject: the verdict of all servers, "" when they have several. */
+static apr_hash_t *agreed(apr_pool_t *p)
+{
+    apr_hash_t *verdicts = apr_hash_make(p);
+    for (int i = 0; i < notes->nelts; i++) {
+        const note_t *one = &APR_ARRAY_IDX(notes, i, note_t);
+        const char *key = subject_in_log(one, p);
+        const char *known = apr_hash_get(verdicts, key, APR_HASH_KEY_STRING);
+        bool same = !known || strcmp(known, one->verdict) == 0;
+        apr_hash_set(verdicts, key, APR_HASH_KEY_STRING, same ? one->verdict : "");
+    }
+    return verdicts;
+}
+
+/* A mount of the main server is judged for each virtual host: one log hears a verdict once, and
+ * whose it is where servers differ. */
 void mh_sites_say(apr_pool_t *p)
 {
     apr_hash_t *said = apr_hash_make(p);
+    apr_hash_t *verdicts = agreed(p);
     for (int i = 0; i < notes->nelts; i++) {
         const note_t *one = &APR_ARRAY_IDX(notes, i, note_t);
-        const char *key = apr_psprintf(p, "%pp %s", (void *)one->server->error_log, one->text);
+        const char *all = apr_hash_get(verdicts, subject_in_log(one, p), APR_HASH_KEY_STRING);
+        const char *where =
+            *all ? "" : apr_pstrcat(p, " in ", hap_honour_server_text(one->judged, p), NULL);
+        const char *text = apr_pstrcat(p, one->subject, where, ": ", one->verdict, NULL);
+        const char *key = apr_psprintf(p, "%pp %s", (void *)one->server->error_log, text);
         if (!apr_hash_get(said, key, APR_HASH_KEY_STRING)) {
             apr_hash_set(said, key, APR_HASH_KEY_STRING, one);
-            ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, one->server, "%s", one->text);
+            ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, one->server, "%s", text);
         }
     }
 }
@@ -369,7 +405,7 @@ static apr_status_t build_mount(mh_mount_t *mount, const hap_honour_server_t *ju
         set_edits(&mount->relay, mount->values, p);
         mount->deflate = deflate_of(mount->values, p);
     }
-    return judge(verdict, app, s, p);
+    return judge(verdict, app, judged, s, p);
 }
 
 static apr_status_t build_site(const hap_honour_server_t *judged, server_rec *s, apr_pool_t *p)

@@ -51,6 +51,12 @@ sub carrier($httpd, $path, %opt)
     return $said->() > $before ? 'mod_proxy' : 'lane';
 }
 
+# What the module has said in the log at starts.
+sub said($httpd)
+{
+    return map {/\[haproxy:notice\].*?\] (\S+: .*)$/} @{$httpd->log->lines};
+}
+
 # The verdicts in the log, each once.
 sub verdicts($httpd)
 {
@@ -129,7 +135,7 @@ subtest 'in the main server it holds for virtual hosts, unless they say otherwis
         </VirtualHost>
         END
     my $httpd = httpd(qq(Include "$app"\n$vhosts), ports => 3);
-    is($httpd->log->count(qr{App: /App: in the lane$}), 1, 'the log says it once');
+    is($httpd->log->count(qr{App: /App in the main server: in the lane$}), 1, 'the log says it once');
     is(HA::Log->new($httpd->root . '/logs/own.log')->count(qr{App: /App: in the lane$}), 1, 'and so does one of its own');
     is(carrier($httpd, '/App/plain'), 'lane', 'one that says nothing');
     is(carrier($httpd, '/App/plain', port => $httpd->port(2)), 'mod_proxy', 'one that says Off');
@@ -152,6 +158,21 @@ subtest 'keys of an own file are joined with it' => sub {
     my ($good, $said) = $httpd->refusal;
     ok(!$good, 'with Require the server does not start');
     like($said, qr{SetEnv .*; HALane Require wants it in the lane}, 'and says why');
+};
+
+subtest 'servers that differ are named in the log' => sub {
+    my $other = "<VirtualHost *:9>\nServerName other\n%s</VirtualHost>\n";
+    my $both = 'App: /App: in the lane';
+    my $httpd = httpd(qq(Include "$app"\n) . sprintf $other, '');
+    is(join("\n", grep {m{App: /App}} said($httpd)), $both, 'not while all agree');
+    $httpd->stop;
+    $httpd = httpd(qq(Include "$app"\n) . sprintf $other, "HALane Off App\n");
+    my @said = grep {m{App: /App}} said($httpd);
+    is($said[0], 'App: /App in the main server: in the lane', 'the main server');
+    like($said[1], qr{^App: /App in other \(\S+/httpd\.conf:\d+\): on the standard path, HALane \(\S+:\d+\) is Off$},
+        'and a virtual host');
+    is(@said, 2, 'once each');
+    $httpd->stop;
 };
 
 subtest 'what other keys say of failures holds in the lane' => sub {

@@ -60,17 +60,6 @@ static bool agreed(const apr_array_header_t *words, const word_t *word, const wo
     return same;
 }
 
-static const char *show_server(const hap_honour_server_t *server, apr_pool_t *pool)
-{
-    const hap_honour_node_t *section = server->section;
-    if (!section) {
-        return " in the main server";
-    }
-    const char *name = server->name ? server->name : section->argc > 0 ? section->argv[0] : "";
-    return apr_psprintf(pool, " in %s (%s:%d)", zero_show(name, pool),
-                        zero_show(section->file, pool), section->line);
-}
-
 static int print_word(const zero_args_t *args, const char *path, const apr_array_header_t *words,
                       const word_t *word)
 {
@@ -79,9 +68,10 @@ static int print_word(const zero_args_t *args, const char *path, const apr_array
     if (same && word != first) {
         return ZERO_DONE;
     }
-    const char *server = same ? "" : show_server(word->server, args->pool);
-    const char *line = apr_psprintf(args->pool, "%s: %s%s: %s\n", zero_show(path, args->pool),
-                                    zero_show(word->path, args->pool), server, word->verdict);
+    const char *server = same ? "" : hap_honour_server_text(word->server, args->pool);
+    const char *line =
+        apr_psprintf(args->pool, "%s: %s%s%s: %s\n", zero_show(path, args->pool),
+                     zero_show(word->path, args->pool), same ? "" : " in ", server, word->verdict);
     return zero_print(args->command, hap_str(line));
 }
 
