@@ -29,10 +29,12 @@ static int by_line(const void *left, const void *right)
     return diff ? diff : strcmp(a->why, b->why);
 }
 
-apr_array_header_t *hap_lint_check(const hap_conf_t *conf, apr_pool_t *pool)
+apr_array_header_t *hap_lint_check(const hap_conf_t *conf, const apr_array_header_t *elsewhere,
+                                   apr_pool_t *pool)
 {
     lint_t lint = {
         .conf = conf,
+        .elsewhere = elsewhere,
         .site = hap_site_read(conf, pool),
         .findings = apr_array_make(pool, 8, sizeof(hap_lint_finding_t)),
         .pool = pool,

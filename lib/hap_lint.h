@@ -23,7 +23,11 @@ typedef struct hap_lint_finding_t {
     hap_lint_severity_t severity;
 } hap_lint_finding_t;
 
-/** All findings (hap_lint_finding_t), by line. Allocates from `pool`. */
-apr_array_header_t *hap_lint_check(const hap_conf_t *conf, apr_pool_t *pool);
+/**
+ * All findings (hap_lint_finding_t), by line. `elsewhere` has the names (const char *) of balancers
+ * with members in files that this one includes, NULL when there are none. Allocates from `pool`.
+ */
+apr_array_header_t *hap_lint_check(const hap_conf_t *conf, const apr_array_header_t *elsewhere,
+                                   apr_pool_t *pool);
 
 #endif

@@ -13,7 +13,8 @@
 typedef struct lint_t {
     const hap_conf_t *conf;
     const hap_site_t *site;
-    apr_array_header_t *findings; /* hap_lint_finding_t */
+    const apr_array_header_t *elsewhere; /* const char *: balancers of included files, or NULL */
+    apr_array_header_t *findings;        /* hap_lint_finding_t */
     apr_pool_t *pool;
 } lint_t;
 

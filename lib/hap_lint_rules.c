@@ -183,6 +183,17 @@ static void check_case(lint_t *lint, const hap_site_mount_t *mount,
                show(lint, name), show(lint, balancer->name), balancer->line);
 }
 
+static bool is_elsewhere(const lint_t *lint, const char *name)
+{
+    for (int i = 0; lint->elsewhere && i < lint->elsewhere->nelts; i++) {
+        if (hap_str_eq_nocase(hap_str(APR_ARRAY_IDX(lint->elsewhere, i, const char *)),
+                              hap_str(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void references(lint_t *lint)
 {
     for (int i = 0; i < lint->site->passes->nelts; i++) {
@@ -192,12 +203,13 @@ static void references(lint_t *lint)
             name ? hap_site_balancer(lint->site, mount->vhost, name) : NULL;
         if (balancer && balancer->members->nelts > 0) {
             check_case(lint, mount, balancer, name);
-        } else if (name) {
+        } else if (name && !is_elsewhere(lint, name)) {
             lint_found(lint, lint->site->has_includes ? HAP_LINT_WARNING : HAP_LINT_ERROR,
                        mount->directive->line, "undefined",
                        "balancer://%s has no member%s: every request for %s is answered with 503, "
                        "add <Proxy \"balancer://%s\"> with BalancerMember lines",
-                       show(lint, name), lint->site->has_includes ? " in this file" : "",
+                       show(lint, name),
+                       lint->site->has_includes ? " in this file or what it includes" : "",
                        show(lint, mount->context), show(lint, name));
         }
     }
@@ -398,11 +410,11 @@ static void per_child_max(lint_t *lint)
 
 static void unknown_name(lint_t *lint, const hap_conf_directive_t *directive)
 {
-    lint_found(lint, lint->site->has_includes ? HAP_LINT_WARNING : HAP_LINT_ERROR, directive->line,
-               "unknown",
-               "%s names %s, but there is no <Proxy \"balancer://%s\">%s: correct the name",
-               show(lint, directive->name), show(lint, directive->argv[0]),
-               show(lint, directive->argv[0]), lint->site->has_includes ? " in this file" : "");
+    lint_found(
+        lint, lint->site->has_includes ? HAP_LINT_WARNING : HAP_LINT_ERROR, directive->line,
+        "unknown", "%s names %s, but there is no <Proxy \"balancer://%s\">%s: correct the name",
+        show(lint, directive->name), show(lint, directive->argv[0]), show(lint, directive->argv[0]),
+        lint->site->has_includes ? " in this file or what it includes" : "");
 }
 
 static bool has_directive(const lint_t *lint, const char *name)
@@ -426,7 +438,9 @@ static void module_names(lint_t *lint)
         }
         const hap_conf_section_t *vhost = hap_conf_within(directive, "VirtualHost");
         if (!hap_site_balancer(lint->site, vhost, directive->argv[0])) {
-            unknown_name(lint, directive);
+            if (!is_elsewhere(lint, directive->argv[0])) {
+                unknown_name(lint, directive);
+            }
         } else if (vhost && inherits && hap_site_balancer(lint->site, NULL, directive->argv[0])) {
             lint_found(lint, HAP_LINT_ERROR, directive->line, "place",
                        "%s is in a <VirtualHost>, but balancer://%s is the main server's: the "

@@ -115,6 +115,22 @@ subtest 'a server that loads its modules is asked about as it is' => sub {
         'variables of a start script are hinted at');
 };
 
+subtest 'what an included file has is not missed' => sub {
+    spew('App.conf', $app . $mount . "ProxyPassReverse /App balancer://App/App\n");
+    my $findings = sub ($text) {
+        my (undef, $said) = zero(qw(modproxy check), spew('own.conf', $text));
+        join '', $said =~ /^own\.conf:(\d+: \w+: .*\n)/mg;
+    };
+    is($findings->("Include App.conf\nHABalancer App max=5\nHACheck app interval=2s\n"), '', 'keys beside the Include');
+    is($findings->("Include App.conf\nProxyPass /x balancer://App/x\nProxyPassReverse /x balancer://App/x\n"), '',
+        'a mount of its balancer');
+    like($findings->("Include App.conf\nHABalancer Ap max=5\n"),
+        qr{^2: warning: HABalancer names Ap, but there is no <Proxy "balancer://Ap"> in this file or what it includes: correct},
+        'a wrong name is');
+    my $two = "<VirtualHost a:1>\n${app}</VirtualHost>\n<VirtualHost b:1>\nHABalancer App max=5\n</VirtualHost>\n";
+    like($findings->($two), qr{^8: error: HABalancer names App, but there is no }m, 'and so is one of another virtual host');
+};
+
 subtest 'files are found as httpd finds them' => sub {
     make_path('conf.d/deep');
     spew('conf.d/b.conf', "SetEnv b b\n");

@@ -35,7 +35,8 @@ static int print_finding(const zero_args_t *args, const char *path,
     return worse(error ? ZERO_REFUSED : ZERO_DONE, zero_print(args->command, hap_str(line)));
 }
 
-static int lint(const zero_args_t *args, const char *path, hap_str_t text)
+static int lint(const zero_args_t *args, const char *path, hap_str_t text,
+                const apr_array_header_t *elsewhere)
 {
     hap_diag_t diag;
     hap_conf_t conf;
@@ -47,7 +48,7 @@ static int lint(const zero_args_t *args, const char *path, hap_str_t text)
         return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
     }
     int code = ZERO_DONE;
-    apr_array_header_t *findings = hap_lint_check(&conf, args->pool);
+    apr_array_header_t *findings = hap_lint_check(&conf, elsewhere, args->pool);
     for (int i = 0; i < findings->nelts; i++) {
         code =
             worse(code, print_finding(args, path, &APR_ARRAY_IDX(findings, i, hap_lint_finding_t)));
@@ -124,8 +125,8 @@ static int check(const zero_args_t *args, const char *path)
     if (rv != APR_SUCCESS) {
         return zero_fail_read(args->command, rv, path, &diag);
     }
-    int code = lint(args, path, text);
     rv = zero_tree_read(&tree, path, &why, args->pool);
+    int code = lint(args, path, text, tree.balancers);
     code = worse(code, ask_httpd(args, path, tree.is_server && tree.loads));
     if (code != ZERO_IO) {
         code = worse(code, zero_check_lane(args, path, &tree, rv == APR_SUCCESS ? NULL : &why));

@@ -11,6 +11,7 @@
 #include <apr_strings.h>
 
 #include "hap_grammar.h"
+#include "hap_site.h"
 #include "io/hapio_file.h"
 
 enum {
@@ -190,6 +191,20 @@ static void set_root(reader_t *reader, const hap_conf_directive_t *directive)
     }
 }
 
+/* BalancerMember balancer://NAME URL, or BalancerMember URL in <Proxy balancer://NAME>. */
+static void note_balancer(reader_t *reader, const hap_conf_directive_t *directive)
+{
+    const hap_conf_section_t *proxy = hap_conf_within(directive, "Proxy");
+    const char *url = directive->argc > 1 ? directive->argv[0] : "";
+    const char *name = hap_site_balancer_name(url, reader->pool);
+    if (!name && proxy && proxy->argc > 0) {
+        name = hap_site_balancer_name(proxy->argv[0], reader->pool);
+    }
+    if (name && reader->depth > 1) {
+        APR_ARRAY_PUSH(reader->result->balancers, const char *) = name;
+    }
+}
+
 static apr_status_t read_directive(reader_t *reader, const hap_conf_directive_t *written,
                                    const char *file, hap_honour_node_t *parent)
 {
@@ -204,6 +219,8 @@ static apr_status_t read_directive(reader_t *reader, const hap_conf_directive_t 
         reader->result->is_server = true;
     } else if (hap_conf_is(&directive, "LoadModule")) {
         reader->result->loads = true;
+    } else if (hap_conf_is(&directive, "BalancerMember")) {
+        note_balancer(reader, &directive);
     } else if (hap_conf_is(&directive, "Include") || hap_conf_is(&directive, "IncludeOptional")) {
         return include(reader, &directive, file, parent);
     }
@@ -266,6 +283,9 @@ apr_status_t zero_tree_read(zero_tree_t *result, const char *path, hap_diag_t *d
         .pool = pool,
     };
     reader.root = reader.base;
-    *result = (zero_tree_t){.tree = hap_honour_tree_make(pool)};
+    *result = (zero_tree_t){
+        .tree = hap_honour_tree_make(pool),
+        .balancers = apr_array_make(pool, 4, sizeof(const char *)),
+    };
     return read_file(&reader, path, NULL);
 }

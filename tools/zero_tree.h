@@ -13,6 +13,7 @@ typedef struct zero_tree_t {
     hap_honour_tree_t *tree;
     bool is_server; /* it listens: this is a server's configuration, and not a part of one */
     bool loads;     /* it loads modules */
+    apr_array_header_t *balancers; /* const char *: those with members, of included files */
 } zero_tree_t;
 
 /**

@@ -22,7 +22,7 @@ static const char *findings_of(const char *text)
     if (hap_conf_parse(&conf, hap_str(text), &diag, unit_pool) != APR_SUCCESS) {
         return apr_pstrdup(unit_pool, diag.why);
     }
-    apr_array_header_t *findings = hap_lint_check(&conf, unit_pool);
+    apr_array_header_t *findings = hap_lint_check(&conf, NULL, unit_pool);
     for (int i = 0; i < findings->nelts; i++) {
         const hap_lint_finding_t *finding = &APR_ARRAY_IDX(findings, i, hap_lint_finding_t);
         shown = apr_psprintf(unit_pool, "%s%s%d:%s%s", shown, i ? " " : "", finding->line,
@@ -36,7 +36,7 @@ static const char *first_why(const char *text)
     hap_diag_t diag;
     hap_conf_t conf;
     hap_conf_parse(&conf, hap_str(text), &diag, unit_pool);
-    apr_array_header_t *findings = hap_lint_check(&conf, unit_pool);
+    apr_array_header_t *findings = hap_lint_check(&conf, NULL, unit_pool);
     return findings->nelts ? APR_ARRAY_IDX(findings, 0, hap_lint_finding_t).why : "";
 }
 
