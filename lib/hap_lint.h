@@ -13,6 +13,7 @@
 typedef enum hap_lint_severity_t {
     HAP_LINT_WARNING, /* works, but not as most people expect */
     HAP_LINT_ERROR,   /* does not work */
+    HAP_LINT_FATAL,   /* the server does not start, although httpd -t takes it */
 } hap_lint_severity_t;
 
 /** One thing to change. */

@@ -524,7 +524,7 @@ static void methods(lint_t *lint)
         const hap_site_balancer_t *balancer = BALANCER(lint, i);
         bool plain = !balancer->lbmethod || strcmp(balancer->lbmethod, "byrequests") == 0;
         if (plain && balancer->members->nelts > 0 && !(ours && handed_over(lint, balancer))) {
-            lint_found(lint, HAP_LINT_ERROR, balancer->line, "lbmethod",
+            lint_found(lint, HAP_LINT_FATAL, balancer->line, "lbmethod",
                        "balancer://%s uses the method byrequests, which no LoadModule brings: "
                        "httpd does not start (AH02432), load lbmethod_byrequests_module",
                        show(lint, balancer->name));
@@ -584,7 +584,7 @@ static void same_key(lint_t *lint)
                          hap_grammar_balancer_key(hap_str(balancer->name), lint->pool));
         const hap_site_balancer_t *other = apr_hash_get(seen, key, APR_HASH_KEY_STRING);
         if (other) {
-            lint_found(lint, HAP_LINT_ERROR, balancer->line, "names",
+            lint_found(lint, HAP_LINT_FATAL, balancer->line, "names",
                        "balancer://%s and balancer://%s of line %d differ only in punctuation: "
                        "httpd does not start with both, rename one",
                        show(lint, balancer->name), show(lint, other->name), other->line);

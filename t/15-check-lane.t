@@ -12,6 +12,7 @@ use HA::Zero;
 my $t = HA::Test->new;
 my $httpd = HA::Test::build_var('HTTPD');
 my $modules = HA::Test::build_var('HTTPD_LIBEXECDIR');
+my @needed = qw(mpm_event slotmem_shm proxy proxy_http proxy_balancer lbmethod_byrequests);
 our $app = <<~'END';
     BalancerMember "balancer://App" "http://hosta.example:8080" route=hostA
     BalancerMember "balancer://App" "http://hostb.example:8080" route=hostB
@@ -34,6 +35,13 @@ sub lane($file, @options)
 sub lane_with($text, @options)
 {
     return lane(spew('httpd.conf', "Listen 1\n$app$mount$text"), @options);
+}
+
+# LoadModule for these; haproxy is the one that was built.
+sub load_lines(@names)
+{
+    my %path = (haproxy => HA::Test::module_path());
+    return join '', map {sprintf qq(LoadModule %s_module "%s"\n), $_, $path{$_} // "$modules/mod_$_.so"} @names;
 }
 
 subtest 'a mount is the lane\'s, or a directive is named with file and line' => sub {
@@ -94,22 +102,23 @@ subtest 'only a whole configuration is judged, and the exit code stays' => sub {
 
 subtest 'a server that loads its modules is asked about as it is' => sub {
     my @check = qw(modproxy check);
-    my %path = (haproxy => HA::Test::module_path());
-    my $load = sub (@names) {
-        join '', map {sprintf qq(LoadModule %s_module "%s"\n), $_, $path{$_} // "$modules/mod_$_.so"} @names;
-    };
     my $text = "ServerName localhost\nErrorLog $dir/error.log\nListen 1\n$app$mount" . "ProxyPassReverse /App balancer://App/App\n";
-    my @needed = qw(mpm_event slotmem_shm proxy proxy_http proxy_balancer lbmethod_byrequests);
     local %ENV = (%ENV, %{HA::Httpd::runtime_env()}, ASAN_OPTIONS => 'detect_leaks=0');
-    my ($code, $said) = zero(@check, spew('whole.conf', $load->(@needed, 'haproxy') . $text));
+    my ($code, $said) = zero(@check, spew('whole.conf', load_lines(@needed, 'haproxy') . $text));
     is("$code $said", "0 whole.conf: /App: lane\nwhole.conf: ok\n", 'nothing is loaded twice');
-    ($code, $said) = zero(@check, spew('whole.conf', $load->(@needed) . $text));
+    ($code, $said) = zero(@check, spew('whole.conf', load_lines(@needed) . $text));
     is($code, 1, 'a module that is not loaded is missed');
     like($said, qr/^httpd: .*Invalid command 'HABalancer'/m, 'which httpd says');
+    my $nowhere = qr{^whole\.conf: not judged for the lane: the server does not start with this$}m;
+    like($said, $nowhere, 'and what does not start is in no lane');
+    unlike($said, qr{^whole\.conf: /App}m, 'nor on another path');
+    (my $doubled = $text) =~ s/^HABalancer.*\n/$&BalancerMember balancer:\/\/a-b http:\/\/x\nBalancerMember balancer:\/\/a_b http:\/\/x\n/m;
+    ($code, $said) = zero(@check, spew('whole.conf', load_lines(@needed, 'haproxy') . $doubled));
+    like($said, $nowhere, 'also where httpd -t does not see it');
     unlike($said, qr/start script/, 'and nothing else is to be set');
     spew('envvars', "export HA_TEST_NAME=localhost\n");
     $text =~ s/localhost/\${HA_TEST_NAME}/;
-    spew('whole.conf', $load->(@needed, 'haproxy') . $text . "DocumentRoot \"\${HA_TEST_FOLDER}/www\"\n");
+    spew('whole.conf', load_lines(@needed, 'haproxy') . $text . "DocumentRoot \"\${HA_TEST_FOLDER}/www\"\n");
     ($code, $said) = zero(@check, 'whole.conf');
     like($said, qr{^whole\.conf: this server is started with variables of its own: set them first, as in \(\. \./envvars &&}m,
         'variables of a start script are hinted at');
@@ -176,8 +185,14 @@ subtest 'a fresh apache2 of the distribution leaves App to the lane' => sub {
         zero(qw(modproxy generate -app=App -context=/App -port=8080 -sticky=zsessionid), "-o=$name.conf",
             "-route=$name", '-host=' . lc "$name.example");
     }
+    $etc = "$dir/$etc";
     my ($code) = zero(qw(modproxy merge -balancer), "-o=$etc/conf-enabled/App.conf", 'hostA.conf', 'hostB.conf');
     is($code, 0, 'App.conf is merged');
+    local %ENV = (%ENV, %{HA::Httpd::runtime_env()}, ASAN_OPTIONS => 'detect_leaks=0', APACHE_RUN_USER => 'www-data',
+        APACHE_RUN_GROUP => 'www-data', map {("APACHE_${_}_DIR" => $dir)} qw(RUN LOG LOCK));
+    local $ENV{APACHE_PID_FILE} = "$dir/pid";
+    spew("$etc/mods-enabled/haproxy.load", load_lines(@needed[1 .. $#needed], 'haproxy'));
+    spew("$etc/apache2.conf", "ServerRoot $etc\nServerName localhost\n" . slurp("$etc/apache2.conf"));
     is(lane("$etc/apache2.conf"), "/App: lane\n", 'in the main server and in its default site');
     spew("$etc/sites-enabled/001-admin.conf", "<VirtualHost *:80>\nServerName admin\n<Location /App>\nRequire ip 10\n"
         . "</Location>\n</VirtualHost>\n");

@@ -28,14 +28,15 @@ static int worse(int a, int b)
 static int print_finding(const zero_args_t *args, const char *path,
                          const hap_lint_finding_t *finding)
 {
-    bool error = finding->severity == HAP_LINT_ERROR;
+    bool error = finding->severity != HAP_LINT_WARNING;
     const char *line =
         apr_psprintf(args->pool, "%s:%d: %s: %s [%s]\n", zero_show(path, args->pool), finding->line,
                      error ? "error" : "warning", finding->why, finding->rule);
     return worse(error ? ZERO_REFUSED : ZERO_DONE, zero_print(args->command, hap_str(line)));
 }
 
-static int lint(const zero_args_t *args, const char *path, hap_str_t text,
+/* *starts is left alone unless the server does not start with this. */
+static int lint(bool *starts, const zero_args_t *args, const char *path, hap_str_t text,
                 const apr_array_header_t *elsewhere)
 {
     hap_diag_t diag;
@@ -50,8 +51,9 @@ static int lint(const zero_args_t *args, const char *path, hap_str_t text,
     int code = ZERO_DONE;
     apr_array_header_t *findings = hap_lint_check(&conf, elsewhere, args->pool);
     for (int i = 0; i < findings->nelts; i++) {
-        code =
-            worse(code, print_finding(args, path, &APR_ARRAY_IDX(findings, i, hap_lint_finding_t)));
+        const hap_lint_finding_t *finding = &APR_ARRAY_IDX(findings, i, hap_lint_finding_t);
+        *starts = *starts && finding->severity != HAP_LINT_FATAL;
+        code = worse(code, print_finding(args, path, finding));
     }
     return code;
 }
@@ -125,9 +127,16 @@ static int check(const zero_args_t *args, const char *path)
     if (rv != APR_SUCCESS) {
         return zero_fail_read(args->command, rv, path, &diag);
     }
+    bool starts = true;
     rv = zero_tree_read(&tree, path, &why, args->pool);
-    int code = lint(args, path, text, tree.balancers);
-    code = worse(code, ask_httpd(args, path, tree.is_server && tree.loads));
+    int code = lint(&starts, args, path, text, tree.balancers);
+    bool whole = tree.is_server && tree.loads;
+    int asked = ask_httpd(args, path, whole);
+    code = worse(code, asked);
+    if (!starts || (whole && asked == ZERO_REFUSED)) {
+        rv = APR_EINVAL;
+        hap_diag_set(&why, 0, "the server does not start with this");
+    }
     if (code != ZERO_IO) {
         code = worse(code, zero_check_lane(args, path, &tree, rv == APR_SUCCESS ? NULL : &why));
     }

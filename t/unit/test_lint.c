@@ -26,7 +26,7 @@ static const char *findings_of(const char *text)
     for (int i = 0; i < findings->nelts; i++) {
         const hap_lint_finding_t *finding = &APR_ARRAY_IDX(findings, i, hap_lint_finding_t);
         shown = apr_psprintf(unit_pool, "%s%s%d:%s%s", shown, i ? " " : "", finding->line,
-                             finding->rule, finding->severity == HAP_LINT_ERROR ? "!" : "");
+                             finding->rule, finding->severity != HAP_LINT_WARNING ? "!" : "");
     }
     return shown;
 }
