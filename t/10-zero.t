@@ -91,17 +91,17 @@ is(ends_with_code([qw(modproxy merge -balancer -diff -o=App.conf hostA.conf host
     '-diff ends with 0 when nothing would change'), '', 'and says nothing');
 is(ends_with_code([qw(modproxy merge -balancer -diff -o=App.conf hostA.conf)], 1, qr/^$/,
     '-diff ends with 1 when something would change'),
-    "app App: member hostB removed (http://hostb.example:8080)\n", 'and says what');
+    "App.conf would change: app App: member hostB removed (http://hostb.example:8080)\n", 'and says what');
 is(slurp('App.conf'), $merged, '-diff writes nothing');
 is(ends_with_code([qw(modproxy merge -balancer -lane=on hostA.conf hostB.conf)], 0, qr/^$/, '-lane=on'),
     $merged, 'is what is written without -lane');
 is(ends_with_code([qw(modproxy merge -balancer -lane=off hostA.conf hostB.conf)], 0, qr/^$/, '-lane=off'),
     $merged =~ s/On App/Off App/r, 'says so, so that no HALane beside it takes the application along');
 is(ends_with_code([qw(modproxy merge -balancer -lane=off -diff -o=App.conf hostA.conf hostB.conf)], 1, qr/^$/,
-    '-lane=off -diff'), "HALane changed from On to Off\n", 'names the lane');
+    '-lane=off -diff'), "App.conf would change: HALane changed from On to Off\n", 'names the lane');
 my $unsaid = spew('unsaid.conf', $merged =~ s/^ +HALane .*\n//mr);
 is(ends_with_code([qw(modproxy merge -balancer -diff -o=unsaid.conf hostA.conf hostB.conf)], 1, qr/^$/,
-    'a file that says nothing of the lane is read'), "HALane changed from none to On\n", 'and -diff says what it gets');
+    'a file that says nothing of the lane is read'), "unsaid.conf would change: HALane changed from none to On\n", 'and -diff says what it gets');
 ends_with_code([qw(modproxy merge -balancer -o=unsaid.conf hostA.conf hostB.conf)], 0, qr/^$/,
     'merge replaces it without -force');
 is(slurp('unsaid.conf'), $merged, 'with one that says On');

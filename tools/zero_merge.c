@@ -122,7 +122,8 @@ static int read_target(hap_merge_t *now, bool *found, const char *path, const ze
     return refuse_target(path, &diag, args);
 }
 
-static int print_diff(const hap_merge_t *now, const hap_merge_t *merge, const zero_args_t *args)
+static int print_diff(const char *path, const hap_merge_t *now, const hap_merge_t *merge,
+                      const zero_args_t *args)
 {
     const hap_merge_t nothing = {.balancer = merge->balancer, .lane = merge->lane};
     apr_array_header_t *changes = hap_merge_diff(now ? now : &nothing, merge, args->pool);
@@ -131,7 +132,8 @@ static int print_diff(const hap_merge_t *now, const hap_merge_t *merge, const ze
     }
     for (int i = 0; i < changes->nelts; i++) {
         const char *line =
-            apr_pstrcat(args->pool, APR_ARRAY_IDX(changes, i, const char *), "\n", NULL);
+            apr_pstrcat(args->pool, zero_show(path, args->pool),
+                        " would change: ", APR_ARRAY_IDX(changes, i, const char *), "\n", NULL);
         if (zero_print(args->command, hap_str(line)) != ZERO_DONE) {
             return ZERO_IO;
         }
@@ -220,7 +222,7 @@ static int run(const zero_args_t *args)
         return code;
     }
     if (diff) {
-        return print_diff(found ? &now : NULL, &merge, args);
+        return print_diff(path, found ? &now : NULL, &merge, args);
     }
     hap_str_t text = hap_merge_emit(&merge, args->pool);
     code = to_file ? write_merged(path, text, fragments, args) : zero_print(args->command, text);
