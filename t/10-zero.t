@@ -79,6 +79,12 @@ spew('blind.conf', fragment(health => ''));
 spew('blindB.conf', fragment(health => '', host => 'hostb.example', route => 'hostB'));
 ends_with_code([qw(modproxy merge -balancer blind.conf blindB.conf)], 0,
     qr/\Azero modproxy merge: note: $unseen, give -health=PATH to generate\n\z/, 'merge names who has no health path');
+spew('free.conf', fragment(sticky => ''));
+spew('freeB.conf', fragment(sticky => '', host => 'hostb.example', route => 'hostB'));
+ends_with_code([qw(modproxy merge -balancer free.conf freeB.conf)], 0,
+    qr/\A[^\n]*: note: application App has no session cookie: [^\n]* HABalancer App affinity=insert beside the Include\n\z/, 'merge names whose sessions do not stick');
+ends_with_code([qw(modproxy merge free.conf)], 0, qr/^$/, 'not without balancers');
+ends_with_code([qw(modproxy merge -balancer free.conf)], 0, qr/\A[^\n]* has one member [^\n]*\n\z/, 'nor of one that is alone');
 mkdir 'blind';
 chdir 'blind' or die;
 ends_with_code([qw(modproxy generate -app=App -host=hosta.example)], 0,

@@ -141,6 +141,27 @@ static int print_diff(const char *path, const hap_merge_t *now, const hap_merge_
     return ZERO_REFUSED;
 }
 
+static void remark_app(const hap_merge_app_t *app, const zero_args_t *args)
+{
+    const char *name = app->members->app;
+    if (app->count == 1) {
+        zero_note(args->command, "application %s has one member and does not survive its loss",
+                  name);
+    } else if (!app->members->sticky) {
+        zero_note(args->command,
+                  "application %s has no session cookie: each request of a client may meet "
+                  "another instance, if that matters give -sticky=COOKIE to generate, or add "
+                  "HABalancer %s affinity=insert beside the Include",
+                  name, name);
+    }
+    if (!app->members->health) {
+        zero_note(args->command,
+                  "application %s has no health path: an instance that hangs is only noticed "
+                  "by its requests, give -health=PATH to generate",
+                  name);
+    }
+}
+
 static void remark(const hap_merge_t *merge, const zero_args_t *args)
 {
     if (merge->member_count > HAP_MERGE_DEFAULT_MEMBERS) {
@@ -151,17 +172,7 @@ static void remark(const hap_merge_t *merge, const zero_args_t *args)
                   merge->member_count, HAP_MERGE_DEFAULT_MEMBERS, merge->member_count);
     }
     for (size_t i = 0; merge->balancer && i < merge->app_count; i++) {
-        const hap_merge_app_t *app = &merge->apps[i];
-        if (app->count == 1) {
-            zero_note(args->command, "application %s has one member and does not survive its loss",
-                      app->members->app);
-        }
-        if (!app->members->health) {
-            zero_note(args->command,
-                      "application %s has no health path: an instance that hangs is only noticed "
-                      "by its requests, give -health=PATH to generate",
-                      app->members->app);
-        }
+        remark_app(&merge->apps[i], args);
     }
 }
 
