@@ -41,12 +41,18 @@ static const char *cookie_path(const hap_fragment_t *fragment, apr_pool_t *pool)
                        fragment->context, "\"\n", NULL);
 }
 
-const char *hap_fragment_mount(const hap_fragment_t *fragment, const char *base, apr_pool_t *pool)
+const char *hap_fragment_params(const hap_fragment_t *fragment, apr_pool_t *pool)
+{
+    return fragment->upgrade ? apr_pstrcat(pool, " upgrade=", fragment->upgrade, NULL) : "";
+}
+
+const char *hap_fragment_mount(const hap_fragment_t *fragment, const char *base, const char *params,
+                               apr_pool_t *pool)
 {
     const char *suffix = hap_fragment_suffix(fragment, pool);
-    return apr_pstrcat(pool, "ProxyPass        \"", fragment->context, "\" \"", base, suffix,
-                       "\"\nProxyPassReverse \"", fragment->context, "\" \"", base, suffix, "\"\n",
-                       cookie_path(fragment, pool), NULL);
+    return apr_pstrcat(pool, "ProxyPass        \"", fragment->context, "\" \"", base, suffix, "\"",
+                       params, "\nProxyPassReverse \"", fragment->context, "\" \"", base, suffix,
+                       "\"\n", cookie_path(fragment, pool), NULL);
 }
 
 hap_str_t hap_fragment_emit(const hap_fragment_t *fragment, apr_pool_t *pool)
@@ -55,12 +61,14 @@ hap_str_t hap_fragment_emit(const hap_fragment_t *fragment, apr_pool_t *pool)
     bool other_path = strcmp(fragment->context, fragment->path) != 0;
     const char *sticky = fragment->sticky;
     const char *health = fragment->health;
+    const char *upgrade = fragment->upgrade;
     const char *text = apr_pstrcat(
         pool, prefix, " " HAP_FRAGMENT_VERSION "\n# app: ", fragment->app,
         "\n# context: ", fragment->context, other_path ? "\n# path: " : "",
         other_path ? fragment->path : "", "\n# url: ", url, "\n# route: ", fragment->route,
         sticky ? "\n# sticky: " : "", sticky ? sticky : "", health ? "\n# health: " : "",
-        health ? health : "", "\n", hap_fragment_mount(fragment, url, pool), NULL);
+        health ? health : "", upgrade ? "\n# upgrade: " : "", upgrade ? upgrade : "", "\n",
+        hap_fragment_mount(fragment, url, hap_fragment_params(fragment, pool), pool), NULL);
     return hap_str(text);
 }
 
@@ -115,6 +123,9 @@ apr_status_t hap_fragment_check(const hap_fragment_t *fragment, hap_diag_t *diag
     if (rv == APR_SUCCESS && fragment->health) {
         rv = hap_grammar_path(hap_str(fragment->health), "health", diag, pool);
     }
+    if (rv == APR_SUCCESS && fragment->upgrade) {
+        rv = hap_grammar_protocol(hap_str(fragment->upgrade), "upgrade", diag, pool);
+    }
     return rv == APR_SUCCESS ? check_lengths(fragment, diag, pool) : rv;
 }
 
@@ -158,6 +169,7 @@ void hap_fragment_copy(hap_fragment_t *copy, const hap_fragment_t *fragment, apr
     copy->route = apr_pstrdup(pool, fragment->route);
     copy->sticky = apr_pstrdup(pool, fragment->sticky);
     copy->health = apr_pstrdup(pool, fragment->health);
+    copy->upgrade = apr_pstrdup(pool, fragment->upgrade);
 }
 
 bool hap_fragment_is(hap_str_t text)
@@ -166,7 +178,17 @@ bool hap_fragment_is(hap_str_t text)
 }
 
 /* The header's keys, in the order in which they are written. */
-enum { KEY_APP, KEY_CONTEXT, KEY_PATH, KEY_URL, KEY_ROUTE, KEY_STICKY, KEY_HEALTH, KEYS };
+enum {
+    KEY_APP,
+    KEY_CONTEXT,
+    KEY_PATH,
+    KEY_URL,
+    KEY_ROUTE,
+    KEY_STICKY,
+    KEY_HEALTH,
+    KEY_UPGRADE,
+    KEYS
+};
 
 static const struct {
     hap_str_t start; /* the line up to the value */
@@ -180,6 +202,7 @@ static const struct {
     [KEY_ROUTE] = {HAP_STR_LIT("# route: "), "route", true},
     [KEY_STICKY] = {HAP_STR_LIT("# sticky: "), "sticky", false},
     [KEY_HEALTH] = {HAP_STR_LIT("# health: "), "health", false},
+    [KEY_UPGRADE] = {HAP_STR_LIT("# upgrade: "), "upgrade", false},
 };
 
 typedef struct header_t {
@@ -272,6 +295,7 @@ static apr_status_t take_all(hap_fragment_t *read, const header_t *header, hap_d
         {&read->route, KEY_ROUTE, hap_grammar_route},
         {&read->sticky, KEY_STICKY, hap_grammar_cookie},
         {&read->health, KEY_HEALTH, hap_grammar_path},
+        {&read->upgrade, KEY_UPGRADE, hap_grammar_protocol},
     };
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         apr_status_t rv =

@@ -19,9 +19,10 @@ typedef struct hap_fragment_t {
     const char *host;    /* in the spelling of hap_grammar_host */
     unsigned port;
     const char *route;
-    const char *sticky; /* name of the session cookie, NULL: sessions do not stick */
-    const char *health; /* path to ask whether the instance is well, NULL: none */
-    const char *source; /* file it was read from, for messages; NULL: none */
+    const char *sticky;  /* name of the session cookie, NULL: sessions do not stick */
+    const char *health;  /* path to ask whether the instance is well, NULL: none */
+    const char *upgrade; /* protocol that it may switch to, ANY: to any, NULL: to none */
+    const char *source;  /* file it was read from, for messages; NULL: none */
 } hap_fragment_t;
 
 /** Checks every field and httpd's limits on what is made from them. APR_EINVAL with a diag. */
@@ -36,8 +37,15 @@ const char *hap_fragment_url(const hap_fragment_t *fragment, apr_pool_t *pool);
  */
 const char *hap_fragment_suffix(const hap_fragment_t *fragment, apr_pool_t *pool);
 
-/** The ProxyPass lines for `base` (http://host:port or balancer://App). Allocates from `pool`. */
-const char *hap_fragment_mount(const hap_fragment_t *fragment, const char *base, apr_pool_t *pool);
+/** The instance's parameters for mod_proxy, each with a blank before it. From `pool`, or "". */
+const char *hap_fragment_params(const hap_fragment_t *fragment, apr_pool_t *pool);
+
+/**
+ * The ProxyPass lines for `base` (http://host:port or balancer://App), with parameters behind the
+ * first. Allocates from `pool`.
+ */
+const char *hap_fragment_mount(const hap_fragment_t *fragment, const char *base, const char *params,
+                               apr_pool_t *pool);
 
 /** The path on the instance, given context and suffix; NULL if they do not fit. From `pool`. */
 const char *hap_fragment_path_of(hap_str_t context, hap_str_t suffix, apr_pool_t *pool);

@@ -36,6 +36,11 @@ static bool is_cookie_byte(unsigned char c)
     return is_alpha(c) || is_digit(c) || (c && strchr("!&*+-.^_~", c));
 }
 
+static bool is_protocol_byte(unsigned char c)
+{
+    return is_alpha(c) || is_digit(c) || (c && strchr("+-._", c));
+}
+
 static bool is_path_byte(unsigned char c)
 {
     return is_alpha(c) || is_digit(c) || (c && strchr("/-._~!&()*+,=:@", c));
@@ -103,6 +108,14 @@ apr_status_t hap_grammar_cookie(hap_str_t value, const char *field, hap_diag_t *
 {
     return check_bytes(value, HAP_COOKIE_MAX_BYTES, is_cookie_byte,
                        "1 to 63 of A-Z a-z 0-9 ! & * + - . ^ _ ~", field, diag, pool);
+}
+
+apr_status_t hap_grammar_protocol(hap_str_t value, const char *field, hap_diag_t *diag,
+                                  apr_pool_t *pool)
+{
+    return check_bytes(value, HAP_PROTOCOL_MAX_BYTES, is_protocol_byte,
+                       "a protocol such as websocket, or ANY: 1 to 15 of A-Z a-z 0-9 + - . _",
+                       field, diag, pool);
 }
 
 static bool has_bad_segment(hap_str_t path)

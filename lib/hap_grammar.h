@@ -16,6 +16,7 @@ enum {
     HAP_ROUTE_MAX_BYTES = 63,      /* mod_proxy: PROXY_WORKER_MAX_ROUTE_SIZE less its NUL */
     HAP_COOKIE_MAX_BYTES = 63,     /* mod_proxy: PROXY_BALANCER_MAX_STICKY_SIZE less its NUL */
     HAP_PATH_MAX_BYTES = 63,       /* mod_proxy: a balancer's vpath holds that much */
+    HAP_PROTOCOL_MAX_BYTES = 15,   /* mod_proxy: PROXY_WORKER_MAX_SCHEME_SIZE less its NUL */
     HAP_HOST_MAX_BYTES = 253,      /* RFC 1035 2.3.4, without the final dot */
     HAP_LABEL_MAX_BYTES = 63,      /* RFC 1035 2.3.4 */
     HAP_WORKER_URL_MAX_BYTES = 95, /* mod_proxy: PROXY_WORKER_MAX_NAME_SIZE less its NUL */
@@ -44,6 +45,10 @@ apr_status_t hap_grammar_route(hap_str_t value, const char *field, hap_diag_t *d
  */
 apr_status_t hap_grammar_cookie(hap_str_t value, const char *field, hap_diag_t *diag,
                                 apr_pool_t *pool);
+
+/** A protocol to upgrade to, or ANY: [A-Za-z0-9._+-]{1,15} */
+apr_status_t hap_grammar_protocol(hap_str_t value, const char *field, hap_diag_t *diag,
+                                  apr_pool_t *pool);
 
 /**
  * An absolute, decoded path of at most 63 bytes: "/" or segments of A-Za-z0-9 and -._~!&()*+,=:@

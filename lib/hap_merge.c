@@ -67,7 +67,7 @@ static bool same_value(const char *a, const char *b)
 }
 
 /* The fields that all members of an application share. */
-static const char *const shared_names[] = {"context", "path", "sticky", "health"};
+static const char *const shared_names[] = {"context", "path", "sticky", "health", "upgrade"};
 enum { SHARED = sizeof(shared_names) / sizeof(shared_names[0]) };
 
 static void shared_values(const char *values[SHARED], const hap_fragment_t *fragment)
@@ -76,6 +76,7 @@ static void shared_values(const char *values[SHARED], const hap_fragment_t *frag
     values[1] = fragment->path;
     values[2] = fragment->sticky;
     values[3] = fragment->health;
+    values[4] = fragment->upgrade;
 }
 
 static apr_status_t check_shared(const hap_fragment_t *a, const hap_fragment_t *b, hap_diag_t *diag,
@@ -293,7 +294,7 @@ static bool same_member(const hap_fragment_t *a, const hap_fragment_t *b)
     return strcmp(a->app, b->app) == 0 && strcmp(a->context, b->context) == 0 &&
            strcmp(a->path, b->path) == 0 && strcmp(a->host, b->host) == 0 && a->port == b->port &&
            strcmp(a->route, b->route) == 0 && same_value(a->sticky, b->sticky) &&
-           same_value(a->health, b->health);
+           same_value(a->health, b->health) && same_value(a->upgrade, b->upgrade);
 }
 
 apr_status_t hap_merge_prove(const hap_merge_t *merge, const hap_fragment_t *fragments,

@@ -21,14 +21,16 @@ static void put_balancer(apr_array_header_t *parts, const hap_merge_app_t *app,
     const char *word = hap_merge_lane_word(lane);
     put(parts, apr_psprintf(pool, "<Proxy \"balancer://%s\">\n", one->app));
     for (size_t i = 0; i < app->count; i++) {
-        put(parts, apr_psprintf(pool, "    BalancerMember \"http://%s:%u\" route=%s\n",
-                                app->members[i].host, app->members[i].port, app->members[i].route));
+        const hap_fragment_t *member = &app->members[i];
+        put(parts,
+            apr_psprintf(pool, "    BalancerMember \"http://%s:%u\" route=%s%s\n", member->host,
+                         member->port, member->route, hap_fragment_params(member, pool)));
     }
     if (one->sticky) {
         put(parts, apr_psprintf(pool, "    ProxySet stickysession=%s\n", one->sticky));
     }
     put(parts, "</Proxy>\n");
-    put(parts, hap_fragment_mount(one, apr_pstrcat(pool, "balancer://", one->app, NULL), pool));
+    put(parts, hap_fragment_mount(one, apr_pstrcat(pool, "balancer://", one->app, NULL), "", pool));
     put(parts, apr_psprintf(pool, "<IfModule haproxy_module>\n    HABalancer %s\n", one->app));
     if (one->health) {
         put(parts, apr_psprintf(pool, "    HACheck    %s uri=%s\n", one->app, one->health));
@@ -42,11 +44,12 @@ static void put_balancer(apr_array_header_t *parts, const hap_merge_app_t *app,
 static void put_plain(apr_array_header_t *parts, const hap_merge_app_t *app, apr_pool_t *pool)
 {
     const hap_fragment_t *one = app->members;
+    const char *params = hap_fragment_params(one, pool);
     put(parts,
         apr_pstrcat(pool, "# app: ", one->app, " route=", one->route, one->sticky ? " sticky=" : "",
                     one->sticky ? one->sticky : "", one->health ? " health=" : "",
-                    one->health ? one->health : "", "\n", NULL));
-    put(parts, hap_fragment_mount(one, hap_fragment_url(one, pool), pool));
+                    one->health ? one->health : "", params, "\n", NULL));
+    put(parts, hap_fragment_mount(one, hap_fragment_url(one, pool), params, pool));
 }
 
 hap_str_t hap_merge_emit(const hap_merge_t *merge, apr_pool_t *pool)
@@ -132,6 +135,7 @@ static apr_status_t close_app(reader_t *reader, hap_diag_t *diag)
         member->path = reader->app.path;
         member->sticky = reader->app.sticky;
         member->health = reader->app.health;
+        member->upgrade = reader->app.upgrade;
     }
     return APR_SUCCESS;
 }
@@ -162,7 +166,7 @@ static apr_status_t add_member(reader_t *reader, hap_str_t route, hap_str_t url,
     return APR_SUCCESS;
 }
 
-/* # app: NAME route=ROUTE [sticky=COOKIE] [health=PATH] */
+/* # app: NAME route=ROUTE [sticky=COOKIE] [health=PATH] [upgrade=PROTOCOL] */
 static apr_status_t read_plain(reader_t *reader, hap_str_t content, int line, hap_diag_t *diag)
 {
     hap_str_t rest = content;
@@ -182,9 +186,30 @@ static apr_status_t read_plain(reader_t *reader, hap_str_t content, int line, ha
             reader->app.sticky = hap_str_dup(word, reader->pool);
         } else if (between(&word, &pair, "health=", "")) {
             reader->app.health = hap_str_dup(word, reader->pool);
+        } else if (between(&word, &pair, "upgrade=", "")) {
+            reader->app.upgrade = hap_str_dup(word, reader->pool);
         }
     }
     return rv;
+}
+
+/* BalancerMember "URL" route=ROUTE [upgrade=PROTOCOL], with what is behind the URL in `params`. */
+static apr_status_t read_member(reader_t *reader, hap_str_t content, hap_str_t url,
+                                hap_str_t params, int line, hap_diag_t *diag)
+{
+    hap_str_t upgrade = {NULL, 0};
+    size_t end = hap_str_find(params, ' ', 0);
+    hap_str_t route = hap_str_sub(params, 0, end);
+    hap_str_t more = hap_str_sub(params, end, params.n);
+    bool ours = is_value(route, hap_grammar_route, reader->pool);
+    reader->app.upgrade = NULL;
+    if (more.n) {
+        ours = ours && between(&upgrade, &more, " upgrade=", "") &&
+               is_value(upgrade, hap_grammar_protocol, reader->pool);
+        reader->app.upgrade = hap_str_dup(upgrade, reader->pool);
+    }
+    return ours ? add_member(reader, route, url, line, diag)
+                : not_ours(content, line, diag, reader->pool);
 }
 
 /* ProxyPass "CONTEXT" "BASE/SUFFIX", where BASE is the balancer or the only member. */
@@ -239,9 +264,7 @@ static apr_status_t read_line(reader_t *reader, hap_str_t content, int line, hap
         return not_ours(content, line, diag, reader->pool);
     }
     if (between(&first, &rest, "    BalancerMember \"", "\" route=")) {
-        return is_value(rest, hap_grammar_route, reader->pool)
-                   ? add_member(reader, rest, first, line, diag)
-                   : not_ours(content, line, diag, reader->pool);
+        return read_member(reader, content, first, rest, line, diag);
     }
     bool ours = true;
     if (between(&first, &rest, "    ProxySet stickysession=", "")) {

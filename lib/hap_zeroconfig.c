@@ -67,6 +67,7 @@ static const struct {
     {"/config/externalUriPrefix", hap_grammar_path, offsetof(hap_zeroconfig_t, external)},
     {"/config/apacheRouteID", hap_grammar_route, offsetof(hap_zeroconfig_t, route)},
     {"/config/health", hap_grammar_path, offsetof(hap_zeroconfig_t, health)},
+    {"/config/upgrade", hap_grammar_protocol, offsetof(hap_zeroconfig_t, upgrade)},
 };
 enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
 

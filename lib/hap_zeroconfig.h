@@ -17,6 +17,7 @@ typedef struct hap_zeroconfig_t {
     const char *external; /* /config/externalUriPrefix */
     const char *route;    /* /config/apacheRouteID */
     const char *health;   /* /config/health */
+    const char *upgrade;  /* /config/upgrade */
 } hap_zeroconfig_t;
 
 /**

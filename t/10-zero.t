@@ -118,6 +118,22 @@ spew('other.conf', $old);
 ends_with_code([qw(modproxy merge -diff -o=other.conf hostA.conf)], 1,
     qr/other\.conf:1: is not a merged file/, '-diff with a file of others is refused');
 
+# --- -upgrade --------------------------------------------------------------------------------
+is(ends_with_code([qw(modproxy generate -host=hosta.example -upgrade=websocket)], 0, qr/^$/, '-upgrade'),
+    fragment(upgrade => 'websocket'), 'is in the fragment, for itself and for merge');
+spew("up$_.conf", fragment(upgrade => 'websocket', host => lc "host$_.example", route => "host$_")) for qw(A B);
+my $upgrades = $merged =~ s/(?<=route=)host.\K/ upgrade=websocket/gr;
+is(ends_with_code([qw(modproxy merge -balancer -o=up.conf upA.conf upB.conf)], 0, qr/^$/, 'merge'), '', 'says nothing');
+is(slurp('up.conf'), $upgrades, 'it is a parameter of each member');
+is(ends_with_code([qw(modproxy merge -balancer -diff -o=up.conf hostA.conf hostB.conf)], 1, qr/^$/, 'and read again'),
+    "up.conf would change: app App: upgrade changed from websocket to none\n", 'by -diff');
+spew('up.conf', $upgrades =~ s/ upgrade=websocket//r);
+ends_with_code([qw(modproxy merge -balancer -o=up.conf upA.conf upB.conf)], 1, qr/up\.conf:3: .* is not what zero modproxy merge/,
+    'one member alone does not have it');
+like(ends_with_code([qw(modproxy merge upA.conf)], 0, qr/^$/, 'without balancers'),
+    qr{^# app: App .* upgrade=websocket\nProxyPass        "/App" "http://hosta\.example:8080/App" upgrade=websocket\n}m,
+    'it is one of ProxyPass');
+
 # --- different applications ------------------------------------------------------------------
 spew('shop.conf', fragment(app => 'Shop', context => '/App/shop', route => 'hostB', sticky => ''));
 like(ends_with_code([qw(modproxy merge hostA.conf shop.conf)], 0, qr/^$/,
@@ -181,7 +197,7 @@ like(ends_with_code([], 0, qr/^$/, 'zero alone'), qr/Exit status/, 'shows the he
 # --- names that try to leave their quotes ----------------------------------------------------
 my @evil = ("a\nListen 1", 'a\\', 'a"b', 'a>b', '</Proxy>', '${PATH}', 'a%{b}', "a'b", "a\x01b",
     "a\xffb", 'a b', "a\tb", 'a`b');
-for my $option (qw(app route sticky host port context health)) {
+for my $option (qw(app route sticky host port context health upgrade)) {
     for my $value (@evil) {
         my $path = $option =~ /context|health/ ? "/$value" : $value;
         spew('target.conf', fragment());
@@ -192,9 +208,9 @@ for my $option (qw(app route sticky host port context health)) {
         is(slurp('target.conf'), fragment(), 'the target is untouched');
     }
 }
-for my $key (qw(app context url route sticky health)) {
+for my $key (qw(app context url route sticky health upgrade)) {
     for my $value (@evil) {
-        (my $text = fragment(health => '/h')) =~ s/^(# $key: ).*$/$1/m;
+        (my $text = fragment(health => '/h', upgrade => 'x')) =~ s/^(# $key: ).*$/$1/m;
         $text =~ s/^(# $key: )$/$1$value/m;
         spew('evil.conf', $text);
         spew('target.conf', $old);
@@ -241,6 +257,7 @@ my @conflicts = (
     ['another context', {route => 'z', host => 'b', context => '/B'}, qr/context is \/App in hostA\.conf but \/B in b\.conf/],
     ['another cookie', {route => 'z', host => 'b', sticky => 'x'}, qr/sticky is zsessionid in hostA\.conf but x/],
     ['no cookie', {route => 'z', host => 'b', sticky => ''}, qr/sticky is zsessionid in hostA\.conf but none/],
+    ['another protocol to upgrade to', {route => 'z', host => 'b', upgrade => 'ANY'}, qr/upgrade is none in hostA\.conf but ANY/],
     ['another health path', {route => 'z', host => 'b', health => '/h'}, qr/health is \/App\/health in hostA\.conf but \/h/],
 );
 for my $case (@conflicts) {

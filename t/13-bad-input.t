@@ -382,7 +382,7 @@ for my $command (sort keys %operands) {
 
 # The longest argument that Linux passes on.
 my $longest = 'x' x 131_000;
-for my $option (qw(app context host port route sticky health)) {
+for my $option (qw(app context host port route sticky health upgrade)) {
     ended([zero(qw(modproxy generate), "-$option=$longest")], 2,
         qr/^zero modproxy generate: -$option: "x{80}\.\.\." /, "generate -$option with 131,000 bytes");
 }
@@ -401,7 +401,7 @@ ended([zero('help', 'modproxy', $longest)], 2, qr/unknown command "modproxy x+\.
 # --- names that try to leave their quotes ---------------------------------------------------------
 my @evil = ('a\\', 'a"b', 'a>b', '</Proxy>', '${PATH}', 'a%{b}', "a'b", "a\x01b", "a\xffb", 'a b', "a\tb",
     'a`b', "a\nListen 1");
-my %fields = (app => '', context => '/', host => '', port => '8', route => '', sticky => '', health => '/');
+my %fields = (app => '', context => '/', host => '', port => '8', route => '', sticky => '', health => '/', upgrade => '');
 
 # Whole, as generate would write them if it let them through.
 for my $field (sort keys %fields) {
@@ -416,7 +416,7 @@ for my $field (sort keys %fields) {
         untouched($name);
     }
 }
-my @keys = qw(name http/ipAddress http/port contextRoot externalUriPrefix apacheRouteID health);
+my @keys = qw(name http/ipAddress http/port contextRoot externalUriPrefix apacheRouteID health upgrade);
 for my $key (@keys) {
     # A blank or a quote ends a value there, a newline begins the next line.
     for my $value (grep {!/[\n'\t ]/} @evil) {

@@ -11,13 +11,16 @@ $t->expect_log(qr/\[proxy:debug\]/);
 my ($a, $b) = map {$t->app($_)} qw(hostA hostB);
 my @modules = qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests);
 
-# A merged file for both instances under this name; further options are merge's. Its path.
+# A merged file for both instances under this name; further options are merge's, but for -upgrade=.
+# Its path.
 sub merged($app, @options)
 {
+    my @upgrade = grep {/^-upgrade=/} @options;
+    @options = grep {!/^-upgrade=/} @options;
     my @fragments;
     for my $host ($a, $b) {
         push @fragments, $t->dir("$app-" . $host->name . '.conf');
-        my @generate = ("-app=$app", "-context=/$app", '-host=127.0.0.1', '-port=' . $host->port, '-force');
+        my @generate = ("-app=$app", "-context=/$app", '-host=127.0.0.1', '-port=' . $host->port, '-force', @upgrade);
         my ($code, undef, $err) = zero(qw(modproxy generate), @generate, '-route=' . $host->name,
             '-sticky=zsessionid', '-health=/App/health', "-o=$fragments[-1]");
         is($code, 0, "a fragment of $app") or diag($err);
@@ -206,6 +209,25 @@ subtest 'a name of nobody stops the start' => sub {
     my ($good, $said) = $httpd->refusal;
     ok(!$good, 'refused');
     like($said, qr{httpd\.conf:\d+: HALane names Ap, but there is no HABalancer Ap: correct the name}, 'with a sentence');
+};
+
+subtest 'what generate says of WebSockets holds, in the lane and without' => sub {
+    my $socket = merged('App', '-upgrade=websocket');
+    for my $way ('On', 'Off') {
+        my $httpd = httpd(qq(Include "$socket"\n) . ($way eq 'Off' ? "HALane Off\n" : ''));
+        my $client = $t->client(port => $httpd->port);
+        my $says = sub ($bytes, $pattern) {
+            my ($all, $until) = ('', time + 10);
+            $client->send($bytes);
+            $all .= $client->read_raw while $all !~ $pattern && time < $until && !$client->{error};
+            like($all, $pattern, "HALane $way");
+        };
+        my @upgrade = ('Connection: Upgrade', 'Upgrade: websocket');
+        $says->(join("\r\n", 'GET /App/upgrade HTTP/1.1', 'Host: x', @upgrade, '', ''), qr{^HTTP/1\.1 101 .*\r\n\r\n}s);
+        $says->('to and fro', qr/to and fro/);
+        $client->close;
+        $httpd->stop;
+    }
 };
 
 $t->done;

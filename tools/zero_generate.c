@@ -166,12 +166,16 @@ static int take_names(hap_fragment_t *fragment, const hap_zeroconfig_t *config,
         config->route ? config->route : hap_grammar_route_of_host(fragment->host, args->pool);
     fragment->sticky = config->route ? session_cookie : NULL;
     fragment->health = config->health;
+    fragment->upgrade = config->upgrade;
     int code = take_option(&fragment->route, "route", hap_grammar_route, args);
     if (code == ZERO_DONE) {
         code = take_option(&fragment->sticky, "sticky", hap_grammar_cookie, args);
     }
     if (code == ZERO_DONE) {
         code = take_option(&fragment->health, "health", hap_grammar_path, args);
+    }
+    if (code == ZERO_DONE) {
+        code = take_option(&fragment->upgrade, "upgrade", hap_grammar_protocol, args);
     }
     return code;
 }
@@ -274,6 +278,8 @@ static const zero_option_t options[] = {
     {"sticky", "COOKIE",
      "session cookie [zsessionid if there is /config/apacheRouteID, else none]"},
     {"health", "PATH", "path that answers 200 to 399 while the instance is well"},
+    {"upgrade", "PROTOCOL",
+     "what clients may switch to: websocket, ANY [/config/upgrade, or none]"},
     {"force", NULL, "replace FILE even if it is not a fragment"},
     {NULL, NULL, NULL},
 };

@@ -169,6 +169,7 @@ static hap_fragment_t random_fragment(unit_random_t *random)
         .route = word(random, "aZ09_-", 63),
         .sticky = unit_random(random, 2) ? word(random, "aZ09_-.!&", 63) : NULL,
         .health = unit_random(random, 2) ? random_path(random) : NULL,
+        .upgrade = unit_random(random, 2) ? word(random, "aZ09+-._", 15) : NULL,
     };
     fragment.path = unit_random(random, 2) ? random_path(random) : fragment.context;
     return fragment;

@@ -79,6 +79,9 @@ static void one_application_must_agree_on_everything_its_members_share(void)
     b = host_b;
     b.health = "/other";
     CU_ASSERT_TRUE(clash(host_a, b, "health is /App/health in hostA.conf but /other"));
+    b = host_b;
+    b.upgrade = "websocket";
+    CU_ASSERT_TRUE(clash(host_a, b, "upgrade is none in hostA.conf but websocket in hostB.conf"));
 }
 
 static void a_route_or_an_address_twice_is_refused(void)
@@ -192,6 +195,7 @@ static hap_fragment_t *mix(size_t n)
         fragments[i].path = app % 2 ? "/internal" : fragments[i].context;
         fragments[i].sticky = app % 3 ? "zsessionid" : NULL;
         fragments[i].health = app % 2 ? "/health" : NULL;
+        fragments[i].upgrade = app % 2 ? NULL : "websocket";
     }
     return fragments;
 }

@@ -19,7 +19,7 @@ static void our_keys_are_read_with_and_without_quotes(void)
     CU_ASSERT_TRUE(reads("/config/name = \"App\"\n/config/http/port=8081 # mine\n"
                          "  /config/contextRoot = '/App'\r\n/config/apacheRouteID = hostA\n"
                          "/config/http/ipAddress = 10.0.0.1\n/config/externalUriPrefix = /x\n"
-                         "/config/health = /App/health"));
+                         "/config/health = /App/health\n/config/upgrade = ANY"));
     UNIT_STR_EQ(config.name, "App");
     CU_ASSERT_EQUAL(config.port, 8081);
     UNIT_STR_EQ(config.context, "/App");
@@ -27,6 +27,7 @@ static void our_keys_are_read_with_and_without_quotes(void)
     UNIT_STR_EQ(config.host, "10.0.0.1");
     UNIT_STR_EQ(config.external, "/x");
     UNIT_STR_EQ(config.health, "/App/health");
+    UNIT_STR_EQ(config.upgrade, "ANY");
 }
 
 static void everything_else_is_passed_over(void)

@@ -120,14 +120,15 @@ sub spew {
 # The fragment of one instance of App.
 sub fragment {
     my %with = (app => 'App', context => '/App', host => 'hosta.example', port => 8080,
-        route => 'hostA', sticky => 'zsessionid', health => '/App/health', @_);
+        route => 'hostA', sticky => 'zsessionid', health => '/App/health', upgrade => '', @_);
     my $end = $with{context} eq '/' ? '/' : $with{context};
     my $url = "http://$with{host}:$with{port}";
     return "# zero-fragment: 1\n# app: $with{app}\n# context: $with{context}\n# url: $url\n"
         . "# route: $with{route}\n"
         . ($with{sticky} ? "# sticky: $with{sticky}\n" : '')
         . ($with{health} ? "# health: $with{health}\n" : '')
-        . "ProxyPass        \"$with{context}\" \"$url$end\"\n"
+        . ($with{upgrade} ? "# upgrade: $with{upgrade}\n" : '')
+        . "ProxyPass        \"$with{context}\" \"$url$end\"" . ($with{upgrade} ? " upgrade=$with{upgrade}" : '') . "\n"
         . "ProxyPassReverse \"$with{context}\" \"$url$end\"\n";
 }
 
