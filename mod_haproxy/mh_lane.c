@@ -484,12 +484,18 @@ unsigned mh_lane_limit(void)
     return mh_main_conf.lane_connections ? mh_main_conf.lane_connections : descriptors() / 2;
 }
 
-void mh_lane_say(server_rec *s)
+void mh_lane_say(server_rec *s, apr_pool_t *p)
 {
     unsigned limit = mh_lane_limit();
     unsigned most = descriptors();
     if (!mh_lane_wanted()) {
         return;
+    }
+    if (mh_listen_any()) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "HAListen: the lane accepts by itself on %s%s",
+                     mh_listen_names(p),
+                     mh_sites_any() ? ""
+                                    : ", and gives all of it to httpd: no mount is in the lane");
     }
     if (limit > most / 2) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,

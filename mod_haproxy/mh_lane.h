@@ -16,8 +16,8 @@ bool mh_lane_wanted(void);
 /** How many clients the lanes of one child hold at most. */
 unsigned mh_lane_limit(void);
 
-/** Says so in the log. Parent, post_config. */
-void mh_lane_say(server_rec *s);
+/** Says so in the log, and what HAListen names. Parent, post_config. */
+void mh_lane_say(server_rec *s, apr_pool_t *p);
 
 /** Makes the lane in a child's loop, if there is a site for it. child_init. */
 apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s);

@@ -276,6 +276,18 @@ apr_status_t mh_listen_check(server_rec *s, apr_pool_t *ptemp)
     return APR_SUCCESS;
 }
 
+const char *mh_listen_names(apr_pool_t *p)
+{
+    const char *names = "";
+    for (unsigned i = 0; i < wanted.n; i++) {
+        const listen_t *row = &wanted.rows[i];
+        bool six = strchr(row->host, ':') != NULL;
+        names = apr_pstrcat(p, names, i ? ", " : "", six ? "[" : "", *row->host ? row->host : "*",
+                            six ? "]:" : ":", row->port, NULL);
+    }
+    return names;
+}
+
 bool mh_listen_any(void)
 {
     return wanted.n > 0;

@@ -19,6 +19,9 @@ void mh_listen_reset(void);
 /** There is an address. */
 bool mh_listen_any(void);
 
+/** The addresses as text: "*:80, [::1]:8080"; "" without one. From `p`. */
+const char *mh_listen_names(apr_pool_t *p);
+
 /** Looks whether Listen has one of them, too: APR_EINVAL after a line in the log. check_config. */
 apr_status_t mh_listen_check(server_rec *s, apr_pool_t *ptemp);
 

@@ -79,7 +79,7 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     mh_sites_say(ptemp);
-    mh_lane_say(s);
+    mh_lane_say(s, ptemp);
     mh_sites_name(p);
     mh_state_check(s, ptemp);
     mh_state_load(s, ptemp);

@@ -15,6 +15,7 @@ my $ours = "HAListen 127.0.0.1:$own\n$mounts";
 subtest 'it may be the only address of the server' => sub {
     my $server = $t->httpd(%server, ports => 0, config => $ours);
     my $client = $t->client(port => $own);
+    like($server->log->text, qr/HAListen: the lane accepts by itself on 127\.0\.0\.1:$own$/m, 'named in the log');
     is($client->get('/App/plain')->status, 200, 'served');
     is($client->get('/nowhere')->status, 404, 'what is not the lane\'s by httpd');
     $server->graceful;
@@ -38,6 +39,13 @@ subtest 'an address goes from Listen to HAListen, and back, under load' => sub {
     $load->finish;
     my $result = $load->wait;
     is($result->{failed}, 0, "none of $result->{sent} failed") or diag explain $result->{failures};
+    $server->stop;
+};
+
+subtest 'the log names all addresses, and says when they are of no use' => sub {
+    my $server = $t->httpd(%server, ports => 1, config => "HAListen 127.0.0.1:$own\nHAListen [::1]:$own\n");
+    like($server->log->text, qr/HAListen: the lane accepts by itself on 127\.0\.0\.1:$own, \[::1\]:$own, and gives all of it to httpd: no/,
+        'no mount is in the lane');
     $server->stop;
 };
 
