@@ -175,7 +175,8 @@ static apr_status_t start_loop(apr_pool_t *p, server_rec *s)
 
 void mh_child_start(apr_pool_t *p, server_rec *s)
 {
-    if (!mh_shared || mh_apps->nelts == 0) {
+    /* What HAListen names is to be accepted even when no balancer is ours. */
+    if (!mh_shared || (mh_apps->nelts == 0 && !mh_lane_wanted())) {
         return;
     }
     child.pool = mh_child_own_pool(s);

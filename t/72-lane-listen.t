@@ -46,6 +46,7 @@ subtest 'the log names all addresses, and says when they are of no use' => sub {
     my $server = $t->httpd(%server, ports => 1, config => "HAListen 127.0.0.1:$own\nHAListen [::1]:$own\n");
     like($server->log->text, qr/HAListen: the lane accepts by itself on 127\.0\.0\.1:$own, \[::1\]:$own, and gives all of it to httpd: no/,
         'no mount is in the lane');
+    is($t->client(port => $own)->get('/nowhere')->status, 404, 'httpd answers there, without any balancer');
     $server->stop;
 };
 
