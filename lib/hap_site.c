@@ -198,6 +198,12 @@ static void collect_guard(hap_site_t *site, const hap_conf_directive_t *directiv
     }
 }
 
+bool hap_site_includes(const hap_conf_directive_t *directive)
+{
+    return hap_conf_is(directive, "Include") || hap_conf_is(directive, "IncludeOptional") ||
+           hap_conf_is(directive, "Use");
+}
+
 static void collect(hap_site_t *site, const hap_conf_directive_t *directive)
 {
     if (hap_conf_is(directive, "BalancerMember")) {
@@ -212,8 +218,7 @@ static void collect(hap_site_t *site, const hap_conf_directive_t *directive)
         APR_ARRAY_PUSH(site->patterns, const hap_conf_directive_t *) = directive;
     } else if (hap_conf_is(directive, "ServerName") || hap_conf_is(directive, "ServerAlias")) {
         collect_names(site, directive);
-    } else if (hap_conf_is(directive, "Include") || hap_conf_is(directive, "IncludeOptional") ||
-               hap_conf_is(directive, "Use")) {
+    } else if (hap_site_includes(directive)) {
         site->has_includes = true;
     } else {
         collect_guard(site, directive);

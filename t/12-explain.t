@@ -192,6 +192,19 @@ subtest 'explain says whether the lane carries it, as far as the file goes' => s
         'a HALane that is wrong');
 };
 
+subtest 'explain says which Include it has not followed' => sub {
+    my $said = sub ($text) {
+        my (undef, $out) = zero(qw(modproxy explain -url=/App/x), '-conf=' . $t->write_file('x.conf', $text));
+        return join '', map {s{/\S+/x\.conf}{x.conf}r} $out =~ /^(not seen .*\n)/mg;
+    };
+    my $pass = "ProxyPass /App http://a/App\n";
+    my $to_do = 'name the file that has the ProxyPass with -conf=';
+    is($said->("${pass}Include App.conf\n"), "not seen  x.conf:2: Include is not followed: $to_do\n", 'where a ProxyPass is found');
+    is($said->("IncludeOptional a.conf\nInclude b.conf\nUse c\n"),
+        "not seen  x.conf:1: IncludeOptional is not followed, nor 2 more: $to_do\n", 'and where none is');
+    is($said->($pass), '', 'nothing of one that is whole');
+};
+
 subtest 'a member that cannot be reached' => sub {
     my $cookie = 'zsessionid=7.hostA';
     my %before = map {$_ => replay("/$_/plain", $cookie)} qw(App strict drain);

@@ -100,6 +100,26 @@ static void say_patterns(story_t *story)
     }
 }
 
+static void say_includes(story_t *story)
+{
+    const hap_conf_t *conf = story->request->site->conf;
+    const hap_conf_directive_t *first = NULL;
+    int others = -1;
+    for (int i = 0; i < conf->count; i++) {
+        const hap_conf_directive_t *directive = &conf->directives[i];
+        if (hap_site_includes(directive)) {
+            first = first ? first : directive;
+            others++;
+        }
+    }
+    if (first) {
+        const char *more = others ? apr_psprintf(story->pool, ", nor %d more", others) : "";
+        say(story, "not seen",
+            "%s: %s is not followed%s: name the file that has the ProxyPass with -conf=",
+            at(story, first->line), show(story, first->name), more);
+    }
+}
+
 static void say_mount(story_t *story)
 {
     const hap_explain_t *result = story->result;
@@ -121,6 +141,7 @@ static void say_mount(story_t *story)
         say_pass(story, mount, "takes it: the first that matches");
     }
     say_patterns(story);
+    say_includes(story);
 }
 
 static const char *word_of(const hap_options_t *options, const char *key, int index)
