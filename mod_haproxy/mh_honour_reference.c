@@ -10,9 +10,8 @@
 
 static const char intro[] =
     "<!-- SPDX-License-Identifier: Apache-2.0 -->\n"
-    "<!-- Printed by mod_haproxy/mh_honour_reference.c from lib/hap_honour.def: edit that, then "
-    "run "
-    "make doc. -->\n"
+    "<!-- Printed by mod_haproxy/mh_honour_reference.c, the table from lib/hap_honour.def: edit "
+    "these, then run make doc. -->\n"
     "# What directives mean for the lane\n"
     "\n"
     "The lane carries requests past httpd's own way, so it must never bypass what is configured "
@@ -20,6 +19,53 @@ static const char intro[] =
     "the lane does not honour one, the mount stays on the standard path, and the log names the "
     "directive, its file and its line. `zero modproxy check` says the same of a whole "
     "configuration beforehand ([check.md](check.md)).\n"
+    "\n";
+
+/* What most people meet, and what to do then; t/15-check-lane.t tries each. */
+static const struct {
+    const char *what;
+    const char *instead;
+} common[] = {
+    {"`SSLEngine On`", "nothing: TLS is httpd's, and costs what it costs without the lane. A "
+                       "`<VirtualHost>` for plain "
+                       "HTTP beside it is judged by itself"},
+    {"`RewriteRule` whose pattern fits any path, as to send all to https",
+     "begin the pattern with the path that it is about, as in `RewriteRule ^/old/`, or write "
+     "`Redirect \"/old\"` or `RedirectMatch ^/$`: what cannot fit the mount does not block. A "
+     "virtual "
+     "host that only redirects needs no mount"},
+    {"`Require` and its like in `<Location \"/\">`, `<Location \"/App\">` or `<Proxy>`",
+     "ask only where it is needed: in `<Location \"/App/admin\">` it keeps that part alone. "
+     "`Require "
+     "all granted`, and what stands in `<Directory>`, blocks nothing"},
+    {"`SetEnvIf` by anything but User-Agent, `SetEnv`, `PassEnv`",
+     "move it into the `<VirtualHost>` or `<Location>` that needs it, or, if nothing that acts on "
+     "these requests reads the variable, `HALane On ignore=SetEnvIf`"},
+    {"`Header` or `RequestHeader` with `edit`, `expr=`, `env=`, or a value with `%t`, `%{NAME}e` "
+     "...",
+     "a constant, as in `RequestHeader set X-Forwarded-Proto http`: the lane carries plain HTTP "
+     "alone. The client's address is in X-Forwarded-For already"},
+    {"`Substitute`, `SetOutputFilter`, `AddOutputFilterByType` with another filter than `DEFLATE`",
+     "compress with `AddOutputFilterByType DEFLATE text/html`; put all else into a `<Location>` "
+     "for the pages that it edits"},
+    {"`ProxyErrorOverride On`, `ExpiresActive On`",
+     "let the application answer so, or put it into a `<Location>` below the mount"},
+    {"`RemoteIPHeader`",
+     "`HALane On ignore=RemoteIPHeader`, if logs and X-Forwarded-For may have the "
+     "address that connects; else nothing"},
+    {"`CustomLog` with `expr=`, or a format with `%{NAME}o` or `%{NAME}n`",
+     "a format without them, such as Debian's `combined`; `env=` is honoured"},
+    {"`ProxyPass` in a `<Location>`, `ProxyPassMatch`",
+     "`ProxyPass \"/App\" \"balancer://App/App\"` outside of it"},
+    {"a module that is not known here, such as mod_evasive",
+     "`HALane On ignore=evasive20_module`, if the lane may bypass it"},
+};
+
+static const char rules[] =
+    "`HALane On ignore=NAME` waives a directive by its name, `HALane On App ignore=NAME` for one "
+    "balancer. What is waived is not done for what the lane carries: never waive what protects.\n"
+    "\n"
+    "## How it is judged\n"
     "\n"
     "A mount is a `ProxyPass \"/path\" \"balancer://NAME/path\"` outside of `<Location>`, whose "
     "balancer HABalancer names and whose members are all `http://`. Each is judged for each server "
@@ -52,10 +98,12 @@ static const char intro[] =
     "refused.\n"
     "\n"
     "Some things go back to httpd request by request: clients whose User-Agent a BrowserMatch "
-    "names, "
-    "and paths with an extension that AddLanguage, AddEncoding, AddInputFilter or AddOutputFilter "
+    "names, and paths with an extension that AddLanguage, AddEncoding, AddInputFilter or "
+    "AddOutputFilter "
     "names, because mod_mime acts on proxied requests too. One thing differs: to an answer without "
     "Content-Type, httpd gives one by the extension of the path, and the lane gives none.\n"
+    "\n"
+    "## All directives\n"
     "\n"
     "| directive | verdict | it ... |\n"
     "|---|---|---|\n";
@@ -71,10 +119,21 @@ static void print_cell(const char *text)
     }
 }
 
+static void print_common(void)
+{
+    puts("## What most often blocks\n\n| what stands there | what to do |\n|---|---|");
+    for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++) {
+        printf("| %s | %s |\n", common[i].what, common[i].instead);
+    }
+    puts("");
+}
+
 int main(void)
 {
     hap_honour_entry_t entry;
     fputs(intro, stdout);
+    print_common();
+    fputs(rules, stdout);
     for (size_t i = 0; hap_honour_entry(&entry, i); i++) {
         printf(entry.section ? "| `<%s>` | %s | " : "| `%s` | %s | ", entry.name, entry.verdict);
         print_cell(entry.meaning);

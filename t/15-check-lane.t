@@ -69,6 +69,38 @@ subtest 'what HALane says is told, and what it could say' => sub {
         "/App in the main server: $could/App in a (httpd.conf:7): lane\n", 'in one virtual host');
 };
 
+# doc/lane-directives.md, what most often blocks: what stands there, and what may stand there instead.
+subtest 'the page about directives is right on what most people meet' => sub {
+    my $in = sub ($path, @lines) { join '', map {"$_\n"} "<Location $path>", @lines, '</Location>' };
+    my @rows = (
+        ['SSLEngine On', "<VirtualHost *:443>\nSSLEngine On\n</VirtualHost>"],
+        ['RewriteRule ^/?(.*) https://x/$1', 'RewriteRule ^/old/(.*) https://x/$1', 'Redirect /old /x', 'RedirectMatch ^/$ /App/'],
+        [$in->('/', 'Require ip 10'), $in->('/App/admin', 'Require ip 10'), $in->('/', 'Require all granted'),
+            "<Directory />\nRequire all denied\n</Directory>"],
+        ["<Proxy *>\nRequire ip 10\n</Proxy>"],
+        ['SetEnvIf Request_URI x y', $in->('/x', 'SetEnvIf Request_URI x y'), "SetEnvIf Request_URI x y\nHALane On ignore=SetEnvIf",
+            'SetEnvIf User-Agent x y'],
+        ['SetEnv x y'], ['PassEnv x'],
+        ['RequestHeader set X-Forwarded-Proto expr=%{REQUEST_SCHEME}', 'RequestHeader set X-Forwarded-Proto http'],
+        ['Header edit Set-Cookie x y'], ['Header set X y env=z'], ['RequestHeader set X %{REMOTE_ADDR}e'], ['Header set X %t'],
+        ['Substitute s/a/b/', $in->('/App/pages', 'Substitute s/a/b/')],
+        ['SetOutputFilter DEFLATE', 'AddOutputFilterByType DEFLATE text/html'], ['AddOutputFilterByType SUBSTITUTE text/html'],
+        ['ProxyErrorOverride On', $in->('/App/x', 'ProxyErrorOverride On')], ['ExpiresActive On', $in->('/App/x', 'ExpiresActive On')],
+        ['RemoteIPHeader X', "RemoteIPHeader X\nHALane On ignore=RemoteIPHeader"],
+        ['CustomLog a "%{X}o"', 'CustomLog a "%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\"" env=!x'],
+        ['CustomLog a "%{X}n"'], ['CustomLog a "%h" expr=true'],
+        ['LoadModule evasive20_module x', "LoadModule evasive20_module x\nHALane On ignore=evasive20_module"],
+    );
+    for my $row (@rows) {
+        my ($blocks, @instead) = @$row;
+        like(lane_with("$blocks\n", '-httpd=/bin/true'), qr{^/App(?: in the main server)?: standard path, }m, $blocks);
+        like(lane_with("$_\n", '-httpd=/bin/true'), qr{^/App(?: in the main server)?: lane$}m, "instead: $_") for @instead;
+    }
+    local $mount = '';
+    like(lane_with($in->('/App', 'ProxyPass balancer://App/App')), qr{^/App: standard path, ProxyPass }, 'ProxyPass in <Location>');
+    unlike(lane_with("ProxyPassMatch ^/App balancer://App/App\n"), qr{lane$}m, 'ProxyPassMatch');
+};
+
 subtest 'virtual hosts are named where they differ' => sub {
     is(lane_with("<VirtualHost *:1>\nServerName a\n</VirtualHost>\n"), "/App: lane\n", 'one line when all agree');
     is(lane_with("<VirtualHost *:1>\nServerName a\n</VirtualHost>\n<VirtualHost *:2>\nSetEnv x y\n</VirtualHost>\n"),
