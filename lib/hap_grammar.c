@@ -227,6 +227,18 @@ static apr_status_t check_name(hap_str_t value, const char *field, hap_diag_t *d
     return rv;
 }
 
+/* Whoever writes a colon means a URL or a port more often than an address. */
+static const char *not_ipv6(hap_str_t value)
+{
+    size_t colon = hap_str_find(value, ':', 0);
+    bool one = hap_str_find(value, ':', colon + 1) >= value.n;
+    if (colon < value.n && hap_str_starts(hap_str_sub(value, colon, value.n), HAP_STR_LIT("://"))) {
+        return "is a URL, name the host alone";
+    }
+    return colon < value.n && one && value.p[0] != '[' ? "has a port, name the host alone"
+                                                       : "is not an IPv6 address";
+}
+
 static apr_status_t check_ipv6(const char **host, hap_str_t value, const char *field,
                                hap_diag_t *diag, apr_pool_t *pool)
 {
@@ -239,7 +251,7 @@ static apr_status_t check_ipv6(const char **host, hap_str_t value, const char *f
     if (memchr(inner.p, 0, inner.n) ||
         inet_pton(AF_INET6, hap_str_dup(inner, pool), &address) != 1 ||
         !inet_ntop(AF_INET6, &address, spelt, sizeof(spelt))) {
-        return bad(diag, field, value, "is not an IPv6 address", pool);
+        return bad(diag, field, value, not_ipv6(value), pool);
     }
     *host = apr_psprintf(pool, "[%s]", spelt);
     return APR_SUCCESS;

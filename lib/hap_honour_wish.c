@@ -67,6 +67,11 @@ apr_status_t hap_honour_wish(hap_honour_wish_t *wish, int argc, const char *cons
         hap_str_t arg = hap_str(argv[i]);
         if (hap_str_eq_nocase(hap_str_sub(arg, 0, ignore.n), ignore)) {
             rv = take_names(taken.ignore, hap_str_sub(arg, ignore.n, arg.n), diag, pool);
+        } else if (hap_str_starts(arg, HAP_STR_LIT("balancer://"))) {
+            hap_diag_set(
+                diag, 0, "HALane: name the balancer without balancer://, as in HALane %s %s",
+                argv[0], hap_str_show(hap_str_sub(arg, strlen("balancer://"), arg.n), pool));
+            rv = APR_EINVAL;
         } else if (hap_str_find(arg, '=', 0) < arg.n) {
             hap_diag_set(diag, 0,
                          "HALane: \"%s\" is not allowed, there are only names of balancers and "

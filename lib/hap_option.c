@@ -245,7 +245,12 @@ apr_status_t hap_option_set(void *record, const hap_options_t *options, hap_str_
     while (i < options->n && !hap_str_eq(key, hap_str(options->rows[i].name))) {
         i++;
     }
-    if (eq == pair.n || i == options->n) {
+    if (eq == pair.n && i < options->n) {
+        hap_diag_set(diag, 0, "%s: %s has no value, write %s=VALUE without blanks", options->what,
+                     options->rows[i].name, options->rows[i].name);
+        return APR_EINVAL;
+    }
+    if (i == options->n) {
         hap_diag_set(diag, 0, "%s: \"%s\" is not one of its key=value arguments: %s", options->what,
                      hap_str_show(pair, pool), list_keys(options, pool));
         return APR_EINVAL;

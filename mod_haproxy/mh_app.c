@@ -399,8 +399,10 @@ static apr_status_t join(mh_app_t *app, const proxy_balancer *balancer, const mh
                          const mh_named_t *check, apr_pool_t *p)
 {
     if (app->conf->directive != own->directive) {
-        return refuse(app, own, p,
-                      "this balancer is inherited from the main server, so give its keys there");
+        return refuse(
+            app, own, p,
+            "this balancer is inherited from the main server, so give its keys there, and "
+            "include its file there alone");
     }
     if (check && (!app->check_conf || app->check_conf->directive != check->directive)) {
         return refuse(app, check, p,

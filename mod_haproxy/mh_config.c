@@ -93,6 +93,10 @@ static const char *read_named(mh_named_t *entry, cmd_parms *cmd, int argc, char 
                             "%s App key=value",
                             cmd->cmd->name, cmd->cmd->name);
     }
+    if (strstr(argv[0], "://")) {
+        return apr_psprintf(cmd->pool, "%s: name the balancer without balancer://, as in %s App",
+                            cmd->cmd->name, cmd->cmd->name);
+    }
     *entry = (mh_named_t){.name = argv[0], .directive = cmd->directive};
     hap_option_defaults(&entry->set, options);
     for (int i = 1; i < argc; i++) {

@@ -170,6 +170,8 @@ subtest 'every key may be left out, and none be doubled or misspelt' => sub {
         'HABalancer App round', qr/^HABalancer: "round" is not one of its key=value arguments/m,
         'a value without its key', start => 1
     );
+    refused("$_ balancer://App", qr{^$_: name the balancer without balancer://, as in $_ App$}m, "$_ with a URL")
+        for qw(HABalancer HACheck);
     refused("HABalancer $_", qr/^HABalancer: the first argument is the balancer's name, as in /m,
         "no name: $_") for 'method=round';
     refused('HABalancer', qr/^HABalancer: the first argument is the balancer's name, as in /m,
@@ -361,7 +363,7 @@ subtest 'virtual hosts inherit a balancer, key by key' => sub {
     my %main = (before => "${members}HABalancer App max=7\nHACheck App interval=5s\n");
     accepted($host->(qq(ProxyPass "/App" "balancer://App/App"\n)), 'mounted there', %main);
     refused('HABalancer App max=5',
-        qr/HABalancer App \(.*\): this balancer is inherited from the main server, so give its keys/,
+        qr/HABalancer App \(.*\): this balancer is inherited from the main server, so give its keys there, and include its file there alone/,
         'keys for a balancer of the main server', %main,
         before => "$main{before}<VirtualHost *>\n", after => "</VirtualHost>\n");
     refused('HACheck App uri=/x',

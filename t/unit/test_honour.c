@@ -235,6 +235,8 @@ static void what_is_waived_must_be_a_directive(void)
         "the names of balancers");
     UNIT_STR_EQ(honour_verdict("HALane\n"),
                 "x.conf:6: HALane: On, Off or Require is missing, as in HALane On");
+    UNIT_STR_EQ(honour_verdict("HALane On balancer://App\n"),
+                "x.conf:6: HALane: name the balancer without balancer://, as in HALane On App");
     UNIT_STR_EQ(honour_verdict("HALane On max=5\n"),
                 "x.conf:6: HALane: \"max=5\" is not allowed, there are only names of balancers and "
                 "ignore=NAME,...");

@@ -76,7 +76,7 @@ static void a_bad_value_is_named_with_what_is_allowed(void)
     UNIT_STR_EQ(diag.why,
                 "HABalancer: sign=\\x0a is not allowed, use the path of a key file or none");
     CU_ASSERT_EQUAL(set("retries"), APR_EINVAL);
-    CU_ASSERT_PTR_NOT_NULL(strstr(diag.why, "\"retries\" is not one of its key=value arguments"));
+    UNIT_STR_EQ(diag.why, "HABalancer: retries has no value, write retries=VALUE without blanks");
     CU_ASSERT_EQUAL(set("retires=1"), APR_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(diag.why, "method, hash-key, affinity"));
     CU_ASSERT_EQUAL(set("retries="), APR_EINVAL);
