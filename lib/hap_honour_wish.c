@@ -43,44 +43,58 @@ static apr_status_t take_names(apr_array_header_t *names, hap_str_t list, hap_di
     return APR_SUCCESS;
 }
 
-apr_status_t hap_honour_wish(hap_honour_wish_t *wish, int argc, const char *const *argv,
-                             hap_diag_t *diag, apr_pool_t *pool)
+static apr_status_t take_mode_first(hap_honour_mode_t *mode, int argc, const char *const *argv,
+                                    hap_diag_t *diag, apr_pool_t *pool)
 {
-    hap_str_t ignore = HAP_STR_LIT("ignore=");
-    hap_honour_wish_t taken = {
-        .names = apr_array_make(pool, 2, sizeof(const char *)),
-        .ignore = apr_array_make(pool, 2, sizeof(const char *)),
-    };
-    apr_status_t rv = APR_SUCCESS;
     if (argc < 1) {
         hap_diag_set(diag, 0, "HALane: On, Off or Require is missing, as in HALane On");
         return APR_EINVAL;
     }
-    if (!take_mode(&taken.mode, argv[0])) {
+    if (!take_mode(mode, argv[0])) {
         hap_diag_set(diag, 0,
                      "HALane: \"%s\" is not allowed, use On, Off or Require, and behind it the "
                      "names of balancers",
                      hap_str_show(hap_str(argv[0]), pool));
         return APR_EINVAL;
     }
+    return APR_SUCCESS;
+}
+
+/* A word behind the mode. */
+static apr_status_t take_word(hap_honour_wish_t *taken, hap_str_t word, hap_diag_t *diag,
+                              apr_pool_t *pool)
+{
+    hap_str_t ignore = HAP_STR_LIT("ignore=");
+    hap_str_t scheme = HAP_STR_LIT("balancer://");
+    if (hap_str_eq_nocase(hap_str_sub(word, 0, ignore.n), ignore)) {
+        return take_names(taken->ignore, hap_str_sub(word, ignore.n, word.n), diag, pool);
+    }
+    if (hap_str_starts(word, scheme)) {
+        hap_diag_set(diag, 0, "HALane: name the balancer without balancer://, as in HALane On %s",
+                     hap_str_show(hap_str_sub(word, scheme.n, word.n), pool));
+        return APR_EINVAL;
+    }
+    if (hap_str_find(word, '=', 0) < word.n) {
+        hap_diag_set(diag, 0,
+                     "HALane: \"%s\" is not allowed, there are only names of balancers and "
+                     "ignore=NAME,...",
+                     hap_str_show(word, pool));
+        return APR_EINVAL;
+    }
+    APR_ARRAY_PUSH(taken->names, const char *) = hap_str_dup(word, pool);
+    return APR_SUCCESS;
+}
+
+apr_status_t hap_honour_wish(hap_honour_wish_t *wish, int argc, const char *const *argv,
+                             hap_diag_t *diag, apr_pool_t *pool)
+{
+    hap_honour_wish_t taken = {
+        .names = apr_array_make(pool, 2, sizeof(const char *)),
+        .ignore = apr_array_make(pool, 2, sizeof(const char *)),
+    };
+    apr_status_t rv = take_mode_first(&taken.mode, argc, argv, diag, pool);
     for (int i = 1; rv == APR_SUCCESS && i < argc; i++) {
-        hap_str_t arg = hap_str(argv[i]);
-        if (hap_str_eq_nocase(hap_str_sub(arg, 0, ignore.n), ignore)) {
-            rv = take_names(taken.ignore, hap_str_sub(arg, ignore.n, arg.n), diag, pool);
-        } else if (hap_str_starts(arg, HAP_STR_LIT("balancer://"))) {
-            hap_diag_set(
-                diag, 0, "HALane: name the balancer without balancer://, as in HALane %s %s",
-                argv[0], hap_str_show(hap_str_sub(arg, strlen("balancer://"), arg.n), pool));
-            rv = APR_EINVAL;
-        } else if (hap_str_find(arg, '=', 0) < arg.n) {
-            hap_diag_set(diag, 0,
-                         "HALane: \"%s\" is not allowed, there are only names of balancers and "
-                         "ignore=NAME,...",
-                         hap_str_show(arg, pool));
-            rv = APR_EINVAL;
-        } else {
-            APR_ARRAY_PUSH(taken.names, const char *) = hap_str_dup(arg, pool);
-        }
+        rv = take_word(&taken, hap_str(argv[i]), diag, pool);
     }
     if (rv == APR_SUCCESS) {
         *wish = taken;
