@@ -102,9 +102,14 @@ static apr_status_t open_listener(int *listener, server_rec *s)
     return APR_SUCCESS;
 }
 
-/* As httpd makes its own records, but for the address, which nobody connects to. */
-static void add_listener(int fd, server_rec *s)
+/* As httpd makes its own records, but for the address, which nobody connects to. httpd closes it
+ * with the configuration, so its descriptor is another one. */
+static apr_status_t add_listener(server_rec *s)
 {
+    int fd = fcntl(listening, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) {
+        return errno;
+    }
     ap_listen_rec *record = apr_pcalloc(s->process->pool, sizeof(*record));
     apr_os_sock_info_t info = {
         .os_sock = &fd,
@@ -122,6 +127,16 @@ static void add_listener(int fd, server_rec *s)
         last = &(*last)->next;
     }
     *last = record;
+    return APR_SUCCESS;
+}
+
+/* prefork and worker do not poll a listener that is the only one, but call accept() at once, which
+ * does not wait here: so there are two for the one socket then. */
+static apr_status_t add_listeners(server_rec *s)
+{
+    bool alone = !ap_listeners;
+    apr_status_t rv = add_listener(s);
+    return rv == APR_SUCCESS && alone ? add_listener(s) : rv;
 }
 
 bool mh_handback_is_open(server_rec *s)
@@ -133,11 +148,12 @@ bool mh_handback_is_open(server_rec *s)
 
 apr_status_t mh_handback_open(apr_pool_t *pconf, server_rec *s)
 {
+    apr_status_t rv;
     retained_t *kept = NULL;
     apr_pool_userdata_get((void **)&kept, retained_key, s->process->pool);
     if (!kept) {
         kept = apr_palloc(s->process->pool, sizeof(*kept));
-        apr_status_t rv = open_listener(&kept->fd, s);
+        rv = open_listener(&kept->fd, s);
         if (rv != APR_SUCCESS) {
             return rv;
         }
@@ -146,12 +162,10 @@ apr_status_t mh_handback_open(apr_pool_t *pconf, server_rec *s)
     }
     address = kept->address;
     listening = kept->fd;
-    /* httpd closes its record with the configuration. */
-    int fd = fcntl(kept->fd, F_DUPFD_CLOEXEC, 3);
-    if (fd < 0) {
-        return errno;
+    rv = add_listeners(s);
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
-    add_listener(fd, s);
     apr_pool_cleanup_register(pconf, NULL, remove_file, apr_pool_cleanup_null);
     return APR_SUCCESS;
 }

@@ -2,8 +2,12 @@
 # HAListen in place of Listen: alone, and put there and back while the server runs.
 use v5.36;
 
+use List::Util qw(sum);
+use Time::HiRes qw(sleep);
+
 use HA::Mount qw(balancer);
 use HA::Test;
+use HA::Usage;
 
 my $t = HA::Test->new;
 my ($a, $b) = map {$t->app("host$_")} qw(A B);
@@ -12,16 +16,34 @@ my %server = (modules => [qw(proxy proxy_http)], haproxy => 1);
 my $mounts = balancer('App', [$a, $b]) . "HALane Require\n";
 my $ours = "HAListen 127.0.0.1:$own\n$mounts";
 
-subtest 'it may be the only address of the server' => sub {
-    my $server = $t->httpd(%server, ports => 0, config => $ours);
-    my $client = $t->client(port => $own);
-    like($server->log->text, qr/HAListen: the lane accepts by itself on 127\.0\.0\.1:$own$/m, 'named in the log');
-    is($client->get('/App/plain')->status, 200, 'served');
-    is($client->get('/nowhere')->status, 404, 'what is not the lane\'s by httpd');
-    $server->graceful;
-    is($client->get('/App/plain')->status, 200, 'after a graceful restart');
-    $server->stop;
-};
+# Processor time of all children within some seconds of doing nothing, in percent of a processor.
+sub idle_percent($server, $seconds = 1)
+{
+    my @children = $server->children;
+    my $ticks = sub { sum(map {HA::Usage::ticks($_)} @children) };
+    my $before = $ticks->();
+    sleep $seconds;
+    return 100 * ($ticks->() - $before) / POSIX::sysconf(POSIX::_SC_CLK_TCK()) / $seconds;
+}
+
+for my $mpm (qw(event worker prefork)) {
+    subtest "it may be the only address of the server: $mpm" => sub {
+        my $server = $t->httpd(%server, mpm => $mpm, name => "only-$mpm", ports => 0, config => $ours);
+        my $client = $t->client(port => $own);
+        like($server->log->text, qr/HAListen: the lane accepts by itself on 127\.0\.0\.1:$own$/m, 'named in the log');
+        is($client->get('/App/plain')->status, 200, 'served');
+        is($client->get('/nowhere')->status, 404, 'what is not the lane\'s by httpd');
+        $client->close;
+        cmp_ok(idle_percent($server), '<', 10, 'and nothing spins while nobody asks');
+        $server->graceful;
+        $server->settle;
+        is($client->get('/App/plain')->status, 200, 'after a graceful restart');
+        is($client->get('/nowhere')->status, 404, 'likewise');
+        $client->close;
+        cmp_ok(idle_percent($server), '<', 10, 'and nothing spins');
+        $server->stop;
+    };
+}
 
 subtest 'an address goes from Listen to HAListen, and back, under load' => sub {
     my $server = $t->httpd(%server, listen => ["127.0.0.1:$own"], config => $mounts);
