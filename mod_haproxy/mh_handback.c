@@ -102,15 +102,33 @@ static apr_status_t open_listener(int *listener, server_rec *s)
     return APR_SUCCESS;
 }
 
-/* As httpd makes its own records, but for the address, which nobody connects to. httpd closes it
- * with the configuration, so its descriptor is another one. */
+/*
+ * The address in httpd's record. prefork's parent connects to it, if it has no other, to wake a
+ * child; that is refused as no letter is. The name is what duplicates for ListenCoresBucketsRatio
+ * are bound to, which httpd cannot make of a Unix-domain one.
+ */
+static apr_status_t record_address(apr_sockaddr_t **made, apr_pool_t *p)
+{
+    apr_status_t rv = apr_sockaddr_info_get(made, address.sun_path, APR_UNIX, 0, 0, p);
+    if (rv == APR_SUCCESS) {
+        (*made)->hostname = apr_pstrdup(p, "127.0.0.1");
+    }
+    return rv;
+}
+
+/* As httpd makes its own records. httpd closes it with the configuration, so its descriptor is
+ * another one. */
 static apr_status_t add_listener(server_rec *s)
 {
+    ap_listen_rec *record = apr_pcalloc(s->process->pool, sizeof(*record));
+    apr_status_t rv = record_address(&record->bind_addr, s->process->pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
     int fd = fcntl(listening, F_DUPFD_CLOEXEC, 3);
     if (fd < 0) {
         return errno;
     }
-    ap_listen_rec *record = apr_pcalloc(s->process->pool, sizeof(*record));
     apr_os_sock_info_t info = {
         .os_sock = &fd,
         .local = (struct sockaddr *)&address,
@@ -118,7 +136,6 @@ static apr_status_t add_listener(server_rec *s)
         .type = SOCK_STREAM,
     };
     apr_os_sock_make(&record->sd, &info, s->process->pool);
-    apr_sockaddr_info_get(&record->bind_addr, "127.0.0.1", APR_INET, 0, 0, s->process->pool);
     record->accept_func = ap_unixd_accept;
     record->active = 1;
     record->protocol = "haproxy"; /* no accept filter */

@@ -45,6 +45,23 @@ for my $mpm (qw(event worker prefork)) {
     };
 }
 
+subtest 'prefork ends spare children that only its own connections wake' => sub {
+    my $spare = "StartServers 6\nMinSpareServers 1\nMaxSpareServers 3\n";
+    my $server = $t->httpd(%server, mpm => 'prefork', mpm_config => $spare, name => 'spare', ports => 0, config => $ours);
+    ok($t->wait_for(sub { my @left = $server->children; @left <= 3 }, 20, 'the end of spare children'), 'so many as configured are left');
+    is($t->client(port => $own)->get('/nowhere')->status, 404, 'and they serve');
+    $server->stop;
+};
+
+subtest 'duplicates of listeners, for ListenCoresBucketsRatio, do no harm' => sub {
+    my $config = "ListenCoresBucketsRatio 1\n$ours";
+    my $server = $t->httpd(%server, name => 'buckets', ports => 0, config => $config);
+    my $client = $t->client(port => $own);
+    is($client->get('/App/plain')->status, 200, 'served');
+    is($client->get('/nowhere')->status, 404, 'by httpd too');
+    $server->stop;
+};
+
 subtest 'an address goes from Listen to HAListen, and back, under load' => sub {
     my $server = $t->httpd(%server, listen => ["127.0.0.1:$own"], config => $mounts);
     my $load = $t->load(port => $own, path => '/App/plain', rate => 100, count => 100_000, keep_alive => 0);
