@@ -543,7 +543,9 @@ static void drain(ml_work_t *work, ml_loop_t *loop)
     engine_t *engine = ML_OWNER(work, engine_t, drain);
     engine->draining = true;
     ml_lane_drain(engine->lane);
-    atomic_fetch_add_explicit(&self.drains, 1, memory_order_release);
+    if (atomic_fetch_add_explicit(&self.drains, 1, memory_order_acq_rel) + 1 == self.engines_n) {
+        mh_listen_leave();
+    }
 }
 
 static void on_stopping(apr_pool_t *pchild, int graceful)
@@ -556,6 +558,9 @@ static void on_stopping(apr_pool_t *pchild, int graceful)
     for (unsigned i = 0; i < self.engines_n; i++) {
         self.engines[i].drain.run = drain;
         ml_loop_post(self.engines[i].loop, &self.engines[i].drain);
+    }
+    if (self.engines_n == 0) {
+        mh_listen_leave();
     }
 }
 

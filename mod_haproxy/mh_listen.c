@@ -236,6 +236,14 @@ static bool give_httpd(const listen_t *row, apr_pool_t *p)
     return false;
 }
 
+/* For all processes at once: old children, which have it open for a moment or for as long as they
+ * have clients, would leave whoever comes waiting, and the address could not be bound again. */
+static void end(int fd)
+{
+    shutdown(fd, SHUT_RDWR);
+    close(fd);
+}
+
 apr_status_t mh_listen_open(apr_pool_t *ptemp, server_rec *s)
 {
     listens_t *kept = retained(s);
@@ -253,7 +261,7 @@ apr_status_t mh_listen_open(apr_pool_t *ptemp, server_rec *s)
     }
     for (unsigned i = 0; i < kept->n; i++) {
         if (kept->rows[i].fd >= 0 && !give_httpd(&kept->rows[i], s->process->pool)) {
-            close(kept->rows[i].fd);
+            end(kept->rows[i].fd);
         }
     }
     *kept = wanted;
@@ -296,4 +304,12 @@ bool mh_listen_any(void)
 int mh_listen_socket(unsigned i)
 {
     return i < wanted.n ? wanted.rows[i].fd : -1;
+}
+
+void mh_listen_leave(void)
+{
+    for (unsigned i = 0; i < wanted.n; i++) {
+        close(wanted.rows[i].fd);
+        wanted.rows[i].fd = -1;
+    }
 }

@@ -2,9 +2,6 @@
 # HAListen in place of Listen: alone, and put there and back while the server runs.
 use v5.36;
 
-use List::Util qw(sum);
-use Time::HiRes qw(sleep);
-
 use HA::Mount qw(balancer);
 use HA::Test;
 use HA::Usage;
@@ -16,16 +13,6 @@ my %server = (modules => [qw(proxy proxy_http)], haproxy => 1);
 my $mounts = balancer('App', [$a, $b]) . "HALane Require\n";
 my $ours = "HAListen 127.0.0.1:$own\n$mounts";
 
-# Processor time of all children within some seconds of doing nothing, in percent of a processor.
-sub idle_percent($server, $seconds = 1)
-{
-    my @children = $server->children;
-    my $ticks = sub { sum(map {HA::Usage::ticks($_)} @children) };
-    my $before = $ticks->();
-    sleep $seconds;
-    return 100 * ($ticks->() - $before) / POSIX::sysconf(POSIX::_SC_CLK_TCK()) / $seconds;
-}
-
 for my $mpm (qw(event worker prefork)) {
     subtest "it may be the only address of the server: $mpm" => sub {
         my $server = $t->httpd(%server, mpm => $mpm, name => "only-$mpm", ports => 0, config => $ours);
@@ -34,13 +21,13 @@ for my $mpm (qw(event worker prefork)) {
         is($client->get('/App/plain')->status, 200, 'served');
         is($client->get('/nowhere')->status, 404, 'what is not the lane\'s by httpd');
         $client->close;
-        cmp_ok(idle_percent($server), '<', 10, 'and nothing spins while nobody asks');
+        cmp_ok(HA::Usage::percent_within(1, $server->children), '<', 10, 'and nothing spins while nobody asks');
         $server->graceful;
         $server->settle;
         is($client->get('/App/plain')->status, 200, 'after a graceful restart');
         is($client->get('/nowhere')->status, 404, 'likewise');
         $client->close;
-        cmp_ok(idle_percent($server), '<', 10, 'and nothing spins');
+        cmp_ok(HA::Usage::percent_within(1, $server->children), '<', 10, 'and nothing spins');
         $server->stop;
     };
 }

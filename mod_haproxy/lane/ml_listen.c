@@ -107,6 +107,9 @@ static bool accept_one(ml_listener_t *listener)
     if (ml_is_shortage(error)) {
         pause_listener(listener);
     }
+    if (error == EINVAL) {
+        ml_io_del(&listener->io); /* another process has ended it */
+    }
     return error == ECONNABORTED || error == EINTR;
 }
 

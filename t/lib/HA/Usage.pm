@@ -3,6 +3,7 @@
 package HA::Usage;
 use v5.36;
 
+use List::Util qw(sum0);
 use POSIX qw(_SC_CLK_TCK sysconf);
 use Time::HiRes qw(sleep);
 
@@ -33,6 +34,15 @@ sub ticks_within($pid, $seconds)
     my $before = ticks($pid);
     sleep $seconds;
     return ticks($pid) - $before;
+}
+
+# CPU time of processes, all together, within some seconds from now, in percent of a processor.
+sub percent_within($seconds, @pids)
+{
+    my $before = sum0(map {ticks($_)} @pids);
+    sleep $seconds;
+    my $ticks = sum0(map {ticks($_)} @pids) - $before;
+    return 100 * $ticks / POSIX::sysconf(POSIX::_SC_CLK_TCK()) / $seconds;
 }
 
 # Memory that is resident, in KB.
