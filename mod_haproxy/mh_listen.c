@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <http_config.h>
+#include <mpm_common.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -253,6 +255,8 @@ apr_status_t mh_listen_open(apr_pool_t *ptemp, server_rec *s)
         row->fd = take_open(kept, row->name);
         if (row->fd < 0) {
             rv = open_row(row);
+        } else {
+            listen(row->fd, SOMAXCONN); /* a stop may have ended it that a restart overtook */
         }
         if (rv != APR_SUCCESS) {
             ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "HAListen %s: could not be opened",
@@ -312,4 +316,44 @@ void mh_listen_leave(void)
         close(wanted.rows[i].fd);
         wanted.rows[i].fd = -1;
     }
+}
+
+/* --- a graceful stop -------------------------------------------------------------------------- */
+
+static struct sigaction httpds; /* what httpd does on the signal */
+static pid_t watching;          /* the process that has on_graceful_stop; 0 none */
+
+/* Children have inherited it. */
+static void on_graceful_stop(int number)
+{
+    int error = errno;
+    for (unsigned i = 0; i < wanted.n && getpid() == watching; i++) {
+        shutdown(wanted.rows[i].fd, SHUT_RDWR);
+    }
+    errno = error;
+    httpds.sa_handler(number);
+}
+
+/* Before the module is unloaded. */
+static apr_status_t watch_no_more(void *unused)
+{
+    sigaction(AP_SIG_GRACEFUL_STOP, &httpds, NULL);
+    watching = 0;
+    return APR_SUCCESS;
+}
+
+/* httpd closes its own sockets when the signal has come, calls no module then, and waits for its
+ * children. It sets its handler anew in each generation, before the first child; a stop before that
+ * leaves ours open until the last child has gone. */
+void mh_listen_watch_stop(apr_pool_t *pconf)
+{
+    if (watching || sigaction(AP_SIG_GRACEFUL_STOP, NULL, &httpds) != 0 ||
+        httpds.sa_handler == SIG_DFL || httpds.sa_handler == SIG_IGN) {
+        return;
+    }
+    struct sigaction ours = httpds;
+    ours.sa_handler = on_graceful_stop;
+    watching = getpid();
+    sigaction(AP_SIG_GRACEFUL_STOP, &ours, NULL);
+    apr_pool_cleanup_register(pconf, NULL, watch_no_more, apr_pool_cleanup_null);
 }

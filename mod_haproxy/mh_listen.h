@@ -38,4 +38,8 @@ int mh_listen_socket(unsigned i);
  */
 void mh_listen_leave(void);
 
+/** Has a graceful stop end the sockets as it ends those of httpd. Parent, child_status of a child
+ * that has started; once is enough. */
+void mh_listen_watch_stop(apr_pool_t *pconf);
+
 #endif

@@ -96,6 +96,9 @@ static int monitor(apr_pool_t *p, server_rec *s)
 static void child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
                          mpm_child_status state)
 {
+    if (state == MPM_CHILD_STARTED) {
+        mh_listen_watch_stop(s->process->pconf);
+    }
     if (state == MPM_CHILD_EXITED) {
         mh_child_gone(pid);
     }

@@ -106,11 +106,9 @@ sub given_to_httpd($server)
     return;
 }
 
-# In the end a child of before the last restart and one of after it have clients.
 sub stops($server)
 {
     my $held = held();
-    $server->graceful;
     $t->signal($server->pid, 'WINCH');
     ok($t->wait_for(\&refuses, 5, 'the end of listening'), 'a graceful stop ends it');
     ok(!defined $t->ended($server->pid), 'while the server waits for its clients');
@@ -128,7 +126,7 @@ for my $mpm (qw(event worker prefork)) {
         taken_away($server);
         had_again($server);
         given_to_httpd($server);
-        $server->stop;
+        stops($server);
     };
 }
 

@@ -42,7 +42,7 @@ sub percent_within($seconds, @pids)
     my $before = sum0(map {ticks($_)} @pids);
     sleep $seconds;
     my $ticks = sum0(map {ticks($_)} @pids) - $before;
-    return 100 * $ticks / POSIX::sysconf(POSIX::_SC_CLK_TCK()) / $seconds;
+    return 100 * $ticks / sysconf(_SC_CLK_TCK) / $seconds;
 }
 
 # Memory that is resident, in KB.
