@@ -11,7 +11,6 @@
 #include <http_config.h>
 #include <mpm_common.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 #include <unixd.h>
 
+#include "mh_address.h"
 #include "mh_log.h"
 
 enum {
@@ -106,35 +106,30 @@ static int bound_socket(const struct addrinfo *address)
     return fd;
 }
 
-static bool is_listening_at(int fd, const struct addrinfo *address)
+/* It stays: httpd's in this configuration, or one of ours. */
+static bool is_in_use(int fd)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-    } at = {0};
-    int listens = 0;
-    socklen_t n = sizeof(listens);
-    socklen_t at_n = sizeof(at);
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) != 0 || !listens ||
-        getsockname(fd, &at.any, &at_n) != 0 || at.any.sa_family != address->ai_family) {
-        return false;
+    for (const ap_listen_rec *listener = ap_listeners; listener; listener = listener->next) {
+        int its = -1;
+        if (listener->active && apr_os_sock_get(&its, listener->sd) == APR_SUCCESS && its == fd) {
+            return true;
+        }
     }
-    if (at.any.sa_family == AF_INET) {
-        const struct sockaddr_in *in = (const void *)address->ai_addr;
-        return at.in.sin_port == in->sin_port && at.in.sin_addr.s_addr == in->sin_addr.s_addr;
+    for (unsigned i = 0; i < wanted.n; i++) {
+        if (wanted.rows[i].fd == fd) {
+            return true;
+        }
     }
-    const struct sockaddr_in6 *in6 = (const void *)address->ai_addr;
-    return at.in6.sin6_port == in6->sin6_port &&
-           memcmp(&at.in6.sin6_addr, &in6->sin6_addr, sizeof(in6->sin6_addr)) == 0;
+    return false;
 }
 
 /* At a graceful restart Listen may have become HAListen: httpd's socket is still open, and its old
  * children accept from it for a moment. It goes on as ours, with all who wait in it. */
-static int take_httpds(const struct addrinfo *address)
+static int take_httpds(const struct sockaddr *address)
 {
+    mh_address_t its;
     for (int fd = 3; fd < DESCRIPTORS_MAX; fd++) {
-        if (is_listening_at(fd, address)) {
+        if (mh_address_of(&its, fd) && mh_address_same(&its.any, address) && !is_in_use(fd)) {
             int ours = fcntl(fd, F_DUPFD_CLOEXEC, 3);
             if (ours >= 0) {
                 fcntl(ours, F_SETFL, fcntl(ours, F_GETFL) | O_NONBLOCK);
@@ -145,17 +140,40 @@ static int take_httpds(const struct addrinfo *address)
     return -1;
 }
 
-static apr_status_t open_at(listen_t *row, const struct addrinfo *address)
+/* One that is not for the same address would serve more than it should, or less. httpd, which is
+ * about to close it, does so too late for us to have ours. */
+static void end_httpds(const listen_t *row, const struct sockaddr *address, server_rec *s)
 {
-    row->fd = bound_socket(address);
-    int error = errno;
-    if (row->fd < 0 && error == EADDRINUSE) {
-        row->fd = take_httpds(address);
+    mh_address_t its;
+    char text[MH_ADDRESS_BYTES];
+    for (int fd = 3; fd < DESCRIPTORS_MAX; fd++) {
+        if (mh_address_of(&its, fd) && mh_address_overlap(&its.any, address) && !is_in_use(fd)) {
+            mh_address_write(text, &its);
+            ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                         "Listen %s has become HAListen %s, which is not the same: clients that "
+                         "waited to be accepted were refused",
+                         text, row->name);
+            shutdown(fd, SHUT_RDWR);
+        }
     }
-    return row->fd < 0 ? error : APR_SUCCESS;
 }
 
-static apr_status_t open_row(listen_t *row)
+static apr_status_t open_at(listen_t *row, const struct addrinfo *address, server_rec *s)
+{
+    row->fd = bound_socket(address);
+    if (row->fd >= 0 || errno != EADDRINUSE) {
+        return row->fd < 0 ? errno : APR_SUCCESS;
+    }
+    row->fd = take_httpds(address->ai_addr);
+    if (row->fd >= 0) {
+        return APR_SUCCESS;
+    }
+    end_httpds(row, address->ai_addr, s);
+    row->fd = bound_socket(address);
+    return row->fd < 0 ? errno : APR_SUCCESS;
+}
+
+static apr_status_t open_row(listen_t *row, server_rec *s)
 {
     struct addrinfo *found = NULL;
     const struct addrinfo hints = {
@@ -166,13 +184,13 @@ static apr_status_t open_row(listen_t *row)
     if (getaddrinfo(*row->host ? row->host : NULL, row->port, &hints, &found) != 0) {
         return APR_EINVAL;
     }
-    apr_status_t rv = open_at(row, found);
+    apr_status_t rv = open_at(row, found, s);
     freeaddrinfo(found);
     if (rv == EAFNOSUPPORT && !*row->host) {
         const struct addrinfo four = {
             .ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
         if (getaddrinfo(NULL, row->port, &four, &found) == 0) {
-            rv = open_at(row, found);
+            rv = open_at(row, found, s);
             freeaddrinfo(found);
         }
     }
@@ -196,6 +214,7 @@ static int take_open(listens_t *kept, const char *name)
         if (kept->rows[i].fd >= 0 && strcmp(kept->rows[i].name, name) == 0) {
             int fd = kept->rows[i].fd;
             kept->rows[i].fd = -1;
+            listen(fd, SOMAXCONN); /* a stop may have ended it that a restart overtook */
             return fd;
         }
     }
@@ -205,37 +224,60 @@ static int take_open(listens_t *kept, const char *name)
 static bool overlaps(const listen_t *row, const ap_listen_rec *listener, apr_pool_t *p)
 {
     apr_sockaddr_t *own;
-    if (listener->bind_addr->port != row->number) {
-        return false;
+    const apr_sockaddr_t *its = listener->bind_addr;
+    if (!*row->host) {
+        return its->port == row->number;
     }
-    if (!*row->host || apr_sockaddr_is_wildcard(listener->bind_addr)) {
-        return true;
-    }
-    return apr_sockaddr_info_get(&own, row->host, APR_UNSPEC, listener->bind_addr->port, 0, p) ==
-               APR_SUCCESS &&
-           apr_sockaddr_equal(own, listener->bind_addr);
+    return apr_sockaddr_info_get(&own, row->host, APR_UNSPEC, row->number, 0, p) == APR_SUCCESS &&
+           mh_address_overlap((struct sockaddr *)&own->sa, (struct sockaddr *)&its->sa);
 }
 
-/* At a restart HAListen may have become Listen: old children have our socket open for a moment, so
- * httpd could not bind another one. It goes on as httpd's, with all who wait in it. */
-static bool give_httpd(const listen_t *row, apr_pool_t *p)
+/* Of the records that httpd has no socket for yet: the one for the same address, and one that has
+ * to do with that address and is for another one. NULL none. */
+static void find_heirs(ap_listen_rec **heir, ap_listen_rec **rival, const struct sockaddr *address)
 {
+    *heir = *rival = NULL;
     for (ap_listen_rec *listener = ap_listeners; listener; listener = listener->next) {
-        if (!listener->active && overlaps(row, listener, p)) {
-            int fd = row->fd;
-            apr_socket_close(listener->sd);
-            apr_os_sock_info_t info = {
-                .os_sock = &fd,
-                .local = (struct sockaddr *)&listener->bind_addr->sa,
-                .family = listener->bind_addr->family,
-                .type = SOCK_STREAM,
-            };
-            listener->accept_func = ap_unixd_accept;
-            listener->active = 1;
-            return apr_os_sock_make(&listener->sd, &info, p) == APR_SUCCESS;
+        const struct sockaddr *its = (struct sockaddr *)&listener->bind_addr->sa;
+        if (listener->active || !mh_address_overlap(address, its)) {
+            continue;
+        }
+        if (mh_address_same(address, its)) {
+            *heir = listener;
+        } else if (!mh_address_includes(address, its)) {
+            *rival = listener;
         }
     }
-    return false;
+}
+
+/* httpd drops the record for IPv4 likewise when a socket for IPv6 has its address too. */
+static void drop_included(const struct sockaddr *address)
+{
+    ap_listen_rec **place = &ap_listeners;
+    while (*place) {
+        ap_listen_rec *listener = *place;
+        if (listener->active ||
+            !mh_address_includes(address, (struct sockaddr *)&listener->bind_addr->sa)) {
+            place = &listener->next;
+            continue;
+        }
+        *place = listener->next;
+        apr_socket_close(listener->sd);
+    }
+}
+
+static void give(ap_listen_rec *heir, int fd, apr_pool_t *p)
+{
+    apr_os_sock_info_t info = {
+        .os_sock = &fd,
+        .local = (struct sockaddr *)&heir->bind_addr->sa,
+        .family = heir->bind_addr->family,
+        .type = SOCK_STREAM,
+    };
+    apr_socket_close(heir->sd);
+    apr_os_sock_make(&heir->sd, &info, p);
+    heir->accept_func = ap_unixd_accept;
+    heir->active = 1;
 }
 
 /* For all processes at once: old children, which have it open for a moment or for as long as they
@@ -246,26 +288,52 @@ static void end(int fd)
     close(fd);
 }
 
+/*
+ * At a restart HAListen may have become Listen: old children have our socket open for a moment, so
+ * httpd could not bind another one. It goes on as httpd's, with all who wait in it; but not for
+ * another address, where it would serve more than it should, or less: httpd can have its own once
+ * ours has ended.
+ */
+static void let_go(const listen_t *row, server_rec *s)
+{
+    mh_address_t address;
+    ap_listen_rec *heir = NULL;
+    ap_listen_rec *rival = NULL;
+    if (mh_address_of(&address, row->fd)) {
+        find_heirs(&heir, &rival, &address.any);
+    }
+    if (heir && !rival) {
+        give(heir, row->fd, s->process->pool);
+        drop_included(&address.any);
+        return;
+    }
+    if (rival) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     "HAListen %s has become Listen %pI, which is not the same: clients that "
+                     "waited to be accepted were refused",
+                     row->name, rival->bind_addr);
+    }
+    end(row->fd);
+}
+
 apr_status_t mh_listen_open(apr_pool_t *ptemp, server_rec *s)
 {
     listens_t *kept = retained(s);
     apr_status_t rv = APR_SUCCESS;
+    for (unsigned i = 0; i < wanted.n; i++) {
+        wanted.rows[i].fd = take_open(kept, wanted.rows[i].name);
+    }
+    for (unsigned i = 0; i < kept->n; i++) {
+        if (kept->rows[i].fd >= 0) {
+            let_go(&kept->rows[i], s);
+        }
+    }
     for (unsigned i = 0; i < wanted.n && rv == APR_SUCCESS; i++) {
         listen_t *row = &wanted.rows[i];
-        row->fd = take_open(kept, row->name);
-        if (row->fd < 0) {
-            rv = open_row(row);
-        } else {
-            listen(row->fd, SOMAXCONN); /* a stop may have ended it that a restart overtook */
-        }
+        rv = row->fd < 0 ? open_row(row, s) : APR_SUCCESS;
         if (rv != APR_SUCCESS) {
             ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "HAListen %s: could not be opened",
                          row->name);
-        }
-    }
-    for (unsigned i = 0; i < kept->n; i++) {
-        if (kept->rows[i].fd >= 0 && !give_httpd(&kept->rows[i], s->process->pool)) {
-            end(kept->rows[i].fd);
         }
     }
     *kept = wanted;

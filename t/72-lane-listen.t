@@ -85,6 +85,10 @@ subtest 'an address of both is refused before it does harm' => sub {
     $server->write_config;
     ($good, $said) = $server->check;
     like($said, qr/HAListen .*: a Listen has that address too/, 'also when Listen is for all addresses');
+    $server->{listen} = ["127.0.0.1:$own"];
+    $server->write_config("HAListen 0.0.0.0:$own\n$mounts");
+    ($good, $said) = $server->check;
+    like($said, qr/HAListen .*: a Listen has that address too/, 'or HAListen is, of IPv4');
 };
 
 $t->done;
