@@ -442,7 +442,7 @@ static apr_status_t listen_too(engine_t *engine)
 {
     apr_status_t rv = APR_SUCCESS;
     for (unsigned i = 0; mh_listen_socket(i) >= 0 && rv == APR_SUCCESS; i++) {
-        rv = ml_lane_listen(engine->lane, mh_listen_socket(i));
+        rv = ml_lane_listen(engine->lane, mh_listen_socket(i), mh_listen_nudge());
     }
     return rv;
 }

@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <unixd.h>
@@ -40,6 +41,7 @@ typedef struct listen_t {
 typedef struct listens_t {
     listen_t rows[SOCKETS_MAX];
     unsigned n;
+    int nudge; /* as in ml_lane_listen; 0: not made yet */
 } listens_t;
 
 static listens_t wanted;
@@ -316,10 +318,25 @@ static void let_go(const listen_t *row, server_rec *s)
     end(row->fd);
 }
 
+static apr_status_t make_nudge(listens_t *kept, server_rec *s)
+{
+    if (wanted.n > 0 && kept->nudge == 0) {
+        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fd < 0) {
+            apr_status_t rv = errno;
+            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "HAListen: no eventfd for the loops");
+            return rv;
+        }
+        kept->nudge = fd;
+    }
+    wanted.nudge = kept->nudge;
+    return APR_SUCCESS;
+}
+
 apr_status_t mh_listen_open(apr_pool_t *ptemp, server_rec *s)
 {
     listens_t *kept = retained(s);
-    apr_status_t rv = APR_SUCCESS;
+    apr_status_t rv = make_nudge(kept, s);
     for (unsigned i = 0; i < wanted.n; i++) {
         wanted.rows[i].fd = take_open(kept, wanted.rows[i].name);
     }
@@ -376,6 +393,11 @@ bool mh_listen_any(void)
 int mh_listen_socket(unsigned i)
 {
     return i < wanted.n ? wanted.rows[i].fd : -1;
+}
+
+int mh_listen_nudge(void)
+{
+    return wanted.nudge;
 }
 
 void mh_listen_leave(void)

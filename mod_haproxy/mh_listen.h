@@ -32,6 +32,9 @@ apr_status_t mh_listen_open(apr_pool_t *ptemp, server_rec *s);
 /** The i-th socket, or -1 behind the last one. */
 int mh_listen_socket(unsigned i);
 
+/** The eventfd of all who accept from these sockets, in this and other processes. */
+int mh_listen_nudge(void);
+
 /**
  * Closes this process's descriptors of the sockets, which others go on with. They may be httpd's by
  * now, which closes its own. A child that leaves, once none of its loops accepts any more.

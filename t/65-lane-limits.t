@@ -4,7 +4,7 @@ use v5.36;
 
 use IO::Select;
 
-use HA::Mount qw(one_child);
+use HA::Mount qw(children one_child);
 use HA::Test;
 use HA::Usage;
 
@@ -87,6 +87,37 @@ for my $loops (1, 2) {
         $in[1]->close;
         is($_->read_response->status, 200, 'both are served in the end') for @waiting;
         is(standard_requests($server), 0, 'all by the lane');
+        $server->stop;
+    };
+}
+
+for my $loops (1, 2) {
+    subtest "a full child passes on who comes, $loops loops" => sub {
+        my $own = $t->port;
+        my $server = $t->httpd(
+            modules => [qw(proxy proxy_http)],
+            haproxy => 1,
+            mpm => 'event',
+            mpm_config => children(4, 5),
+            config => "KeepAliveTimeout 60\nHALaneConnections 1\nHALaneThreads $loops\nHAListen 127.0.0.1:$own\nHALane On\n$mounts",
+        );
+        my $come = sub { return $t->client(port => $own, cookies => 0, timeout => 5) };
+        my @clients = map {$come->()} 1 .. 4;
+        for my $n (1 .. 4) {
+            is($clients[$n - 1]->get('/App/plain')->status, 200, "client $n alone finds the place that is free");
+        }
+        cmp_ok(HA::Usage::percent_within(0.5, $server->children), '<', 50, 'nothing spins while all are full');
+        # The child of the last one is the last that is woken for a client.
+        for my $n (reverse 1 .. 4) {
+            $clients[$n - 1]->close;
+            $clients[$n - 1] = $come->();
+            is($clients[$n - 1]->get('/App/plain')->status, 200, "so does who comes when client $n has left");
+        }
+        my $last = $come->();
+        $last->send($last->format_request(GET => '/App/plain'));
+        cmp_ok(HA::Usage::percent_within(0.5, $server->children), '<', 50, 'nothing spins while somebody waits');
+        $clients[2]->close;
+        is($last->read_response->status, 200, 'who is let in when one has left');
         $server->stop;
     };
 }

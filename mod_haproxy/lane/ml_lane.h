@@ -196,9 +196,10 @@ bool ml_lane_add(ml_lane_t *lane, int fd, const void *place, const char *address
 
 /**
  * Accepts clients from a listening socket, which stays the caller's, until the lane drains. While
- * there is no room they wait in the socket's queue.
+ * there is no room they wait in the socket's queue. `nudge_fd` is an eventfd, non-blocking and the
+ * same one for all lanes of all processes that have these sockets; it is the caller's likewise.
  */
-apr_status_t ml_lane_listen(ml_lane_t *lane, int fd);
+apr_status_t ml_lane_listen(ml_lane_t *lane, int fd, int nudge_fd);
 
 /**
  * Takes no more clients: those that are idle are given to others, and so are the rest after their

@@ -129,9 +129,12 @@ struct ml_lane_t {
     ml_room_t *room;       /* any thread */
     ml_link_t clients;     /* all of them */
     bool draining;
-    bool full;          /* a listener waits for room */
+    bool full;          /* the listeners wait for room */
     ml_timer_t passing; /* while it drains: to try again to give idle clients away */
     ml_listener_t *listeners;
+    int nudge_fd;            /* as in ml_lane_listen; borrowed */
+    ml_io_t nudge;           /* likewise: another loop writes to it */
+    ml_timer_t pause;        /* until listeners are watched again */
     ml_inner_t *spare_inner; /* exchanges that are kept for the next ones */
     unsigned spare_inner_n;
     ml_client_t *parsed; /* whose head is in `request` */
