@@ -67,6 +67,7 @@ typedef struct engine_t {
     apr_time_t wall;        /* time of day, in this turn */
     ml_takers_t takers;     /* who there was then */
     bool draining;
+    bool runs;         /* its loop has a thread of its own; in child_init only */
     apr_time_t date_s; /* of date */
     char date[DATE_BYTES];
 } engine_t;
@@ -510,7 +511,48 @@ void mh_lane_say(server_rec *s, apr_pool_t *p)
                  limit, most);
 }
 
-/* The first lane lives in the loop that is there already. */
+static apr_status_t make_engine(engine_t *engine)
+{
+    apr_pool_t *p = mh_child_own_pool(self.server);
+    ml_loop_t *loop;
+    apr_status_t rv = ml_loop_create(&loop, p);
+    if (rv != APR_SUCCESS) {
+        apr_pool_destroy(p);
+        return rv;
+    }
+    return start_engine(engine, loop, p);
+}
+
+/* What is needed for another engine may be what the child cannot do without. */
+static void end_engines(unsigned n)
+{
+    for (unsigned i = 0; i < n && self.engines[i].loop; i++) {
+        engine_t *engine = &self.engines[i];
+        if (engine->runs) {
+            ml_loop_stop(engine->loop);
+            ml_loop_join(engine->loop, APR_USEC_PER_SEC);
+        }
+        ml_loop_close(engine->loop);
+        if (engine->lane) {
+            ml_lane_destroy(engine->lane);
+        }
+    }
+}
+
+/* The first one lives in the loop that is there already. None runs before all are there. */
+static apr_status_t start_engines(unsigned n, ml_loop_t *loop)
+{
+    apr_status_t rv = start_engine(&self.engines[0], loop, mh_child_own_pool(self.server));
+    for (unsigned i = 1; i < n && rv == APR_SUCCESS; i++) {
+        rv = make_engine(&self.engines[i]);
+    }
+    for (unsigned i = 1; i < n && rv == APR_SUCCESS; i++) {
+        rv = ml_loop_start(self.engines[i].loop);
+        self.engines[i].runs = rv == APR_SUCCESS;
+    }
+    return rv;
+}
+
 apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
 {
     if (!mh_lane_wanted()) {
@@ -522,20 +564,13 @@ apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
     self.engines = apr_pcalloc(p, n * sizeof(*self.engines));
     mh_places_start(p);
     mh_log_batch_start();
-    apr_status_t rv = start_engine(&self.engines[0], loop, mh_child_own_pool(s));
-    for (unsigned i = 1; i < n && rv == APR_SUCCESS; i++) {
-        ml_loop_t *another;
-        apr_pool_t *pool = mh_child_own_pool(s);
-        rv = ml_loop_create(&another, pool);
-        if (rv == APR_SUCCESS) {
-            rv = start_engine(&self.engines[i], another, pool);
-        }
-        if (rv == APR_SUCCESS) {
-            rv = ml_loop_start(another);
-        }
+    apr_status_t rv = start_engines(n, loop);
+    if (rv != APR_SUCCESS) {
+        end_engines(n);
+        return rv;
     }
-    self.engines_n = rv == APR_SUCCESS ? n : 0;
-    return rv;
+    self.engines_n = n;
+    return APR_SUCCESS;
 }
 
 static void drain(ml_work_t *work, ml_loop_t *loop)

@@ -19,7 +19,8 @@ unsigned mh_lane_limit(void);
 /** Says so in the log, and what HAListen names. Parent, post_config. */
 void mh_lane_say(server_rec *s, apr_pool_t *p);
 
-/** Makes the lane in a child's loop, if there is a site for it. child_init. */
+/** Makes the lane in a child's loop, if there is a site for it. On failure nothing of it is left,
+ * and the loop is closed. child_init. */
 apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s);
 
 /** Waits until all its clients are served, but not longer than httpd allows. Not the loop thread.

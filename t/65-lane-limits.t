@@ -137,6 +137,26 @@ subtest 'many who come and go share few places' => sub {
     $server->stop;
 };
 
+subtest 'a child that cannot have all of its loops has none, and serves' => sub {
+    my $own = $t->port;
+    my $server = $t->httpd(
+        modules => [qw(proxy proxy_http)],
+        haproxy => 1,
+        mpm => 'event',
+        mpm_config => $one_child,
+        descriptors => 100,
+        config => "HALaneConnections 10\nHALaneThreads 64\nHAListen 127.0.0.1:$own\nHALane On\n$mounts",
+    );
+    $t->expect_log(qr/no event loop in this child/);
+    ok($t->wait_for(qr/no event loop in this child/), 'said in the log');
+    is($t->client(port => $server->port)->get('/App/plain')->status, 200, 'served on the standard path');
+    my ($child) = $server->children;
+    my @threads = glob "/proc/$child/task/*";
+    cmp_ok(scalar @threads, '<', 32, 'no loop runs');
+    cmp_ok(HA::Usage::descriptors($child), '<', 50, 'and none has descriptors');
+    $server->stop;
+};
+
 subtest 'without the directive it is half of the descriptors' => sub {
     my $server = $t->httpd(modules => [qw(proxy proxy_http)], haproxy => 1, config => "HALane On\n$mounts");
     open my $in, '<', '/proc/' . $server->pid . '/limits' or die "limits: $!\n";

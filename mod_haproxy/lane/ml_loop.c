@@ -214,6 +214,14 @@ apr_status_t ml_loop_join(ml_loop_t *loop, apr_interval_time_t at_most)
     return rv ? rv : loop->ended;
 }
 
+void ml_loop_close(ml_loop_t *loop)
+{
+    if (__atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE) != &closed) {
+        run_posted(loop, &closed);
+    }
+    close_all(loop);
+}
+
 bool ml_loop_post(ml_loop_t *loop, ml_work_t *work)
 {
     ml_work_t *newest = __atomic_load_n(&loop->posted, __ATOMIC_ACQUIRE);

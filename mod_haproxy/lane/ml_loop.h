@@ -66,6 +66,12 @@ void ml_loop_stop(ml_loop_t *loop);
 apr_status_t ml_loop_join(ml_loop_t *loop, apr_interval_time_t at_most);
 
 /**
+ * Closes a loop that was never started, or was joined: it takes no work from now on, and what was
+ * posted to it so far runs here.
+ */
+void ml_loop_close(ml_loop_t *loop);
+
+/**
  * Has `work` run in the loop thread, in the order of posting; the loop holds it until then. False
  * once the loop has ended: the work will not run and stays the caller's. Any thread.
  */
