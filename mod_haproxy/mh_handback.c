@@ -290,15 +290,16 @@ static int read_letter(int from, letter_t *letter, char **bytes, apr_pool_t *p)
         .msg_iov = &piece,
         .msg_iovlen = 1,
         .msg_control = control.room,
-        .msg_controllen = sizeof(control.room),
+        .msg_controllen = CMSG_LEN(sizeof(int)), /* no second one */
     };
     struct pollfd wait = {.fd = from, .events = POLLIN};
-    if (poll(&wait, 1, WAIT_MS) != 1 ||
-        recvmsg(from, &message, MSG_CMSG_CLOEXEC) != sizeof(*letter)) {
+    if (poll(&wait, 1, WAIT_MS) != 1) {
         return -1;
     }
-    int fd = take_descriptor(&message);
-    bool fine = fd >= 0 && letter->magic == MAGIC && letter->bytes_n <= BYTES_MAX;
+    ssize_t n = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
+    int fd = n > 0 ? take_descriptor(&message) : -1;
+    bool fine =
+        n == sizeof(*letter) && fd >= 0 && letter->magic == MAGIC && letter->bytes_n <= BYTES_MAX;
     if (fine) {
         *bytes = apr_palloc(p, letter->bytes_n + 1);
         fine = read_full(from, *bytes, letter->bytes_n);

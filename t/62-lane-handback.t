@@ -4,13 +4,17 @@
 use v5.36;
 
 use Digest::SHA qw(sha256_hex);
+use POSIX ();
+use Socket qw(AF_UNIX SCM_RIGHTS SOCK_STREAM SOL_SOCKET pack_sockaddr_un);
 
 use HA::Crowd;
 use HA::Exchange qw(exchange echo upload bytes step);
 use HA::Mount qw(balancer children faster);
 use HA::Test;
 
-use constant {CLIENTS => 100, STEPS => faster(40, 10), A_CONNECTION => 5, FILES => 50};
+use constant {CLIENTS => 100, STEPS => faster(40, 10), A_CONNECTION => 5, FILES => 50, STUBS => 20};
+# The number of the system call, where it is known.
+use constant SENDMSG => {x86_64 => 46, aarch64 => 211}->{(POSIX::uname())[4]} // 0;
 
 my $t = HA::Test->new;
 my ($a, $b) = map {$t->app("host$_")} qw(A B);
@@ -150,5 +154,40 @@ subtest 'a hundred clients get the answers to their requests' => sub {
     my @children = $proxy->children;
     is(scalar @children, 2, 'and there are the children that there were');
 };
+
+# --- what is no letter ----------------------------------------------------------------------------
+
+# A message with a descriptor, to the Unix-domain socket at `path`.
+sub pass_descriptor($path, $bytes, $fd)
+{
+    socket(my $to, AF_UNIX, SOCK_STREAM, 0) or return 0;
+    connect($to, pack_sockaddr_un($path)) or return 0;
+    my $rights = pack 'Q i i i x4', 20, SOL_SOCKET, SCM_RIGHTS, $fd;
+    my $piece = pack 'P Q', $bytes, length $bytes;
+    my $message = pack 'Q L x4 P Q P Q i x4', 0, 0, $piece, 1, $rights, length $rights, 0;
+    return syscall(SENDMSG, fileno $to, $message, 0) == length $bytes;
+}
+
+# The beginning of a letter, from somebody who may send letters.
+sub send_stub
+{
+    my ($user) = $proxy->identity;
+    my ($path) = glob $proxy->root . '/run/haproxy.*.sock';
+    my $code = sub {
+        $> = $< = getpwnam $user if $user;
+        pass_descriptor($path, 'abc', 0) or die "no message could be sent: $!\n";
+    };
+    return $t->wait_end($t->spawn('stub' . ++$t->{stubs}, code => $code)) == 0;
+}
+
+if (SENDMSG) {
+    subtest 'a letter that is cut short leaves no descriptor' => sub {
+        my $vain = sub { $proxy->log->count(qr/a connection was given back in vain/) };
+        my ($lines, $before) = ($vain->(), descriptors());
+        is(scalar(grep {send_stub()} 1 .. STUBS), STUBS, 'sent');
+        ok($t->wait_for(sub { $vain->() == $lines + STUBS }), 'each is refused');
+        ok($t->wait_for(sub { descriptors() < $before + STUBS / 2 }, 5, 'descriptors to be closed'), 'and closed');
+    };
+}
 
 $t->done;
