@@ -10,6 +10,7 @@
 #include <ap_mpm.h>
 #include <apr_portable.h>
 #include <apr_strings.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <http_config.h>
@@ -17,6 +18,7 @@
 #include <http_core.h>
 #include <http_vhost.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -69,6 +71,55 @@ static apr_status_t remove_file(void *unused)
     return APR_SUCCESS;
 }
 
+/* The process that the name says is gone, and no process of another name space listens either. */
+static bool is_stale(const char *path, pid_t pid)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(at.sun_path) || kill(pid, 0) == 0 || errno != ESRCH) {
+        return false;
+    }
+    apr_cpystrn(at.sun_path, path, sizeof(at.sun_path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool refused =
+        fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) != 0 && errno == ECONNREFUSED;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return refused;
+}
+
+/* Of the process whose socket has that name; 0: it is no such name. */
+static pid_t pid_of(const char *name)
+{
+    const hap_str_t begin = HAP_STR_LIT("haproxy.");
+    const hap_str_t end = HAP_STR_LIT(".sock");
+    hap_str_t all = hap_str(name);
+    unsigned long pid;
+    if (all.n <= begin.n + end.n || !hap_str_starts(all, begin) ||
+        !hap_str_eq(hap_str_sub(all, all.n - end.n, all.n), end)) {
+        return 0;
+    }
+    hap_str_t number = hap_str_sub(all, begin.n, all.n - end.n);
+    return hap_str_uint(&pid, number, INT32_MAX) ? (pid_t)pid : 0;
+}
+
+/* A server that was killed could not remove its own. `folder` ends with a slash. */
+static void remove_stale(const char *folder, apr_pool_t *p)
+{
+    DIR *all = opendir(folder);
+    const struct dirent *one;
+    while (all && (one = readdir(all)) != NULL) {
+        pid_t pid = pid_of(one->d_name);
+        const char *path = pid ? apr_pstrcat(p, folder, one->d_name, NULL) : NULL;
+        if (path && is_stale(path, pid)) {
+            unlink(path);
+        }
+    }
+    if (all) {
+        closedir(all);
+    }
+}
+
 static apr_status_t open_listener(int *listener, server_rec *s)
 {
     apr_pool_t *p = s->process->pool;
@@ -79,6 +130,7 @@ static apr_status_t open_listener(int *listener, server_rec *s)
         return APR_ENAMETOOLONG;
     }
     apr_cpystrn(address.sun_path, path, sizeof(address.sun_path));
+    remove_stale(ap_make_dirstr_parent(p, path), p);
     unlink(path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {

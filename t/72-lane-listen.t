@@ -2,6 +2,8 @@
 # HAListen in place of Listen: alone, and put there and back while the server runs.
 use v5.36;
 
+use IO::Socket::UNIX;
+
 use HA::Mount qw(balancer);
 use HA::Test;
 use HA::Usage;
@@ -74,6 +76,30 @@ subtest 'the log names all addresses, and says when they are of no use' => sub {
         'no mount is in the lane');
     is($t->client(port => $own)->get('/nowhere')->status, 404, 'httpd answers there, without any balancer');
     $server->stop;
+};
+
+# By another process than that which the name says, as if that were in another container.
+sub listening($path)
+{
+    return IO::Socket::UNIX->new(Local => $path, Listen => 1) // die "$path: $!\n";
+}
+
+subtest 'what a killed server has left in the runtime folder is removed' => sub {
+    my $server = $t->httpd(%server, name => 'killed', config => $mounts);
+    my $sockets = sub { return sort map {s{.*/}{}r} glob $server->root . '/run/*.sock' };
+    my $before = $server->pid;
+    $t->kill_session($before);
+    $t->wait_end($before);
+    is(join(' ', $sockets->()), "haproxy.$before.sock", 'its socket is left');
+    my $folder = $server->root . '/run';
+    my $other = listening("$folder/haproxy.4194305.sock");
+    undef(my $stranger = listening("$folder/haproxy.x4194305.sock"));
+    $t->expect_log(qr/AH00098: pid file .* overwritten/);
+    $server->start;
+    my @left = sort 'haproxy.' . $server->pid . '.sock', qw(haproxy.4194305.sock haproxy.x4194305.sock);
+    is(join(' ', $sockets->()), "@left", 'the next start removes it, and nothing else');
+    $server->stop;
+    is(join(' ', $sockets->()), 'haproxy.4194305.sock haproxy.x4194305.sock', 'and its own at its end');
 };
 
 subtest 'an address of both is refused before it does harm' => sub {
