@@ -145,7 +145,7 @@ subtest 'a child that cannot have all of its loops has none, and serves' => sub 
         modules => [qw(proxy proxy_http)],
         haproxy => 1,
         mpm => 'event',
-        mpm_config => $one_child,
+        mpm_config => one_child(25),
         descriptors => 100,
         config => "HALaneConnections 10\nHALaneThreads 64\nHAListen 127.0.0.1:$own\nHALane On\n$mounts",
     );
