@@ -198,6 +198,11 @@ static void collect_guard(hap_site_t *site, const hap_conf_directive_t *directiv
     }
 }
 
+bool hap_site_listens(const hap_conf_directive_t *directive)
+{
+    return hap_conf_is(directive, "Listen") || hap_conf_is(directive, "HAListen");
+}
+
 bool hap_site_includes(const hap_conf_directive_t *directive)
 {
     return hap_conf_is(directive, "Include") || hap_conf_is(directive, "IncludeOptional") ||

@@ -78,6 +78,9 @@ const hap_site_t *hap_site_read(const hap_conf_t *conf, apr_pool_t *pool);
 /** Whether a directive stands for others that are written elsewhere. */
 bool hap_site_includes(const hap_conf_directive_t *directive);
 
+/** Whether a directive is one that only a whole server has: where it listens. */
+bool hap_site_listens(const hap_conf_directive_t *directive);
+
 /** NAME of balancer://NAME/path, NULL if the URL is none. From `pool`. */
 const char *hap_site_balancer_name(const char *url, apr_pool_t *pool);
 

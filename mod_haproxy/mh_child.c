@@ -170,7 +170,14 @@ static apr_status_t start_loop(apr_pool_t *p, server_rec *s)
     if (rv == APR_SUCCESS) {
         rv = mh_lane_start(child.loop, p, s);
     }
-    return rv == APR_SUCCESS ? ml_loop_start(child.loop) : rv;
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = ml_loop_start(child.loop);
+    if (rv != APR_SUCCESS) {
+        mh_lane_cancel();
+    }
+    return rv;
 }
 
 void mh_child_start(apr_pool_t *p, server_rec *s)

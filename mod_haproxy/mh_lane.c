@@ -46,7 +46,8 @@ enum {
 /** The owner's part of an exchange. */
 typedef struct carried_t {
     mh_choice_t choice;
-    const mh_host_t *host; /* held */
+    const mh_site_t *site;
+    char self[MH_HOST_SELF_BYTES]; /* what the exchange borrows */
     char *session; /* what choice.session borrows from, where RequestHeader may have made it; or
                       NULL; on the heap */
 } carried_t;
@@ -163,16 +164,16 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
         .client = hap_str(ml_client_address(x->client)),
         .path = head->path,
     };
-    x->self = host->self;
     x->times = &mount->times;
     x->deflate = mount->deflate.types_n ? &mount->deflate : NULL;
     mh_choice_begin(&carried->choice, mount->app, &from);
     bool edited = mount->relay.edits.request.n > 0;
-    if (edited && !keep_session(carried)) {
+    if (host->self.n > sizeof(carried->self) || (edited && !keep_session(carried))) {
         return ML_ROUTE_GIVE;
     }
-    carried->host = host;
-    mh_host_hold(host);
+    carried->site = host->site;
+    x->self = hap_strn(carried->self, host->self.n);
+    memcpy(carried->self, host->self.p, host->self.n);
     return ML_ROUTE_TAKE;
 }
 
@@ -296,7 +297,7 @@ static void ended(ml_exchange_t *x)
     mh_choice_count_out(&carried->choice);
     if (x->status && mh_lane_log_wanted()) {
         const mh_lane_entry_t entry = {
-            .server = carried->host->site->server,
+            .server = carried->site->server,
             .choice = &carried->choice,
             .request = ml_exchange_head(x),
             .client = ml_client_address(x->client),
@@ -312,7 +313,6 @@ static void ended(ml_exchange_t *x)
         mh_lane_log(&entry, engine->log, engine->scratch);
     }
     free(carried->session);
-    mh_host_release(carried->host);
 }
 
 /* Looked for now and then. At a stop a client may have been given to one who left in that moment.
@@ -571,6 +571,13 @@ apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
     }
     self.engines_n = n;
     return APR_SUCCESS;
+}
+
+void mh_lane_cancel(void)
+{
+    unsigned n = self.engines_n;
+    self.engines_n = 0;
+    end_engines(n);
 }
 
 static void drain(ml_work_t *work, ml_loop_t *loop)

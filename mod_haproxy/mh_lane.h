@@ -23,6 +23,9 @@ void mh_lane_say(server_rec *s, apr_pool_t *p);
  * and the loop is closed. child_init. */
 apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s);
 
+/** Undoes that, as the child's loop could not be started; it is closed. child_init. */
+void mh_lane_cancel(void);
+
 /** Waits until all its clients are served, but not longer than httpd allows. Not the loop thread.
  */
 void mh_lane_finish(void);

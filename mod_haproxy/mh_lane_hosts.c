@@ -24,17 +24,10 @@ struct mh_place_t {
     mh_place_t *next;
 };
 
-/** Hosts that are remembered, and forgotten, together. */
-typedef struct known_t {
-    apr_pool_t *pool;  /* it is allocated from this, as its hosts are */
-    apr_hash_t *hosts; /* place number and Host -> mh_host_t * */
-    unsigned holds;    /* of its hosts, and one while new ones are put here */
-} known_t;
-
 struct mh_hosts_t {
-    apr_pool_t *pool;
+    apr_pool_t *pool;    /* cleared when there are too many */
     apr_pool_t *scratch; /* cleared for each lookup */
-    known_t *known;      /* where new ones are put */
+    apr_hash_t *found;   /* place number and Host -> mh_host_t * */
 };
 
 static struct {
@@ -66,38 +59,13 @@ const mh_place_t *mh_place_of(const conn_rec *c)
     return place;
 }
 
-static known_t *make_known(apr_pool_t *parent)
-{
-    apr_pool_t *p;
-    apr_pool_create(&p, parent);
-    known_t *known = apr_palloc(p, sizeof(*known));
-    *known = (known_t){.pool = p, .hosts = apr_hash_make(p), .holds = 1};
-    return known;
-}
-
-static void release(known_t *known)
-{
-    if (--known->holds == 0) {
-        apr_pool_destroy(known->pool);
-    }
-}
-
 mh_hosts_t *mh_hosts_create(apr_pool_t *p)
 {
     mh_hosts_t *hosts = apr_palloc(p, sizeof(*hosts));
-    *hosts = (mh_hosts_t){.pool = p, .known = make_known(p)};
+    apr_pool_create(&hosts->pool, p);
     apr_pool_create(&hosts->scratch, p);
+    hosts->found = apr_hash_make(hosts->pool);
     return hosts;
-}
-
-void mh_host_hold(const mh_host_t *host)
-{
-    host->known->holds++;
-}
-
-void mh_host_release(const mh_host_t *host)
-{
-    release(host->known);
 }
 
 /* httpd chooses the virtual host, for a request that has nothing but this Host. */
@@ -121,13 +89,13 @@ static mh_host_t look_up(const mh_place_t *place, const char *name, apr_pool_t *
     return host;
 }
 
-static mh_host_t *remember(known_t *known, const mh_host_t *found, const char *key, apr_ssize_t n)
+static mh_host_t *remember(mh_hosts_t *hosts, const mh_host_t *found, const char *key,
+                           apr_ssize_t key_n)
 {
-    mh_host_t *host = apr_palloc(known->pool, sizeof(*host));
-    *host = *found;
-    host->self = hap_str(hap_str_dup(found->self, known->pool));
-    host->known = known;
-    apr_hash_set(known->hosts, apr_pmemdup(known->pool, key, (apr_size_t)n), n, host);
+    apr_pool_t *p = hosts->pool;
+    mh_host_t *host = apr_palloc(p, sizeof(*host));
+    *host = (mh_host_t){.site = found->site, .self = hap_str(hap_str_dup(found->self, p))};
+    apr_hash_set(hosts->found, apr_pmemdup(p, key, (apr_size_t)key_n), key_n, host);
     return host;
 }
 
@@ -140,15 +108,15 @@ const mh_host_t *mh_hosts_find(mh_hosts_t *hosts, const mh_place_t *place, hap_s
     memcpy(key, &place->number, sizeof(uint32_t));
     memcpy(key + sizeof(uint32_t), name.p, name.n);
     apr_ssize_t key_n = (apr_ssize_t)(sizeof(uint32_t) + name.n);
-    mh_host_t *host = apr_hash_get(hosts->known->hosts, key, key_n);
+    mh_host_t *host = apr_hash_get(hosts->found, key, key_n);
     if (host) {
         return host;
     }
-    if (apr_hash_count(hosts->known->hosts) == HOSTS_MAX) {
-        release(hosts->known);
-        hosts->known = make_known(hosts->pool);
+    if (apr_hash_count(hosts->found) == HOSTS_MAX) {
+        apr_pool_clear(hosts->pool);
+        hosts->found = apr_hash_make(hosts->pool);
     }
     apr_pool_clear(hosts->scratch);
     mh_host_t found = look_up(place, hap_str_dup(name, hosts->scratch), hosts->scratch);
-    return remember(hosts->known, &found, key, key_n);
+    return remember(hosts, &found, key, key_n);
 }

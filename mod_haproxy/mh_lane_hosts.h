@@ -14,15 +14,16 @@
 /** Where connections come in: what httpd's choice of a virtual host starts from. */
 typedef struct mh_place_t mh_place_t;
 
-/** The values of Host that one loop has met. Loop thread only. */
-typedef struct mh_hosts_t mh_hosts_t;
+enum { MH_HOST_SELF_BYTES = 288 /* the longest `self`, and a few more */ };
 
 /** What a value of Host stands for at one place. */
 typedef struct mh_host_t {
-    const mh_site_t *site; /* NULL: nothing for the lane */
+    const mh_site_t *site; /* NULL: nothing for the lane; else it stays */
     hap_str_t self;        /* scheme, host and port for Location */
-    struct known_t *known; /* private: what it is remembered with */
 } mh_host_t;
+
+/** The values of Host that one loop has met. Loop thread only. */
+typedef struct mh_hosts_t mh_hosts_t;
 
 /** Before the first place. child_init. */
 void mh_places_start(apr_pool_t *p);
@@ -33,12 +34,7 @@ const mh_place_t *mh_place_of(const conn_rec *c);
 /** Allocates from p, and so does what is looked up: a pool of the loop's own. */
 mh_hosts_t *mh_hosts_create(apr_pool_t *p);
 
-/** Valid until the next call, unless it is held. NULL when it is too long: such requests are
- * httpd's. */
+/** Valid until the next call. NULL when it is too long: such requests are httpd's. */
 const mh_host_t *mh_hosts_find(mh_hosts_t *hosts, const mh_place_t *place, hap_str_t name);
-
-/** It stays valid until it is released. */
-void mh_host_hold(const mh_host_t *host);
-void mh_host_release(const mh_host_t *host);
 
 #endif

@@ -235,9 +235,10 @@ static bool overlaps(const listen_t *row, const ap_listen_rec *listener, apr_poo
 }
 
 /* Of the records that httpd has no socket for yet: the one for the same address, and one that has
- * to do with that address and is for another one. NULL none. */
+ * to do with that address and is for another one, which the heir does not serve too. NULL none. */
 static void find_heirs(ap_listen_rec **heir, ap_listen_rec **rival, const struct sockaddr *address)
 {
+    ap_listen_rec *included = NULL;
     *heir = *rival = NULL;
     for (ap_listen_rec *listener = ap_listeners; listener; listener = listener->next) {
         const struct sockaddr *its = (struct sockaddr *)&listener->bind_addr->sa;
@@ -246,10 +247,13 @@ static void find_heirs(ap_listen_rec **heir, ap_listen_rec **rival, const struct
         }
         if (mh_address_same(address, its)) {
             *heir = listener;
-        } else if (!mh_address_includes(address, its)) {
+        } else if (mh_address_includes(address, its)) {
+            included = listener;
+        } else {
             *rival = listener;
         }
     }
+    *rival = *heir || *rival ? *rival : included;
 }
 
 /* httpd drops the record for IPv4 likewise when a socket for IPv6 has its address too. */

@@ -138,6 +138,8 @@ subtest 'a server that loads its modules is asked about as it is' => sub {
     local %ENV = (%ENV, %{HA::Httpd::runtime_env()}, ASAN_OPTIONS => 'detect_leaks=0');
     my ($code, $said) = zero(@check, spew('whole.conf', load_lines(@needed, 'haproxy') . $text));
     is("$code $said", "0 whole.conf: /App: lane\nwhole.conf: ok\n", 'nothing is loaded twice');
+    ($code, $said) = zero(@check, spew('whole.conf', load_lines(@needed, 'haproxy') . $text =~ s/^Listen/HAListen/mr));
+    is("$code $said", "0 whole.conf: /App: lane\nwhole.conf: ok\n", 'also when HAListen is all that it has');
     ($code, $said) = zero(@check, spew('whole.conf', load_lines(@needed) . $text));
     is($code, 1, 'a module that is not loaded is missed');
     like($said, qr/^httpd: .*Invalid command 'HABalancer'/m, 'which httpd says');

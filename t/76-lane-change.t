@@ -41,6 +41,8 @@ my @story = (
     "Listen [::1]:$own" => $six,
     "HAListen $own" => $all,
     "Listen [::]:$own" => $all,
+    "HAListen $own" => $all,
+    "Listen 0.0.0.0:$own" => $four,
 );
 
 sub answer($address)
@@ -71,7 +73,8 @@ for my $mpm (qw(event worker prefork)) {
             $server->settle;
             is(where(), $wanted, $line);
         }
-        like($server->log->text, qr/HAListen :$own has become Listen 127\.0\.0\.1:$own, which is not the same/, 'said');
+        like($server->log->text, qr/HAListen :$own has become Listen $_:$own, which is not the same/, "said of $_")
+            for '127\.0\.0\.1', '0\.0\.0\.0';
         like($server->log->text, qr/Listen \[::\]:$own has become HAListen 127\.0\.0\.1:$own, which/, 'both ways');
         $server->stop;
     };

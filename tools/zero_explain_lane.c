@@ -64,7 +64,7 @@ static bool is_whole(const hap_site_t *site)
 {
     bool listens = false;
     for (int i = 0; i < site->conf->count; i++) {
-        listens = listens || hap_conf_is(&site->conf->directives[i], "Listen");
+        listens = listens || hap_site_listens(&site->conf->directives[i]);
     }
     return listens && !site->has_includes;
 }

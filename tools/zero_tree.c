@@ -215,7 +215,7 @@ static apr_status_t read_directive(reader_t *reader, const hap_conf_directive_t 
         define(reader, &directive);
     } else if (hap_conf_is(&directive, "ServerRoot")) {
         set_root(reader, &directive);
-    } else if (hap_conf_is(&directive, "Listen")) {
+    } else if (hap_site_listens(&directive)) {
         reader->result->is_server = true;
     } else if (hap_conf_is(&directive, "LoadModule")) {
         reader->result->loads = true;

@@ -116,7 +116,7 @@ static void rewind_request(ml_client_t *client)
 }
 
 /* Who has waited in vain is told so: the next member would be slow with it too. And what we have
- * not got for one we have not got for another. */
+ * not got for one we hardly have for another. */
 ml_go_t ml_attempt_failed(ml_client_t *client, ml_outcome_t outcome, const char *why)
 {
     ml_inner_t *inner = client->inner;

@@ -172,7 +172,7 @@ static next_t next_address(ml_probe_t *probe, int error)
     if (ml_is_shortage(error)) {
         return cannot(probe);
     }
-    probe->trouble = connect_trouble(error);
+    probe->trouble = probe->trouble ? probe->trouble : connect_trouble(error);
     hang_up(probe);
     ask(probe, ML_RESOLVE_LEAST_S);
     probe->state = OPENING;

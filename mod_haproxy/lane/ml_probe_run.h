@@ -50,7 +50,7 @@ struct ml_probe_t {
 
     ml_addrs_t addrs;        /* none: not resolved yet, or impossible */
     unsigned tried;          /* addresses that this probe has tried */
-    const char *trouble;     /* what came of the last one */
+    const char *trouble;     /* what came of the first one */
     ml_question_t *question; /* asked, not answered */
     apr_time_t asked;        /* when, on the loop's clock; 0: never */
     bool moved;              /* other addresses came during the probe in flight */

@@ -99,6 +99,14 @@ bool ml_addrs_unix(ml_addrs_t *addrs, const char *path)
     return true;
 }
 
+int ml_addr_connect(int fd, const ml_addr_t *addr)
+{
+    if (connect(fd, (const struct sockaddr *)&addr->sa, addr->len) == 0) {
+        return 0;
+    }
+    return errno == EADDRNOTAVAIL && addr->sa.ss_family == AF_INET6 ? ENETUNREACH : errno;
+}
+
 bool ml_addrs_eq(const ml_addrs_t *a, const ml_addrs_t *b)
 {
     if (a->n != b->n) {

@@ -46,6 +46,13 @@ bool ml_addrs_literal(ml_addrs_t *addrs, const char *host, uint16_t port);
 /** The address of a Unix-domain socket; false if the path is too long or empty. Any thread. */
 bool ml_addrs_unix(ml_addrs_t *addrs, const char *path);
 
+/**
+ * Begins to connect a non-blocking socket: 0 connected, EINPROGRESS, or why it cannot be. A host
+ * without IPv6 says of all its addresses what it says of IPv4's when the ports have run out; here
+ * that is ENETUNREACH. Any thread.
+ */
+int ml_addr_connect(int fd, const ml_addr_t *addr);
+
 /** The same addresses in the same order. */
 bool ml_addrs_eq(const ml_addrs_t *a, const ml_addrs_t *b);
 

@@ -118,8 +118,8 @@ static int connect_to(ml_server_t *server, const ml_addr_t *to)
     if (fd < 0) {
         return errno;
     }
-    int rv = connect(fd, (const struct sockaddr *)&to->sa, to->len);
-    int error = rv == 0 || errno == EINPROGRESS ? 0 : errno;
+    int rv = ml_addr_connect(fd, to);
+    int error = rv == EINPROGRESS ? 0 : rv;
     if (!error) {
         error = ml_io_add(&server->io, server->lane->loop, &server_iface, fd,
                           EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);

@@ -36,13 +36,13 @@ ml_flow_t ml_wire_connect(ml_wire_t *wire, int *error, const ml_addr_t *addr)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     }
     ml_flow_t flow = ML_FLOW_OK;
-    if (connect(fd, (const struct sockaddr *)&addr->sa, addr->len) < 0) {
-        if (errno != EINPROGRESS) {
-            *error = errno;
-            close(fd);
-            return ML_FLOW_FAILED;
-        }
+    int rv = ml_addr_connect(fd, addr);
+    if (rv == EINPROGRESS) {
         flow = ML_FLOW_WRITE;
+    } else if (rv != 0) {
+        *error = rv;
+        close(fd);
+        return ML_FLOW_FAILED;
     }
     *wire = (ml_wire_t){.fd = fd};
     return flow;
