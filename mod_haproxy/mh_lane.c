@@ -402,16 +402,24 @@ __attribute__((no_sanitize("thread"))) static void end_for_httpd(conn_rec *c)
     }
 }
 
+/* event comes here again for each request of a connection that was left to it, and may have read of
+ * that request. */
+static bool is_new(const conn_rec *c)
+{
+    return !c->master && c->keepalives == 0 && !c->data_in_input_filters &&
+           !mh_handback_was_given(c);
+}
+
 /* The connection goes on in a loop, on a descriptor of its own: for the MPM it has ended. */
 static int take_over(conn_rec *c)
 {
-    if (!self.engines_n || c->master || ap_ssl_conn_is_ssl(c) || mh_handback_was_given(c)) {
+    if (!self.engines_n || !is_new(c) || ap_ssl_conn_is_ssl(c)) {
         return DECLINED;
     }
     unsigned turn = atomic_fetch_add_explicit(&self.next, 1, memory_order_relaxed);
     const engine_t *engine = &self.engines[turn % self.engines_n];
     const mh_place_t *place = mh_place_of(c);
-    int fd = place ? own_descriptor(c) : -1;
+    int fd = place && mh_place_has_sites(place) ? own_descriptor(c) : -1;
     if (fd < 0) {
         return DECLINED;
     }

@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
 #include <http_core.h>
+#include <http_main.h>
 #include <http_protocol.h>
 #include <http_vhost.h>
 
@@ -20,6 +21,7 @@ struct mh_place_t {
     server_rec *base;
     void *vhosts;    /* conn_rec.vhost_lookup_data */
     apr_port_t port; /* of this server: that of the virtual hosts, whatever their ServerName says */
+    bool has_sites;
     uint32_t number;
     mh_place_t *next;
 };
@@ -41,6 +43,30 @@ void mh_places_start(apr_pool_t *p)
     apr_thread_mutex_create(&places.lock, APR_THREAD_MUTEX_DEFAULT, p);
 }
 
+static bool has_port(const server_rec *s, apr_port_t port)
+{
+    const server_addr_rec *addr = s->addrs;
+    while (addr && addr->host_port != 0 && addr->host_port != port) {
+        addr = addr->next;
+    }
+    return addr != NULL;
+}
+
+/* Which virtual hosts an address has is the core's secret; some of them may be another address's of
+ * the same port. */
+static bool has_sites(const conn_rec *c)
+{
+    if (mh_site_of(c->base_server)) {
+        return true;
+    }
+    for (const server_rec *s = ap_server_conf; c->vhost_lookup_data && s; s = s->next) {
+        if (s->is_virtual && mh_site_of(s) && has_port(s, c->local_addr->port)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* They are few: one for each address and port that virtual hosts are defined for. */
 const mh_place_t *mh_place_of(const conn_rec *c)
 {
@@ -51,12 +77,23 @@ const mh_place_t *mh_place_of(const conn_rec *c)
         place = place->next;
     }
     if (!place && (place = malloc(sizeof(*place)))) {
-        *place = (mh_place_t){c->base_server, c->vhost_lookup_data, c->local_addr->port, places.n++,
-                              places.first};
+        *place = (mh_place_t){
+            .base = c->base_server,
+            .vhosts = c->vhost_lookup_data,
+            .port = c->local_addr->port,
+            .has_sites = has_sites(c),
+            .number = places.n++,
+            .next = places.first,
+        };
         places.first = place;
     }
     apr_thread_mutex_unlock(places.lock);
     return place;
+}
+
+bool mh_place_has_sites(const mh_place_t *place)
+{
+    return place->has_sites;
 }
 
 mh_hosts_t *mh_hosts_create(apr_pool_t *p)

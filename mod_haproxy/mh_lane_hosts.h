@@ -7,6 +7,7 @@
 #define MH_LANE_HOSTS_H
 
 #include <httpd.h>
+#include <stdbool.h>
 
 #include "hap_str.h"
 #include "mh_site.h"
@@ -30,6 +31,9 @@ void mh_places_start(apr_pool_t *p);
 
 /** The place of a connection; stays as long as the process. NULL without memory. Any thread. */
 const mh_place_t *mh_place_of(const conn_rec *c);
+
+/** A virtual host that connections to this place may be for has something for the lane. */
+bool mh_place_has_sites(const mh_place_t *place);
 
 /** Allocates from p, and so does what is looked up: a pool of the loop's own. */
 mh_hosts_t *mh_hosts_create(apr_pool_t *p);

@@ -2,6 +2,7 @@
 /* Owns gathering lines, and handing them to the writer that mod_log_config came with. */
 #include "mh_log_batch.h"
 
+#include <ap_mpm.h>
 #include <apr_optional.h>
 #include <httpd.h>
 #include <http_config.h>
@@ -9,6 +10,7 @@
 #include <http_main.h>
 #include <limits.h>
 #include <mod_log_config.h>
+#include <pthread.h>
 
 #include "mh_log.h"
 
@@ -33,14 +35,30 @@ struct mh_log_batch_t {
 };
 
 static ap_log_writer *writer; /* mod_log_config's own, which takes lines in any number of pieces */
+
+/* It locks where the MPM has threads, but under prefork there are ours. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool locks;
 static _Thread_local mh_log_batch_t *in_use;
+
+static apr_status_t write_now(request_rec *r, void *handle, const char **pieces, int *lengths,
+                              int n, apr_size_t bytes)
+{
+    if (!locks) {
+        return writer(r, handle, pieces, lengths, n, bytes);
+    }
+    pthread_mutex_lock(&lock);
+    apr_status_t rv = writer(r, handle, pieces, lengths, n, bytes);
+    pthread_mutex_unlock(&lock);
+    return rv;
+}
 
 static void write_lines(mh_log_batch_t *batch, log_t *log)
 {
     request_rec r = {.pool = batch->scratch};
     const char *lines = log->lines;
     int n = (int)log->n;
-    apr_status_t rv = n ? writer(&r, log->handle, &lines, &n, 1, log->n) : APR_SUCCESS;
+    apr_status_t rv = n ? write_now(&r, log->handle, &lines, &n, 1, log->n) : APR_SUCCESS;
     apr_pool_clear(batch->scratch);
     log->handle = NULL;
     log->n = 0;
@@ -83,11 +101,11 @@ static apr_status_t keep(request_rec *r, void *handle, const char **pieces, int 
 {
     mh_log_batch_t *batch = in_use;
     if (!batch) {
-        return writer(r, handle, pieces, lengths, n, bytes);
+        return write_now(r, handle, pieces, lengths, n, bytes);
     }
     log_t *log = log_for(batch, handle, bytes);
     if (bytes > LOG_BYTES) {
-        return writer(r, handle, pieces, lengths, n, bytes);
+        return write_now(r, handle, pieces, lengths, n, bytes);
     }
     log->handle = handle;
     for (int i = 0; i < n; i++) {
@@ -115,6 +133,9 @@ void mh_log_batch_prepare(void)
 void mh_log_batch_start(void)
 {
     APR_OPTIONAL_FN_TYPE(ap_log_set_writer) *set = APR_RETRIEVE_OPTIONAL_FN(ap_log_set_writer);
+    int threaded = 0;
+    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
+    locks = !threaded;
     ap_log_writer *now = set && writer ? set(keep) : NULL;
     if (now && now != writer) {
         set(now);

@@ -3,8 +3,10 @@
 use v5.36;
 
 use IO::Select;
+use List::Util qw(max);
 
-use HA::Mount qw(children one_child);
+use HA::Client;
+use HA::Mount qw(balancer bound children one_child);
 use HA::Test;
 use HA::Usage;
 
@@ -58,6 +60,77 @@ subtest 'connections through the MPM: those beyond the limit stay on the standar
     ok(1, 'and there is room when one has left');
     my ($client, $carried) = arrive($server, $server->port);
     ok(!$carried, 'for one');
+    $server->stop;
+};
+
+# event asks about each request of a connection again, and may have read of it already.
+subtest 'who is on the standard path stays there' => sub {
+    my $server = $t->httpd(
+        modules => [qw(proxy proxy_http)],
+        haproxy => 1,
+        mpm => 'event',
+        mpm_config => one_child(25),
+        log_level => 'info haproxy:debug',
+        config => "HALaneConnections 1\nHALane On\n$mounts",
+    );
+    my ($child) = $server->children;
+    my ($in, $carried) = arrive($server, $server->port);
+    ok($carried, 'the lane is full');
+    my $client = $t->client(port => $server->port, cookies => 0, timeout => 5);
+    my $long = $client->format_request(POST => '/App/upload', body => HA::Client::content(30_000));
+    $app->barrier_hold;
+    $client->send($client->format_request(GET => '/App/plain') . $long);
+    $app->barrier_wait(1);
+    my $before = HA::Usage::descriptors($child);
+    $in->close;
+    $t->wait_for(sub { HA::Usage::descriptors($child) < $before }, 10, 'room in the lane');
+    $app->barrier_open;
+    is($client->read_response->status, 200, 'a request is answered');
+    is($client->read_response('POST')->status, 200, 'and the one behind it');
+    is($client->get('/App/plain')->status, 200, 'and the next one');
+    is(standard_requests($server), 3, 'there');
+    $server->stop;
+};
+
+# The lowest number that is not in use.
+sub lowest_free($pid)
+{
+    my $fd = 0;
+    $fd++ while -l "/proc/$pid/fd/$fd";
+    return $fd;
+}
+
+subtest 'connections to members that only wait give way' => sub {
+    my $own = $t->port;
+    my $other = $t->app('hostB');
+    my $server = $t->httpd(
+        modules => [qw(proxy proxy_http)],
+        haproxy => 1,
+        mpm => 'event',
+        mpm_config => one_child(25),
+        config => join('', "HAListen 127.0.0.1:$own\nHALane On\n", balancer('App', [$app, $other], check => undef)),
+    );
+    my ($child) = $server->children;
+    my @clients = map {$t->client(port => $own, cookies => 0)} 1 .. 10;
+    $app->barrier_hold;
+    $_->send($_->format_request(GET => '/App/plain', bound('hostA'))) for @clients;
+    $app->barrier_wait(10);
+    $app->barrier_open;
+    is(scalar(grep {$_->read_response->status == 200} @clients), 10, 'ten at once for one member');
+    my $most = 1 + max(map {m{(\d+)$}} glob "/proc/$child/fd/*");
+    my $before = $server->limit_descriptors($child, $most);
+    my @more;
+    $t->wait_for(
+        sub {
+            push @more, $t->client(port => $own, cookies => 0);
+            $more[-1]->send('GET ');
+            return lowest_free($child) >= $most;
+        }
+    );
+    is($_->get('/App/plain', bound('hostB'))->status, 200, 'the other member is reached') for @clients[0 .. 4];
+    $server->limit_descriptors($child, $before);
+    is($server->log->count(qr/not carried/), 0, 'and nobody was refused');
+    $_->close for @more;
     $server->stop;
 };
 

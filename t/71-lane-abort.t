@@ -263,6 +263,17 @@ subtest 'who reads nothing before he has sent all gets an answer that came early
     }
 };
 
+subtest 'so does who sends on for a while' => sub {
+    my $client = $t->client(port => $own, cookies => 0, keep_alive => 0);
+    upload('/App/early?code=413', $client);
+    my $at = time;
+    my $sent = 0;
+    $t->wait_for(sub { $sent += $client->send('x' x 1000); time > $at + 4 });
+    my $taken = $client->send('x');
+    ok($taken, "it is taken, $sent times") or diag $client->{error};
+    like($client->read_raw(all => 1), qr/^HTTP\/1\.1 413 /, 'and refused');
+};
+
 $load->finish;
 my $result = $load->wait;
 is($result->{failed}, 0, 'others do not notice') or diag explain $result->{failures};

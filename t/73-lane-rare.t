@@ -84,6 +84,49 @@ subtest 'a request that is sent again is counted once' => sub {
     is(join(' ', keys %sizes), length $bytes, 'the bytes that came are those of the request');
 };
 
+# It ignores Expect, as many do.
+subtest 'who sends a body without waiting for 100 has as long for it as others' => sub {
+    my $deaf = HA::Raw->new($t, 'hostE', early => qr/./, answer => sub ($request) { return [until => 'never'] });
+    my $server = $t->httpd(
+        name => 'pace',
+        modules => [qw(proxy proxy_http reqtimeout)],
+        haproxy => 1,
+        config => "HALane Require\nRequestReadTimeout body=1\n" . balancer('Deaf', [$deaf], check => undef),
+    );
+    my $client = $t->client(port => $server->port, timeout => 20);
+    $client->send(request(POST => '/Deaf/x', headers => {Expect => '100-continue', 'Content-Length' => 5}) . 'ab');
+    is($client->read_response->status, 408, 'he is told so');
+    is($server->log->count(qr/Deaf: member/), 0, 'and the member is not blamed');
+    $server->stop;
+};
+
+# Its protocol may be one in which the server speaks first.
+subtest 'an address without a mount is not the lane\'s' => sub {
+    my $server = $t->httpd(
+        name => 'apart',
+        modules => [qw(proxy proxy_http)],
+        haproxy => 1,
+        ports => 3,
+        log_level => 'info haproxy:debug',
+        config => join '', balancer('App', [$app], check => undef) =~ s/^ProxyPass.*\n//mgr, <<~'CONFIG',
+            HALane Require
+            <VirtualHost *:@PORT@>
+            ServerName apart.example
+            ProxyPass "/App" "balancer://App/App"
+            </VirtualHost>
+            <VirtualHost *:@PORT2@>
+            ServerName bare.example
+            </VirtualHost>
+            CONFIG
+    );
+    my $given = sub { $server->log->count(qr/given back by the lane/) };
+    is($t->client(port => $server->port($_))->get('/nowhere')->status, 404, 'answered') for 2, 3;
+    is($given->(), 0, 'neither that of another virtual host nor that of the main server');
+    is($t->client(port => $server->port(1))->get('/nowhere')->status, 404, 'nor what is none of it');
+    is($given->(), 1, 'where there is a mount');
+    $server->stop;
+};
+
 # A few more than are remembered, each of which stands for the same virtual host.
 subtest 'a server may have any number of names' => sub {
     my $there = 'Location: ' . $app->url . '/App/there';

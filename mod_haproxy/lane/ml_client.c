@@ -6,8 +6,14 @@
 
 #include "ml_lane_int.h"
 
-/* How long, and in which steps, what a client still sends is thrown away before it is closed. */
-enum { LINGER_US = 2000000, LINGER_TURNS = 16, NOWHERE_BYTES = 4096 };
+/* How long, and in which steps, what a client still sends is thrown away before it is closed: as
+ * long as httpd does it. */
+enum {
+    LINGER_US = 2000000,       /* without a byte */
+    LINGER_MOST_US = 30000000, /* in all */
+    LINGER_TURNS = 16,
+    NOWHERE_BYTES = 4096
+};
 
 static const char request_of_nobody[] = "GET / HTTP/1.0\r\n\r\n";
 enum { REQUEST_TIMEOUT = 408 };
@@ -141,12 +147,20 @@ static void run_linger(ml_client_t *client)
 {
     char nowhere[NOWHERE_BYTES];
     ssize_t n = sizeof(nowhere);
+    bool any = false;
     for (int turns = 0; turns < LINGER_TURNS && n > 0; turns++) {
         n = recv(client->sock.fd, nowhere, sizeof(nowhere), MSG_DONTWAIT);
+        any = any || n > 0;
     }
     if (n == 0 || client->sock.broken) {
         ml_client_close(client);
-    } else if (n > 0) {
+        return;
+    }
+    if (any) {
+        apr_interval_time_t left = client->began + LINGER_MOST_US - ml_loop_now(client->lane->loop);
+        ml_client_await(client, left < LINGER_US ? left : LINGER_US);
+    }
+    if (n > 0) {
         ml_client_run_later(client);
     }
 }
@@ -156,6 +170,7 @@ static void run_linger(ml_client_t *client)
 static void linger(ml_client_t *client)
 {
     client->state = ML_LINGER;
+    client->began = ml_loop_now(client->lane->loop);
     shutdown(client->sock.fd, SHUT_WR);
     ml_half_clear(&client->in, &client->lane->bufs);
     ml_client_await(client, LINGER_US);

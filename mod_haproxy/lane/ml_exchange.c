@@ -232,10 +232,13 @@ static bool start_sending(ml_client_t *client)
     return true;
 }
 
-/* More of the body is waited for: not while the client waits for its 100 (Continue). */
+/* More of the body is waited for: not while the client waits for its 100 (Continue), which it does
+ * no more once it has sent some of it. */
 static bool is_asked(const ml_client_t *client)
 {
-    return !client->in.complete && !client->inner->expects && !ml_half_pending(&client->in);
+    const ml_inner_t *inner = client->inner;
+    bool waits = inner->expects && !inner->begins;
+    return !client->in.complete && !waits && !ml_half_pending(&client->in);
 }
 
 /* Whose turn it is to move something. The member's once it has all that there is. */
@@ -332,6 +335,7 @@ void ml_exchange_begin(ml_client_t *client, size_t bytes)
     inner->idempotent = head->idempotent;
     inner->is_head = head->is_head;
     inner->expects = head->expects;
+    inner->begins = in->end > bytes;
     inner->said = head->head.minor == 0 || head->head.said_keep;
     inner->old_client = head->head.minor == 0;
     inner->keep_client = head->head.keep;
@@ -367,6 +371,7 @@ static ml_go_t read_request(ml_client_t *client)
     }
     switch (ml_half_read(in, &client->sock, &client->lane->bufs)) {
     case ML_MOVE_SOME:
+        client->inner->begins = true;
         ml_half_decode(in, false);
         return ML_GO_ON;
     case ML_MOVE_NOTHING:

@@ -17,6 +17,7 @@
 typedef struct ml_lane_t ml_lane_t;
 typedef struct ml_client_t ml_client_t;
 typedef struct ml_exchange_t ml_exchange_t;
+typedef struct ml_origin_t ml_origin_t;
 
 /** How many clients the lanes of a process hold, all together. The owner's; stays until they end.
  */
@@ -51,7 +52,7 @@ typedef struct ml_times_t {
  * Where a member is, and the connections to it that wait for a request. All zero but for the first
  * part before ml_origin_begin; stays as long as the lane.
  */
-typedef struct ml_origin_t {
+struct ml_origin_t {
     const char *name;                    /* of its host, or its address; borrowed */
     uint16_t port;                       /* likewise */
     apr_interval_time_t name_keep;       /* how often the name is looked up */
@@ -70,10 +71,11 @@ typedef struct ml_origin_t {
     ml_question_t *question; /* asked, not answered */
     apr_time_t asked;        /* when, on the loop's clock */
     ml_timer_t again;        /* asks the next time */
+    ml_origin_t *next;       /* in the lane's list */
     ml_link_t waiting;       /* connections that need an address first */
     ml_link_t spare;         /* those that wait for a request, the last used first */
     unsigned spare_n;
-} ml_origin_t;
+};
 
 /** How an attempt with a member ended. */
 typedef enum ml_outcome_t {

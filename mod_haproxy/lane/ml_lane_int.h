@@ -23,13 +23,14 @@ typedef struct ml_listener_t ml_listener_t;
  *
  *   IDLE      no byte of a request yet    first byte: HEAD; end, or KeepAliveTimeout: closed
  *   HEAD      a part of a head            all of it: CONNECT, EXCHANGE, or given to httpd;
- *                                         end: closed; too slow: 408 by httpd
+ *                                         end: given to httpd; too slow: 408 by httpd
  *   CONNECT   waits for a member          connected: EXCHANGE; nobody: 503 by httpd
  *   EXCHANGE  request and answer pass     both passed: IDLE or HEAD, or closed; 101: TUNNEL;
  *                                         no answer: CONNECT with the next member, or 502 by httpd
  *   TUNNEL    bytes pass, both ways       both ended, or none came for too long: closed;
  *                                         one is broken: both are reset
- *   LINGER    the answer was sent early   the client's end, or two seconds: closed
+ *   LINGER    the answer was sent early   the client's end, two seconds without a byte, or thirty
+ *                                         in all: closed
  *   GONE      is being freed              -
  */
 typedef enum ml_state_t {
@@ -54,6 +55,7 @@ typedef struct ml_inner_t {
     bool idempotent;
     bool is_head;
     bool expects;     /* the client waits for 100 (Continue), and has not been sent one */
+    bool begins;      /* some of the request's body has come */
     bool said;        /* the client said Keep-Alive */
     bool old_client;  /* HTTP/1.0 */
     bool keep_client; /* the client's connection goes on after this */
@@ -93,7 +95,7 @@ struct ml_client_t {
     const void *place;
     const ml_rules_t *rules;
     const ml_times_t *times; /* of the last request; NULL before the first */
-    apr_time_t began;        /* when the head that comes did */
+    apr_time_t began;        /* when the head that comes did, or lingering */
     ml_state_t state;
     bool again; /* the timer is only for giving others their turn */
     unsigned served;
@@ -127,6 +129,7 @@ struct ml_lane_t {
     ml_deflates_t deflates;
     ml_resolve_t *resolve; /* made for the first name */
     ml_room_t *room;       /* any thread */
+    ml_origin_t *origins;  /* all of them */
     ml_link_t clients;     /* all of them */
     bool draining;
     bool full;          /* the listeners wait for room */
@@ -335,6 +338,10 @@ bool ml_server_await_name(ml_server_t *server, int error);
 
 /** Closes the connections that wait. */
 void ml_origin_close_spare(ml_origin_t *origin);
+
+/** Closes the connection that has waited longest of each origin: others need the descriptors. False
+ * if there is none. */
+bool ml_origins_yield(ml_lane_t *lane);
 
 /** How the connect went, after it became writable: 0, or why it failed. */
 int ml_server_established(ml_server_t *server);

@@ -11,7 +11,11 @@
 
 #include <apr_strings.h>
 
-enum { BATCH = 128, TICK_US = 1000 };
+enum {
+    BATCH = 128,
+    BATCHES_MAX = 16, /* before timers have their turn */
+    TICK_US = 1000
+};
 
 struct ml_loop_t {
     int epoll;                        /* -1: closed */
@@ -152,8 +156,13 @@ static void dispatch(ml_loop_t *loop, int n)
     }
 }
 
+/*
+ * A full batch says that more events wait. After a pause these come before the timers: what has
+ * come in time must not be found missing.
+ */
 static apr_status_t turns(ml_loop_t *loop)
 {
+    unsigned batches = 0;
     while (!__atomic_load_n(&loop->stop, __ATOMIC_ACQUIRE)) {
         int n = epoll_wait(loop->epoll, loop->events, BATCH, wait_ms(loop));
         if (n < 0 && errno != EINTR) {
@@ -161,7 +170,10 @@ static apr_status_t turns(ml_loop_t *loop)
         }
         loop->now = clock_us();
         dispatch(loop, n);
-        ml_wheel_advance(&loop->wheel, (uint64_t)loop->now / TICK_US, loop);
+        batches = n == BATCH ? batches + 1 : 0;
+        if (batches % BATCHES_MAX == 0) {
+            ml_wheel_advance(&loop->wheel, (uint64_t)loop->now / TICK_US, loop);
+        }
         run_deferred(loop);
     }
     return APR_SUCCESS;

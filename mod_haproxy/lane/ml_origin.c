@@ -106,6 +106,8 @@ static void on_again(ml_timer_t *timer, ml_loop_t *loop)
 void ml_origin_begin(ml_lane_t *lane, ml_origin_t *origin)
 {
     origin->lane = lane;
+    origin->next = lane->origins;
+    lane->origins = origin;
     origin->spare.next = origin->spare.prev = &origin->spare;
     origin->waiting.next = origin->waiting.prev = &origin->waiting;
     origin->named = !ml_addrs_literal(&origin->addrs, origin->name, origin->port);

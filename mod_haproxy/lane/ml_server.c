@@ -41,6 +41,18 @@ void ml_origin_close_spare(ml_origin_t *origin)
     }
 }
 
+bool ml_origins_yield(ml_lane_t *lane)
+{
+    bool any = false;
+    for (ml_origin_t *origin = lane->origins; origin; origin = origin->next) {
+        if (origin->spare_n) {
+            drop_spare(ML_OWNER(origin->spare.prev, ml_server_t, link));
+            any = true;
+        }
+    }
+    return any;
+}
+
 /* Whatever comes on a spare connection, it is no answer to anything (RFC 9112 9.2). */
 static bool ends_spare(uint32_t events)
 {
@@ -101,10 +113,15 @@ static ml_server_t *take_spare(ml_origin_t *origin, apr_time_t now)
     return server;
 }
 
-static int open_socket(int family)
+/* Connections that only wait may have the descriptor that is needed now. */
+static int open_socket(ml_lane_t *lane, int family)
 {
     int one = 1;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int fd = socket(family, type, 0);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE) && ml_origins_yield(lane)) {
+        fd = socket(family, type, 0);
+    }
     if (fd >= 0) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     }
@@ -114,7 +131,7 @@ static int open_socket(int family)
 /* 0 when it is connected or connecting. */
 static int connect_to(ml_server_t *server, const ml_addr_t *to)
 {
-    int fd = open_socket(to->sa.ss_family);
+    int fd = open_socket(server->lane, to->sa.ss_family);
     if (fd < 0) {
         return errno;
     }

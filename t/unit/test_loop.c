@@ -302,6 +302,49 @@ static void delete_socket(socket_t **socket)
     *socket = NULL;
 }
 
+enum { READY = 300 };
+static unsigned heard;
+static unsigned heard_in_time;
+
+static void hear(ml_io_t *io, uint32_t events)
+{
+    (void)events;
+    ml_io_del(io);
+    heard++;
+}
+
+static void on_late(ml_timer_t *timer, ml_loop_t *loop)
+{
+    (void)timer;
+    heard_in_time = heard;
+    ml_loop_stop(loop);
+}
+
+/* As after a pause, in which more has come than is fetched at once. */
+static void what_has_come_is_heard_before_timers_fire(void)
+{
+    static const ml_io_iface_t hear_iface = {.name = "hear", .ready = hear};
+    static socket_t ready[READY];
+    ml_timer_t late = {.fire = on_late};
+    ml_loop_t *loop;
+    heard = heard_in_time = 0;
+    CU_ASSERT_EQUAL_FATAL(ml_loop_create(&loop, unit_pool), APR_SUCCESS);
+    for (int i = 0; i < READY; i++) {
+        CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ready[i].pair), 0);
+        CU_ASSERT_EQUAL(write(ready[i].pair[1], "x", 1), 1);
+        CU_ASSERT_EQUAL(ml_io_add(&ready[i].io, loop, &hear_iface, ready[i].pair[0], EPOLLIN),
+                        APR_SUCCESS);
+    }
+    ml_timer_set(loop, &late, 1);
+    usleep(5000);
+    CU_ASSERT_EQUAL(ml_loop_run(loop), APR_SUCCESS);
+    CU_ASSERT_EQUAL(heard_in_time, READY);
+    for (int i = 0; i < READY; i++) {
+        close(ready[i].pair[0]);
+        close(ready[i].pair[1]);
+    }
+}
+
 static void delete_all(ml_io_t *io, uint32_t events)
 {
     ml_loop_t *loop = io->loop;
@@ -433,6 +476,7 @@ const unit_test_t suite_loop[] = {
     UNIT_TEST(work_of_many_threads_runs_once_each_in_the_order_of_its_poster),
     UNIT_TEST(work_posted_before_the_stop_runs_and_after_the_end_is_refused),
     UNIT_TEST(deferred_work_runs_at_the_end_of_each_turn_that_defers_it),
+    UNIT_TEST(what_has_come_is_heard_before_timers_fire),
     UNIT_TEST(a_callback_may_delete_every_handle_of_its_batch),
     UNIT_TEST(an_event_is_at_hand_until_it_is_delivered_or_deleted),
     UNIT_TEST(a_handle_hears_only_what_it_waits_for),
