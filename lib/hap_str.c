@@ -16,10 +16,14 @@ static unsigned char lower(unsigned char c)
     return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c;
 }
 
+/* Most are spelt alike, or differ at once. */
 bool hap_str_eq_nocase(hap_str_t a, hap_str_t b)
 {
     if (a.n != b.n) {
         return false;
+    }
+    if (a.n == 0 || memcmp(a.p, b.p, a.n) == 0) {
+        return true;
     }
     for (size_t i = 0; i < a.n; i++) {
         if (lower((unsigned char)a.p[i]) != lower((unsigned char)b.p[i])) {
