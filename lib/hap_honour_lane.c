@@ -88,18 +88,13 @@ static bool concerns(const honour_lane_line_t *line, const char *balancer)
     return balancer ? has_name(names, balancer) : names->nelts == 0;
 }
 
-/* Joins the lines of the virtual host, or the main server's if it has none. */
+/* Joins the lines of the virtual host and of the main server. */
 static void join(honour_lane_t *lane, const honour_facts_t *facts, const hap_honour_node_t *vhost,
                  const char *balancer)
 {
-    bool own = false;
     for (int i = 0; i < facts->lanes->nelts; i++) {
         const honour_lane_line_t *line = LINE(facts, i);
-        own = own || (line->vhost == vhost && concerns(line, balancer));
-    }
-    for (int i = 0; i < facts->lanes->nelts; i++) {
-        const honour_lane_line_t *line = LINE(facts, i);
-        if (line->vhost != (own ? vhost : NULL) || !concerns(line, balancer)) {
+        if ((line->vhost && line->vhost != vhost) || !concerns(line, balancer)) {
             continue;
         }
         if (line->wish.mode > lane->mode) {
@@ -111,7 +106,7 @@ static void join(honour_lane_t *lane, const honour_facts_t *facts, const hap_hon
 }
 
 /*
- * The order of lines plays no part: an Off works wherever it stands, and merged files that are
+ * Neither the order of lines nor their place plays a part: an Off works wherever it stands, and merged files that are
  * included side by side say nothing of each other's balancers.
  */
 honour_lane_t honour_lane(const honour_facts_t *facts, const hap_honour_node_t *vhost,

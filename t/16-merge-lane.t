@@ -107,6 +107,14 @@ subtest 'HALane Off beside the Include ends it, before and behind' => sub {
     }
 };
 
+subtest 'in the main server it ends it in virtual hosts, too' => sub {
+    for my $off ('HALane Off', 'HALane Off App') {
+        my $httpd = httpd(qq($off\n<VirtualHost *:\@PORT\@>\nInclude "$app"\n</VirtualHost>\n));
+        is(carrier($httpd, '/App/plain'), 'mod_proxy', "$off: App stays on the standard path");
+        $httpd->stop;
+    }
+};
+
 subtest 'in a virtual host it holds there' => sub {
     my $vhosts = <<~"END";
         <VirtualHost *:\@PORT\@>

@@ -74,8 +74,10 @@ subtest 'who is on the standard path stays there' => sub {
         config => "HALaneConnections 1\nHALane On\n$mounts",
     );
     my ($child) = $server->children;
-    my ($in, $carried) = arrive($server, $server->port);
-    ok($carried, 'the lane is full');
+    # At first who has looked whether the server listens may be in.
+    my ($in, $carried);
+    $t->wait_for(sub { ($in, $carried) = arrive($server, $server->port); $carried });
+    my $others = standard_requests($server);
     my $client = $t->client(port => $server->port, cookies => 0, timeout => 5);
     my $long = $client->format_request(POST => '/App/upload', body => HA::Client::content(30_000));
     $app->barrier_hold;
@@ -88,7 +90,7 @@ subtest 'who is on the standard path stays there' => sub {
     is($client->read_response->status, 200, 'a request is answered');
     is($client->read_response('POST')->status, 200, 'and the one behind it');
     is($client->get('/App/plain')->status, 200, 'and the next one');
-    is(standard_requests($server), 3, 'there');
+    is(standard_requests($server) - $others, 3, 'there');
     $server->stop;
 };
 
@@ -101,6 +103,8 @@ sub lowest_free($pid)
 }
 
 subtest 'connections to members that only wait give way' => sub {
+    plan skip_all => 'httpd hands memory from thread to thread unseen by the sanitizer, when many come and go'
+        if grep {$_ eq 'thread'} HA::Test::sanitizers();
     my $own = $t->port;
     my $other = $t->app('hostB');
     my $server = $t->httpd(

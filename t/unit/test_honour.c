@@ -245,10 +245,10 @@ static void what_is_waived_must_be_a_directive(void)
 static void off_keeps_all_on_the_standard_path(void)
 {
     UNIT_STR_EQ(honour_verdict("HALane Off\n<VirtualHost a>\nHALane On\n</VirtualHost>\n"),
-                "/App HALane:6 7| /App lane");
+                "/App HALane:6 7| /App HALane:6");
     UNIT_STR_EQ(honour_verdict("HALane Require ignore=SetEnv\n<VirtualHost a>\nHALane On\n"
                                "SetEnv x y\n</VirtualHost>\n"),
-                "/App lane 7| /App SetEnv:9");
+                "/App lane 7| /App lane");
 }
 
 /* What HALane says of App, and of Shop beside it, in each server. */
@@ -303,14 +303,14 @@ static void what_several_say_of_a_balancer_does_not_depend_on_their_order(void)
                 "/App lane");
 }
 
-static void a_virtual_host_says_it_over_the_main_server(void)
+static void the_main_server_says_it_for_virtual_hosts_too(void)
 {
     const char *own = "<VirtualHost a>\nHALane Off App\n</VirtualHost>\n<VirtualHost b>\n"
                       "ServerName b\n</VirtualHost>\n";
     UNIT_STR_EQ(modes(apr_pstrcat(unit_pool, "HALane On App\n", own, NULL)),
                 "on unset | off unset | on unset");
     UNIT_STR_EQ(modes("HALane Off App\n<VirtualHost a>\nHALane On App\n</VirtualHost>\n"),
-                "off unset | on unset");
+                "off unset | off unset");
     UNIT_STR_EQ(modes("HALane Off\n<VirtualHost a>\nHALane On App\n</VirtualHost>\n"),
                 "off off | off off");
     UNIT_STR_EQ(modes("HALane On App\n<VirtualHost a>\nHALane Off\n</VirtualHost>\n"),
@@ -542,7 +542,7 @@ const unit_test_t suite_honour[] = {
     UNIT_TEST(off_keeps_all_on_the_standard_path),
     UNIT_TEST(halane_holds_for_the_balancers_that_it_names),
     UNIT_TEST(what_several_say_of_a_balancer_does_not_depend_on_their_order),
-    UNIT_TEST(a_virtual_host_says_it_over_the_main_server),
+    UNIT_TEST(the_main_server_says_it_for_virtual_hosts_too),
     UNIT_TEST(a_location_acts_where_it_lies),
     UNIT_TEST(a_pattern_acts_unless_its_beginning_shows_that_it_cannot),
     UNIT_TEST(what_may_hold_or_not_blocks_with_all_that_is_in_it),
