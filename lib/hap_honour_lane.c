@@ -106,8 +106,8 @@ static void join(honour_lane_t *lane, const honour_facts_t *facts, const hap_hon
 }
 
 /*
- * Neither the order of lines nor their place plays a part: an Off works wherever it stands, and merged files that are
- * included side by side say nothing of each other's balancers.
+ * Neither the order of lines nor their place plays a part: an Off works wherever it stands, and
+ * merged files that are included side by side say nothing of each other's balancers.
  */
 honour_lane_t honour_lane(const honour_facts_t *facts, const hap_honour_node_t *vhost,
                           const char *balancer)
