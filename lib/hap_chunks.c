@@ -126,8 +126,7 @@ static bool size_line(hap_chunks_t *chunks, place_t *at)
     size_t digits = hap_byte_span(at->from, (size_t)n, HAP_BYTE_HEX);
     size_t end = skip_blanks(at->from, digits, (size_t)n);
     size_t rest = (size_t)n - end;
-    if (digits == 0 || digits > DIGITS_MAX ||
-        hap_byte_span(at->from + end, rest, HAP_BYTE_VALUE) != rest ||
+    if (digits == 0 || digits > DIGITS_MAX || hap_byte_span_value(at->from + end, rest) != rest ||
         !is_extensions(at->from + end, rest)) {
         return bad(chunks);
     }
@@ -185,8 +184,7 @@ static bool trailer(hap_chunks_t *chunks, place_t *at)
     if (n < 0) {
         return n == -1 ? false : bad(chunks);
     }
-    if (hap_byte_span(at->from, (size_t)n, HAP_BYTE_VALUE) != (size_t)n ||
-        !is_trailer(at->from, (size_t)n)) {
+    if (hap_byte_span_value(at->from, (size_t)n) != (size_t)n || !is_trailer(at->from, (size_t)n)) {
         return bad(chunks);
     }
     at->from += n + 2;

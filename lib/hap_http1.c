@@ -208,8 +208,7 @@ static const char *read_field(reader_t *in, hap_str_t line, unsigned fields_max)
     if (head->fields_n == fields_max) {
         return "too many fields";
     }
-    if (hap_byte_span(line.p + colon + 1, line.n - colon - 1, HAP_BYTE_VALUE) !=
-        line.n - colon - 1) {
+    if (hap_byte_span_value(line.p + colon + 1, line.n - colon - 1) != line.n - colon - 1) {
         return "a control byte in a field";
     }
     hap_field_t *field = &head->fields[head->fields_n++];
@@ -247,7 +246,7 @@ static const char *unfold(reader_t *in, hap_str_t line)
     if (frames(field->id)) {
         return "a folded line in a field that frames";
     }
-    if (hap_byte_span(line.p, line.n, HAP_BYTE_VALUE) != line.n) {
+    if (hap_byte_span_value(line.p, line.n) != line.n) {
         return "a control byte in a field";
     }
     join(in->first, in->first + (line.p - in->first));
@@ -518,8 +517,7 @@ static const char *read_status_line(hap_http1_answer_t *answer, hap_str_t line)
     answer->head.minor = line.p[MINOR] == '0' ? 0 : 1;
     answer->status = (unsigned)status;
     answer->reason = hap_str_sub(line, REASON + 1, line.n);
-    bool plain =
-        hap_byte_span(answer->reason.p, answer->reason.n, HAP_BYTE_VALUE) == answer->reason.n;
+    bool plain = hap_byte_span_value(answer->reason.p, answer->reason.n) == answer->reason.n;
     return plain ? NULL : "a control byte in the status line";
 }
 

@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 
 #include "hap_http1.h"
+#include "hap_http1_class.h"
 
 static const hap_http1_limits_t limits = {.line_bytes = 200, .field_bytes = 200, .fields = 20};
 
@@ -124,6 +125,22 @@ static void only_what_needs_no_decoding_is_taken(void)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         UNIT_STR_EQ(ask(apr_pstrcat(unit_pool, rows[i].line, "\r\nHost: a\r\n", NULL)),
                     rows[i].why);
+    }
+}
+
+/* Every byte at every place beside a word's borders, among others that are looked at or not. */
+static void values_end_at_the_first_byte_that_is_none(void)
+{
+    enum { BYTES = 20 };
+    for (int byte = 0; byte < 256; byte++) {
+        for (size_t at = 0; at < BYTES; at++) {
+            char text[BYTES];
+            memset(text, at % 2 ? 'x' : '\t', BYTES);
+            text[at] = (char)byte;
+            size_t wanted = hap_byte_is((char)byte, HAP_BYTE_VALUE) ? BYTES : at;
+            CU_ASSERT_EQUAL(hap_byte_span_value(text, BYTES), wanted);
+            CU_ASSERT_EQUAL(hap_byte_span_value(text, at), at);
+        }
     }
 }
 
@@ -388,6 +405,7 @@ static void a_connection_is_not_kept_after_a_204_that_announces_a_body(void)
 const unit_test_t suite_http1[] = {
     UNIT_TEST(a_request_is_read),
     UNIT_TEST(only_what_needs_no_decoding_is_taken),
+    UNIT_TEST(values_end_at_the_first_byte_that_is_none),
     UNIT_TEST(framing_that_two_readers_could_see_differently_is_strange),
     UNIT_TEST(a_host_is_a_name_or_an_address_and_perhaps_a_port),
     UNIT_TEST(bodies_of_requests_are_framed),
