@@ -45,9 +45,10 @@ static apr_status_t check_balancer(const honour_facts_t *facts, const honour_lan
             return APR_SUCCESS;
         }
     }
-    hap_diag_set(diag, 0, "HALane names %s, but there is no HABalancer %s: correct the name",
-                 hap_str_show(hap_str(name), facts->pool),
-                 hap_str_show(hap_str(name), facts->pool));
+    const char *shown = hap_str_show(hap_str(name), facts->pool);
+    bool slip = hap_str_eq_nocase(hap_str(name), HAP_STR_LIT("ignore"));
+    hap_diag_set(diag, 0, "HALane names %s, but there is no HABalancer %s: %s", shown, shown,
+                 slip ? "write ignore=NAME for directives that count as none" : "correct the name");
     return APR_EINVAL;
 }
 

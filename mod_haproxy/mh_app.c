@@ -510,7 +510,7 @@ apr_status_t mh_apps_build(apr_pool_t *p, server_rec *main_server)
                                      p);
         if (rv == APR_SUCCESS) {
             rv = check_used(s, conf->checks, used,
-                            "no HABalancer hands this balancer over, add one", p);
+                            "no HABalancer names this balancer: correct the name, or add one", p);
         }
         if (rv != APR_SUCCESS) {
             return rv;

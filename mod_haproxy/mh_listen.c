@@ -63,8 +63,11 @@ const char *mh_listen_add(apr_pool_t *p, const char *address)
         return apr_psprintf(p, "HAListen: more than %d addresses", SOCKETS_MAX);
     }
     if (apr_parse_addr_port(&host, &scope, &port, address, p) != APR_SUCCESS || !port || scope) {
-        return apr_psprintf(p, "HAListen: %s is no address, use [ADDRESS:]PORT as for Listen",
-                            address);
+        return apr_psprintf(
+            p,
+            "HAListen: %s is no address, use [ADDRESS:]PORT as for Listen, a port being 1 to "
+            "65535",
+            address);
     }
     bool all = !host || strcmp(host, "*") == 0;
     listen_t *row = &wanted.rows[wanted.n];
@@ -367,9 +370,9 @@ apr_status_t mh_listen_check(server_rec *s, apr_pool_t *ptemp)
         for (const ap_listen_rec *listener = ap_listeners; listener; listener = listener->next) {
             if (overlaps(&wanted.rows[i], listener, ptemp)) {
                 ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
-                             "HAListen %s: a Listen has that address too, which is for the lane "
-                             "or for httpd: keep one",
-                             wanted.rows[i].name);
+                             "HAListen %s: Listen %pI has that address, too: keep one of them, "
+                             "HAListen for the lane or Listen for httpd",
+                             wanted.rows[i].name, listener->bind_addr);
                 return APR_EINVAL;
             }
         }

@@ -207,9 +207,9 @@ subtest 'keys that need each other are missed' => sub {
 subtest 'a directive finds its balancer' => sub {
     refused('HABalancer Ap', qr/HABalancer Ap \(.*\): there is no balancer of this name, define it/,
         'a balancer that nobody defined', start => 1);
-    refused('HACheck App uri=/x', qr/HACheck App \(.*\): no HABalancer hands this balancer over/,
+    refused('HACheck App uri=/x', qr/HACheck App \(.*\): no HABalancer names this balancer: correct the name/,
         'a check without HABalancer', start => 1);
-    refused('HACheck App uri=/x', qr/HACheck App \(.*\): no HABalancer hands this balancer over/,
+    refused('HACheck App uri=/x', qr/HACheck App \(.*\): no HABalancer names this balancer: correct the name/,
         'a check where only the method is ours',
         before => "$two<Proxy balancer://App>\nProxySet lbmethod=ha\n</Proxy>\n");
     refused('HABalancer App', qr/the balancer has no BalancerMember/, 'a balancer without members',

@@ -106,15 +106,15 @@ subtest 'an address of both is refused before it does harm' => sub {
     my $server = $t->httpd(%server, listen => ["127.0.0.1:$own"], config => $ours, start => 0);
     my ($good, $said) = $server->check;
     ok(!$good, 'httpd -t refuses it');
-    like($said, qr/HAListen 127\.0\.0\.1:$own: a Listen has that address too.*keep one/, 'and says why');
+    like($said, qr/HAListen 127\.0\.0\.1:$own: Listen 127\.0\.0\.1:$own has that address, too: keep one/, 'and says why');
     $server->{listen} = [$own];
     $server->write_config;
     ($good, $said) = $server->check;
-    like($said, qr/HAListen .*: a Listen has that address too/, 'also when Listen is for all addresses');
+    like($said, qr/HAListen .*: Listen \S+ has that address, too/, 'also when Listen is for all addresses');
     $server->{listen} = ["127.0.0.1:$own"];
     $server->write_config("HAListen 0.0.0.0:$own\n$mounts");
     ($good, $said) = $server->check;
-    like($said, qr/HAListen .*: a Listen has that address too/, 'or HAListen is, of IPv4');
+    like($said, qr/HAListen .*: Listen \S+ has that address, too/, 'or HAListen is, of IPv4');
 };
 
 $t->done;

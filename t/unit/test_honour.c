@@ -286,6 +286,9 @@ static void halane_holds_for_the_balancers_that_it_names(void)
     UNIT_STR_EQ(modes("HALane On aPP\n"), "on unset");
     UNIT_STR_EQ(modes("HALane On App Shop\n"), "on on");
     UNIT_STR_EQ(modes("HALane On App\nHALane Off Shop\n"), "on off");
+    UNIT_STR_EQ(modes("HALane On ignore SetEnv\n"),
+                "x.conf:9: HALane names ignore, but there is no HABalancer ignore: write "
+                "ignore=NAME for directives that count as none");
     UNIT_STR_EQ(modes("HALane On Ap\n"),
                 "x.conf:9: HALane names Ap, but there is no HABalancer Ap: correct the name");
 }
