@@ -330,8 +330,9 @@ static apr_status_t judge(const hap_honour_mount_t *mount, const mh_app_t *app,
         .hidden = mount->before != NULL,
     };
     if (!lane && mount->mode == HAP_HONOUR_REQUIRE) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "%s: %s; HALane Require wants it in the lane",
-                     said.subject, said.verdict);
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                     "%s: %s; HALane Require (%s:%d) wants it in the lane", said.subject,
+                     said.verdict, mount->said->file, mount->said->line);
         return APR_EINVAL;
     }
     APR_ARRAY_PUSH(notes, note_t) = said;

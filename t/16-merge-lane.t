@@ -168,7 +168,7 @@ subtest 'keys of an own file are joined with it' => sub {
     $httpd->write_config(qq(Include "$app"\nSetEnv x y\nHALane Require App\n));
     my ($good, $said) = $httpd->refusal;
     ok(!$good, 'with Require the server does not start');
-    like($said, qr{SetEnv .*; HALane Require wants it in the lane}, 'and says why');
+    like($said, qr{SetEnv .*; HALane Require \(\S+:\d+\) wants it in the lane}, 'and says why');
 };
 
 subtest 'servers that differ are named in the log' => sub {
