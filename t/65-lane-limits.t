@@ -20,6 +20,20 @@ my $mounts = <<~"CONFIG";
     ProxyPass "/App" "balancer://App/App"
     CONFIG
 
+# One child, unless said otherwise, whose lane carries the mount, with these lines before.
+sub server($lines, %opt)
+{
+    return $t->httpd(
+        modules => [qw(proxy proxy_http)],
+        haproxy => 1,
+        mpm => 'event',
+        mpm_config => one_child(25),
+        log_level => 'info haproxy:debug',
+        config => "${lines}HALane On\n$mounts",
+        %opt,
+    );
+}
+
 # The standard path names the member that it chose for a request; the lane does not.
 sub standard_requests($server)
 {
@@ -36,14 +50,7 @@ sub arrive($server, $port)
 }
 
 subtest 'connections through the MPM: those beyond the limit stay on the standard path' => sub {
-    my $server = $t->httpd(
-        modules => [qw(proxy proxy_http)],
-        haproxy => 1,
-        mpm => 'event',
-        mpm_config => one_child(25),
-        log_level => 'info haproxy:debug',
-        config => "HALaneConnections 3\nHALaneThreads 2\nHALane On\n$mounts",
-    );
+    my $server = server("HALaneConnections 3\nHALaneThreads 2\n");
     like($server->log->text, qr/the lane holds up to 3 connections in each child/, 'said in the log');
     my @seen;
     for (1 .. 5) {
@@ -65,14 +72,7 @@ subtest 'connections through the MPM: those beyond the limit stay on the standar
 
 # event asks about each request of a connection again, and may have read of it already.
 subtest 'who is on the standard path stays there' => sub {
-    my $server = $t->httpd(
-        modules => [qw(proxy proxy_http)],
-        haproxy => 1,
-        mpm => 'event',
-        mpm_config => one_child(25),
-        log_level => 'info haproxy:debug',
-        config => "HALaneConnections 1\nHALane On\n$mounts",
-    );
+    my $server = server("HALaneConnections 1\n");
     my ($child) = $server->children;
     # At first who has looked whether the server listens may be in.
     my ($in, $carried);
@@ -107,13 +107,8 @@ subtest 'connections to members that only wait give way' => sub {
         if grep {$_ eq 'thread'} HA::Test::sanitizers();
     my $own = $t->port;
     my $other = $t->app('hostB');
-    my $server = $t->httpd(
-        modules => [qw(proxy proxy_http)],
-        haproxy => 1,
-        mpm => 'event',
-        mpm_config => one_child(25),
-        config => join('', "HAListen 127.0.0.1:$own\nHALane On\n", balancer('App', [$app, $other], check => undef)),
-    );
+    my $both = balancer('App', [$app, $other], check => undef);
+    my $server = server('', config => "HAListen 127.0.0.1:$own\nHALane On\n$both");
     my ($child) = $server->children;
     my @clients = map {$t->client(port => $own, cookies => 0)} 1 .. 10;
     $app->barrier_hold;
@@ -141,14 +136,7 @@ subtest 'connections to members that only wait give way' => sub {
 for my $loops (1, 2) {
     subtest "addresses of the lane itself, $loops loops: those beyond the limit wait" => sub {
         my $own = $t->port;
-        my $server = $t->httpd(
-            modules => [qw(proxy proxy_http)],
-            haproxy => 1,
-            mpm => 'event',
-            mpm_config => one_child(25),
-            log_level => 'info haproxy:debug',
-            config => "HALaneConnections 3\nHALaneThreads $loops\nHAListen 127.0.0.1:$own\nHALane On\n$mounts",
-        );
+        my $server = server("HALaneConnections 3\nHALaneThreads $loops\nHAListen 127.0.0.1:$own\n");
         my @in = map {(arrive($server, $own))[0]} 1 .. 3;
         my @waiting = map {$t->client(port => $own, cookies => 0, keep_alive => 1)} 1 .. 2;
         $_->send($_->format_request(GET => '/App/plain')) for @waiting;
@@ -171,13 +159,8 @@ for my $loops (1, 2) {
 for my $loops (1, 2) {
     subtest "a full child passes on who comes, $loops loops" => sub {
         my $own = $t->port;
-        my $server = $t->httpd(
-            modules => [qw(proxy proxy_http)],
-            haproxy => 1,
-            mpm => 'event',
-            mpm_config => children(4, 5),
-            config => "KeepAliveTimeout 60\nHALaneConnections 1\nHALaneThreads $loops\nHAListen 127.0.0.1:$own\nHALane On\n$mounts",
-        );
+        my $lines = "KeepAliveTimeout 60\nHALaneConnections 1\nHALaneThreads $loops\nHAListen 127.0.0.1:$own\n";
+        my $server = server($lines, mpm_config => children(4, 5));
         my $come = sub { return $t->client(port => $own, cookies => 0, timeout => 5) };
         my @clients = map {$come->()} 1 .. 4;
         for my $n (1 .. 4) {
@@ -201,13 +184,7 @@ for my $loops (1, 2) {
 
 subtest 'many who come and go share few places' => sub {
     my $own = $t->port;
-    my $server = $t->httpd(
-        modules => [qw(proxy proxy_http)],
-        haproxy => 1,
-        mpm => 'event',
-        mpm_config => one_child(25),
-        config => "HALaneConnections 2\nHALaneThreads 2\nHAListen 127.0.0.1:$own\nHALane On\n$mounts",
-    );
+    my $server = server("HALaneConnections 2\nHALaneThreads 2\nHAListen 127.0.0.1:$own\n");
     my @clients = map {$t->client(port => $own, cookies => 0)} 1 .. 60;
     $_->send($_->format_request(GET => '/App/plain', headers => {Connection => 'close'})) for @clients;
     is(scalar(grep {$_->read_response->status == 200} @clients), 60, 'all of them are served');
@@ -218,14 +195,7 @@ subtest 'a child that cannot have all of its loops has none, and serves' => sub 
     plan skip_all => 'a shell, which sets the limit, does not start with the runtime of the thread sanitizer'
         if grep {$_ eq 'thread'} HA::Test::sanitizers();
     my $own = $t->port;
-    my $server = $t->httpd(
-        modules => [qw(proxy proxy_http)],
-        haproxy => 1,
-        mpm => 'event',
-        mpm_config => one_child(25),
-        descriptors => 100,
-        config => "HALaneConnections 10\nHALaneThreads 64\nHAListen 127.0.0.1:$own\nHALane On\n$mounts",
-    );
+    my $server = server("HALaneConnections 10\nHALaneThreads 64\nHAListen 127.0.0.1:$own\n", descriptors => 100);
     $t->expect_log(qr/no event loop in this child/);
     ok($t->wait_for(qr/no event loop in this child/), 'said in the log');
     is($t->client(port => $server->port)->get('/App/plain')->status, 200, 'served on the standard path');
