@@ -59,6 +59,13 @@ void mh_child_schedule_is_stale(mh_app_t *app)
     ml_loop_post(child.loop, &child.schedules[app->index].work);
 }
 
+bool mh_child_is_threaded(void)
+{
+    int threaded = 0;
+    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
+    return threaded != 0;
+}
+
 /* Below pconf, as httpd -X unloads the module with that. */
 apr_pool_t *mh_child_own_pool(server_rec *s)
 {

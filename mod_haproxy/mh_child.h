@@ -17,6 +17,9 @@ void mh_child_start(apr_pool_t *p, server_rec *s);
  */
 apr_pool_t *mh_child_own_pool(server_rec *s);
 
+/** The MPM serves connections with threads: not prefork. */
+bool mh_child_is_threaded(void);
+
 /** The counts of this child; never NULL. Any thread. */
 hap_row_t *mh_child_row(void);
 

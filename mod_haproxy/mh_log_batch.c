@@ -2,7 +2,6 @@
 /* Owns gathering lines, and handing them to the writer that mod_log_config came with. */
 #include "mh_log_batch.h"
 
-#include <ap_mpm.h>
 #include <apr_optional.h>
 #include <httpd.h>
 #include <http_config.h>
@@ -12,6 +11,7 @@
 #include <mod_log_config.h>
 #include <pthread.h>
 
+#include "mh_child.h"
 #include "mh_log.h"
 
 enum {
@@ -133,9 +133,7 @@ void mh_log_batch_prepare(void)
 void mh_log_batch_start(void)
 {
     APR_OPTIONAL_FN_TYPE(ap_log_set_writer) *set = APR_RETRIEVE_OPTIONAL_FN(ap_log_set_writer);
-    int threaded = 0;
-    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
-    locks = !threaded;
+    locks = !mh_child_is_threaded();
     ap_log_writer *now = set && writer ? set(keep) : NULL;
     if (now && now != writer) {
         set(now);

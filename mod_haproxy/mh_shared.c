@@ -16,6 +16,7 @@
 #include <http_log.h>
 
 #include "hap_budget.h"
+#include "lane/ml_loop.h"
 #include "mh_config.h"
 #include "mh_log.h"
 
@@ -145,11 +146,7 @@ apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
 
 void mh_shared_wake(void)
 {
-    uint64_t one = 1;
-    if (write(mh_shared->wake_fd, &one, sizeof(one)) < 0) {
-        /* Full means it is awake already. */
-        return;
-    }
+    ml_eventfd_wake(mh_shared->wake_fd);
 }
 
 /* Never used before anything else; else the one that was out of the configuration longest. */

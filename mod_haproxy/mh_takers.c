@@ -10,16 +10,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "mh_child.h"
+
 enum { WITHIN_US = 2000000 /* httpd looks once a second whether children are missing */ };
 
 static const char *pid_file; /* once this child leaves */
-
-static bool is_threaded(void)
-{
-    int threaded = 0;
-    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
-    return threaded != 0;
-}
 
 static int process_limit(void)
 {
@@ -31,7 +26,7 @@ static int process_limit(void)
 /* Without threads nothing but the status of its only worker tells that a child is leaving. */
 static bool is_leaving(int slot, const process_score *process)
 {
-    if (is_threaded()) {
+    if (mh_child_is_threaded()) {
         return process->quiescing;
     }
     const worker_score *worker = ap_get_scoreboard_worker_from_indexes(slot, 0);
@@ -81,7 +76,7 @@ static bool has_pid_file(void)
 bool mh_takers_is_graceful(int said)
 {
     sigset_t blocked;
-    if (said || is_threaded()) {
+    if (said || mh_child_is_threaded()) {
         return said != 0;
     }
     pthread_sigmask(SIG_SETMASK, NULL, &blocked);
@@ -93,7 +88,7 @@ void mh_takers_leave(apr_pool_t *p)
 {
     int slot;
     pid_file = ap_server_root_relative(p, ap_pid_fname);
-    if (!is_threaded() && own_process(&slot)) {
+    if (!mh_child_is_threaded() && own_process(&slot)) {
         ap_update_child_status_from_indexes(slot, 0, SERVER_GRACEFUL, NULL);
     }
 }
@@ -106,7 +101,7 @@ void mh_takers_stay(void)
 {
     int slot;
     int threads = 0;
-    process_score *process = is_threaded() ? own_process(&slot) : NULL;
+    process_score *process = mh_child_is_threaded() ? own_process(&slot) : NULL;
     if (!process) {
         return;
     }

@@ -58,12 +58,8 @@ static void watch_none(ml_lane_t *lane)
  */
 static void leave_to_others(ml_lane_t *lane)
 {
-    static const uint64_t one = 1;
     watch_none(lane);
-    /* It fails only when the counter is full, and then another one is woken already. */
-    if (write(lane->nudge_fd, &one, sizeof(one)) < 0) {
-        return;
-    }
+    ml_eventfd_wake(lane->nudge_fd);
 }
 
 static void pause_all(ml_lane_t *lane)

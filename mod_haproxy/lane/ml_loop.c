@@ -41,11 +41,11 @@ static apr_time_t clock_us(void)
     return (apr_time_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-static void wake_up(ml_loop_t *loop)
+void ml_eventfd_wake(int fd)
 {
     static const uint64_t one = 1;
-    /* It fails only when the counter is full, and then the loop is woken already. */
-    if (write(loop->event, &one, sizeof(one)) < 0) {
+    /* It fails only when the counter is full, and then whoever waits is woken already. */
+    if (write(fd, &one, sizeof(one)) < 0) {
         return;
     }
 }
@@ -212,7 +212,7 @@ apr_status_t ml_loop_start(ml_loop_t *loop)
 void ml_loop_stop(ml_loop_t *loop)
 {
     __atomic_store_n(&loop->stop, 1, __ATOMIC_RELEASE);
-    wake_up(loop);
+    ml_eventfd_wake(loop->event);
 }
 
 apr_status_t ml_loop_join(ml_loop_t *loop, apr_interval_time_t at_most)
@@ -245,7 +245,7 @@ bool ml_loop_post(ml_loop_t *loop, ml_work_t *work)
     } while (!__atomic_compare_exchange_n(&loop->posted, &newest, work, true, __ATOMIC_ACQ_REL,
                                           __ATOMIC_ACQUIRE));
     if (newest == NULL) {
-        wake_up(loop);
+        ml_eventfd_wake(loop->event);
     }
     return true;
 }

@@ -105,6 +105,9 @@ void ml_io_del(ml_io_t *io);
 /** Events of this turn that `ready` was not called with yet; EPOLL* bits, 0 none. Loop thread. */
 uint32_t ml_io_at_hand(const ml_io_t *io);
 
+/** Wakes one who waits for an eventfd. Any thread. */
+void ml_eventfd_wake(int fd);
+
 /** Of what this error is about the process or the system has too little: it says nothing of whom it
  * was for. */
 bool ml_is_shortage(int error);
