@@ -4,13 +4,18 @@
  * as cheap as can be, one loop, one port a member, every answer made beforehand. Does not check
  * what it is sent: whoever asks here has understood the request already.
  *
- *   backend MEMBERS PORTS-FILE
+ *   backend MEMBERS PORTS-FILE [FIRST]
+ *
+ *   FIRST is the number of the first member, 1 if not given, for farms of several processes
  *
  *   GET /          100 bytes, which begin with the member's route (m001, m002, ...)
  *   GET /64k       64 KB           GET /1m       1 MB, both with their length
  *   GET /chunked   64 KB in chunks of 4 KB
  *   GET /slow      as / but a second later; thousands may wait
  *   GET /login     as / with cookies that name the member: zsessionid=ID.ROUTE and SRV=ROUTE
+ *   GET /begin/N   begins a session, and puts a state of N bytes into its zone
+ *   GET /put/N     puts a state of N bytes into the session's zone
+ *   GET /told      what the proxy has said of the session
  *   anything with a body: reads it, and says how many bytes it was
  */
 #include <ctype.h>
@@ -24,9 +29,11 @@
 #include <unistd.h>
 
 #include "backend_answers.h"
+#include "backend_zone.h"
 #include "net.h"
 
 enum { EVENTS = 256, SCRATCH_BYTES = 256 * 1024, PARTIAL_BYTES = 16 * 1024, ACCEPTS = 64 };
+enum { ROUTE_BYTES = 32 };
 enum { SLOW_US = 1000000, US_A_MS = 1000, WAIT_MS = 500 };
 
 /** What the application waits for on a connection. */
@@ -59,6 +66,7 @@ typedef struct conn_t {
     struct conn_t *slow_before;  /* in the list of slow ones, which is in order of time */
     struct conn_t *slow_after;   /* same */
     char own[ANSWERS_OWN_BYTES]; /* an answer that is not shared */
+    char *zone;                  /* one with a state, from malloc; NULL none so far */
 } conn_t;
 
 /** The parts of a request's head that matter here. */
@@ -67,6 +75,7 @@ typedef struct head_t {
     size_t path_n;
     long long body; /* Content-Length, -1 for a body without one */
     bool last;
+    backend_told_t told;
 } head_t;
 
 static int epoll_fd;
@@ -101,6 +110,7 @@ static void conn_end(conn_t *conn)
     }
     close(conn->fd);
     free(conn->partial);
+    free(conn->zone);
     free(conn);
 }
 
@@ -153,6 +163,22 @@ static bool conn_answer_upload(conn_t *conn)
     return conn_answer_own(conn, answers_upload(conn->own, member, conn->body, conn->last));
 }
 
+/* A path's answer about the session of the request: a state of `bytes`, or none and what was told.
+ */
+static bool conn_answer_zone(conn_t *conn, const head_t *head, size_t bytes, bool begins)
+{
+    conn->zone = conn->zone ? conn->zone : malloc(BACKEND_ZONE_ANSWER_BYTES);
+    if (!conn->zone) {
+        bench_die("memory for an answer");
+    }
+    char route[ROUTE_BYTES];
+    snprintf(route, sizeof(route), "m%03zu", conn->listener->member + 1);
+    conn->out = conn->zone;
+    conn->out_n = bytes ? backend_zone_put(conn->zone, route, bytes, begins, conn->last)
+                        : backend_zone_tell(conn->zone, route, &head->told, conn->last);
+    return conn_write(conn);
+}
+
 /* --- requests ----------------------------------------------------------------------------------
  */
 
@@ -160,6 +186,18 @@ static bool has_prefix(const char *at, const char *end, const char *prefix)
 {
     size_t n = strlen(prefix);
     return (size_t)(end - at) >= n && strncasecmp(at, prefix, n) == 0;
+}
+
+/* At most one of each kind counts: the first part of a state is enough to know it by. */
+static void read_told(backend_told_t *told, const char *at, const char *end)
+{
+    static const char session[] = "ha-session: ";
+    static const char data[] = "ha-session-data: ";
+    if (has_prefix(at, end, session)) {
+        told->session = at + sizeof(session) - 1;
+    } else if (!told->data && has_prefix(at, end, data)) {
+        told->data = at + sizeof(data) - 1;
+    }
 }
 
 static void read_field(head_t *head, const char *at, const char *end)
@@ -175,6 +213,8 @@ static void read_field(head_t *head, const char *at, const char *end)
         for (at += sizeof(connection) - 1; at < end && isspace((unsigned char)*at); at++) {
         }
         head->last = has_prefix(at, end, "close");
+    } else {
+        read_told(&head->told, at, end);
     }
 }
 
@@ -193,7 +233,7 @@ static void read_head(head_t *head, const char *at, const char *end)
     for (at = line_end + 2; at < end - 2; at = line_end + 2) {
         line_end = memchr(at, '\r', (size_t)(end - at));
         /* Few fields matter, and most others are told apart by their first letter. */
-        if (strchr("cCtT", *at)) {
+        if (strchr("cCtThH", *at)) {
             read_field(head, at, line_end);
         }
     }
@@ -202,6 +242,18 @@ static void read_head(head_t *head, const char *at, const char *end)
 static bool path_is(const head_t *head, const char *path)
 {
     return head->path_n == strlen(path) && memcmp(head->path, path, head->path_n) == 0;
+}
+
+/* The bytes of state in a path that begins like this; 0 if it is none. */
+static size_t path_state(const head_t *head, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    if (head->path_n <= n || memcmp(head->path, prefix, n) != 0) {
+        return 0;
+    }
+    unsigned long bytes = strtoul(head->path + n, NULL, 10);
+    bytes = bytes > BACKEND_ZONE_STATE_BYTES_MIN ? bytes : BACKEND_ZONE_STATE_BYTES_MIN;
+    return bytes < BACKEND_ZONE_STATE_BYTES_MAX ? bytes : BACKEND_ZONE_STATE_BYTES_MAX;
 }
 
 /* Answers a request without a body, at once or later. False when that ended the connection. */
@@ -223,6 +275,11 @@ static bool conn_serve(conn_t *conn, const head_t *head)
     if (path_is(head, "/slow")) {
         slow_add(conn);
         return true;
+    }
+    size_t begun = path_state(head, "/begin/");
+    size_t put = path_state(head, "/put/");
+    if (begun || put || path_is(head, "/told")) {
+        return conn_answer_zone(conn, head, begun + put, begun > 0);
     }
     return conn_answer(conn, ANSWERS_SMALL);
 }
@@ -406,16 +463,17 @@ static _Noreturn void serve(void)
 int main(int argc, char **argv)
 {
     uint16_t ports[ANSWERS_MAX_MEMBERS];
-    if (argc != 3) {
-        fprintf(stderr, "usage: backend MEMBERS PORTS-FILE\n");
+    if (argc != 3 && argc != 4) {
+        fprintf(stderr, "usage: backend MEMBERS PORTS-FILE [FIRST]\n");
         return 2;
     }
-    size_t members = (size_t)bench_number("MEMBERS", argv[1], ANSWERS_MAX_MEMBERS);
+    size_t first = argc > 3 ? (size_t)bench_number("FIRST", argv[3], ANSWERS_MAX_MEMBERS) - 1 : 0;
+    size_t members = (size_t)bench_number("MEMBERS", argv[1], ANSWERS_MAX_MEMBERS - (long)first);
     bench_begin();
-    answers_make(members);
+    answers_make(first + members);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     for (size_t i = 0; i < members; i++) {
-        listeners[i] = (listener_t){bench_listen(&ports[i]), i};
+        listeners[i] = (listener_t){bench_listen(&ports[i]), first + i};
         bench_watch(epoll_fd, listeners[i].fd, EPOLLIN, &listeners[i]);
     }
     bench_tell_ports(argv[2], ports, members);

@@ -7,10 +7,12 @@
  *
  *   load -p PORT -f REQUESTS -c CLIENTS -s SECONDS            as fast as answers come
  *   load -p PORT -f REQUESTS -c CLIENTS -s SECONDS -r RATE    RATE requests a second, evenly
+ *   load -p PORT -f REQUESTS -c CLIENTS -n COUNT              so many requests and no more
  *   load -p PORT -f REQUESTS -c CLIENTS -1                    a request a client, all at once
  *
  * With -1 each client leaves when it is answered. -t SECONDS says how long an answer may take, 30
- * if not given. Prints a line of JSON.
+ * if not given. -l FILE gets a line for each answer: when it was there, on the monotonic clock, and
+ * how long it took, in microseconds. Prints a line of JSON.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -24,6 +26,7 @@
 #include "net.h"
 
 enum { EVENTS = 512, MOST_CLIENTS = 19000, MOST_PORTS = 65535, MOST_RATE = 10000000 };
+enum { MOST_COUNT = 100000000 };
 enum { US_A_SECOND = 1000000, NS_A_US = 1000, NS_A_SECOND = 1000000000, TICK_US = 50000 };
 enum { TIMEOUT_SECONDS = 30, SHORTEST_WAIT_NS = 50000, TICK_MS = TICK_US / 1000 };
 
@@ -51,10 +54,12 @@ typedef struct load_t {
     uint16_t port;
     const char *file; /* of requests */
     size_t clients;
-    double seconds; /* 0 with `once` */
+    double seconds; /* 0 with `once` or `count` */
+    int64_t count;  /* of requests, 0 for as many as there is time for */
     double rate;    /* requests a second, 0 for as many as get answered */
     bool once;      /* a request a client */
     int64_t timeout_us;
+    FILE *log; /* of answers; NULL: none */
 } load_t;
 
 static load_t load;
@@ -138,8 +143,10 @@ static void send_one(client_t *client, int64_t from_us)
 
 static bool all_sent(int64_t now)
 {
-    return load.once ? sent >= (int64_t)load.clients
-                     : now >= begin_us + (int64_t)(load.seconds * US_A_SECOND);
+    if (load.once || load.count) {
+        return sent >= (load.once ? (int64_t)load.clients : load.count);
+    }
+    return now >= begin_us + (int64_t)(load.seconds * US_A_SECOND);
 }
 
 /* A connected client that waits for no answer: gives it the next request, if there is one. */
@@ -184,6 +191,9 @@ static void count_answer(const client_t *client, int64_t now)
     answered++;
     finished++;
     count_time(now - client->from_us);
+    if (load.log) {
+        fprintf(load.log, "%lld %lld\n", (long long)now, (long long)(now - client->from_us));
+    }
 }
 
 static void serve_event(client_t *client, uint32_t events)
@@ -275,7 +285,7 @@ static bool is_over(int64_t now)
         return false;
     }
     /* As fast as answers come: what is under way now is not counted, as wrk does it. */
-    if (!load.once && load.rate == 0) {
+    if (!load.once && !load.count && load.rate == 0) {
         return true;
     }
     return finished >= sent ||
@@ -320,11 +330,20 @@ static double positive(const char *what, const char *text)
     return number;
 }
 
+static FILE *open_log(const char *path)
+{
+    FILE *log = fopen(path, "w");
+    if (!log) {
+        bench_die(path);
+    }
+    return log;
+}
+
 static void read_options(int argc, char **argv)
 {
     int option;
     load.timeout_us = (int64_t)TIMEOUT_SECONDS * US_A_SECOND;
-    while ((option = getopt(argc, argv, "p:f:c:s:r:t:1")) != -1) {
+    while ((option = getopt(argc, argv, "p:f:c:s:r:n:t:l:1")) != -1) {
         switch (option) {
         case 'p':
             load.port = (uint16_t)bench_number("-p", optarg, MOST_PORTS);
@@ -341,6 +360,12 @@ static void read_options(int argc, char **argv)
         case 'r':
             load.rate = positive("-r", optarg);
             break;
+        case 'n':
+            load.count = bench_number("-n", optarg, MOST_COUNT);
+            break;
+        case 'l':
+            load.log = open_log(optarg);
+            break;
         case 't':
             load.timeout_us = (int64_t)(positive("-t", optarg) * US_A_SECOND);
             break;
@@ -352,8 +377,9 @@ static void read_options(int argc, char **argv)
         }
     }
     if (optind != argc || !load.port || !load.file || !load.clients ||
-        load.once == (load.seconds > 0)) {
-        fprintf(stderr, "usage: load -p PORT -f REQUESTS -c CLIENTS {-s SECONDS [-r RATE] | -1}\n");
+        load.once + (load.seconds > 0) + (load.count > 0) != 1) {
+        fprintf(stderr, "usage: load -p PORT -f REQUESTS -c CLIENTS [-t SECONDS] [-l FILE] "
+                        "{-s SECONDS [-r RATE] | -n COUNT | -1}\n");
         exit(2);
     }
 }
@@ -373,5 +399,8 @@ int main(int argc, char **argv)
         clients[i].fd = -1;
     }
     run();
+    if (load.log && fclose(load.log) != 0) {
+        bench_die("-l");
+    }
     return 0;
 }

@@ -25,6 +25,9 @@ static inline bool fuzz_same(hap_str_t a, reader_word_t b)
 /** Same bytes, where any blanks and line ends in a row are one space. */
 bool fuzz_same_folded(hap_str_t a, reader_word_t b);
 
+/** It is one of the names that only an instance and the proxy use. */
+bool fuzz_is_zone(reader_word_t name);
+
 /** Passes on a request that both readers have taken, and reads what comes out with both. */
 void fuzz_pass_request(const hap_http1_request_t *request, const reader_message_t *message);
 

@@ -3,6 +3,7 @@
  * Owns passing on what both readers have taken: the head that goes out is compared, field by field,
  * with a list made from what the second reader saw.
  */
+#include <ctype.h>
 #include <stdio.h>
 
 #include "fuzz_http1.h"
@@ -146,6 +147,22 @@ static bool is_one_of(reader_word_t name, const char *const *names)
     return false;
 }
 
+bool fuzz_is_zone(reader_word_t name)
+{
+    static const char *const prefixes[] = {"ha-session", "ha-fence", NULL};
+    for (const char *const *prefix = prefixes; *prefix; prefix++) {
+        size_t at = 0;
+        while (at < name.n && (*prefix)[at] &&
+               (name.p[at] == '_' ? '-' : tolower((unsigned char)name.p[at])) == (*prefix)[at]) {
+            at++;
+        }
+        if (!(*prefix)[at]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* --- requests --------------------------------------------------------------------------------- */
 
 static const char *const never_passed[] = {
@@ -166,7 +183,8 @@ static void expect_request(const hap_http1_request_t *request, const reader_mess
         bool own = relay->add_forwarded && is_one_of(field->name, forwarded);
         /* The body keeps its framing, whatever Connection says. */
         bool named = field->named && !reader_is(field->name, "Transfer-Encoding");
-        if (!named && !via && !own && !is_one_of(field->name, never_passed)) {
+        bool never = is_one_of(field->name, never_passed) || fuzz_is_zone(field->name);
+        if (!named && !via && !own && !never) {
             expect(field->name, field->value);
         }
     }
@@ -177,6 +195,10 @@ static void expect_request(const hap_http1_request_t *request, const reader_mess
         expect_joined(in, "X-Forwarded-For", "", to->client);
         expect_joined(in, "X-Forwarded-Host", "", request->host);
         expect_joined(in, "X-Forwarded-Server", "", relay->server_name);
+    }
+    if (to->extra.n) {
+        expect(word("HA-Fence"), word("3"));
+        expect(word("HA-Session"), word("none"));
     }
     if (to->upgrade) {
         expect(word("Upgrade"), word_of(request->head.protocol));
@@ -242,8 +264,9 @@ static void pass_alone(const hap_http1_request_t *request, const reader_message_
     must(fuzz_same(request->method, back_in.method));
     expected.n = 0;
     for (unsigned i = 0; i < in->fields_n; i++) {
-        if (!in->fields[i].named && !is_one_of(in->fields[i].name, left_out)) {
-            expect(in->fields[i].name, in->fields[i].value);
+        reader_word_t name = in->fields[i].name;
+        if (!in->fields[i].named && !is_one_of(name, left_out) && !fuzz_is_zone(name)) {
+            expect(name, in->fields[i].value);
         }
     }
     expect(word("Connection"), word("close"));
@@ -263,12 +286,14 @@ void fuzz_pass_request(const hap_http1_request_t *request, const reader_message_
         {.from = {"/App", 4}, .to = {"/Web", 4}, .add_forwarded = true, .via_block = true},
         {.from = {"/App", 4}},
     };
+    static const char extra[] = "HA-Fence: 3\r\nHA-Session: none\r\n";
     for (size_t i = 0; i < sizeof(relays) / sizeof(relays[0]); i++) {
         const hap_relay_to_t to = {
             .relay = &relays[i],
             .host = {"hosta:8080", 10},
             .base = {"/base", i == 2 ? 5 : 0},
             .client = {"192.0.2.1", 9},
+            .extra = {extra, i & 1 ? sizeof(extra) - 1 : 0},
             .upgrade = i == 1 && request->head.upgrade,
         };
         if (hap_relay_under(relays[i].from, request->path)) {
@@ -345,7 +370,8 @@ static bool is_passed_back(const reader_field_t *field, const reader_message_t *
     if (reader_is(field->name, "Content-Length") && !keeps_length(in, back)) {
         return false;
     }
-    return !field->named && !is_one_of(field->name, own_place) && !is_again(field->name);
+    return !field->named && !is_one_of(field->name, own_place) && !is_again(field->name) &&
+           !fuzz_is_zone(field->name);
 }
 
 /* A length is written anew. */

@@ -178,6 +178,30 @@ hap_str_t hap_affinity_id(const hap_affinity_t *session)
     }
 }
 
+bool hap_affinity_differ(const hap_affinity_rule_t *rule, hap_str_t cookies)
+{
+    hap_str_t first;
+    hap_str_t value;
+    if (!hap_cookie_find(&first, rule->cookie, &cookies)) {
+        return false;
+    }
+    while (hap_cookie_find(&value, rule->cookie, &cookies)) {
+        if (!hap_str_eq(hap_affinity_cut(value), hap_affinity_cut(first))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+hap_str_t hap_affinity_cut(hap_str_t value)
+{
+    size_t dot = value.n;
+    while (dot > 0 && value.p[dot - 1] != '.') {
+        dot--;
+    }
+    return dot > 0 ? hap_str_sub(value, 0, dot - 1) : value;
+}
+
 const char *hap_affinity_why(hap_affinity_verdict_t verdict)
 {
     static const char *const sentences[] = {

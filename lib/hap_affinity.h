@@ -103,6 +103,14 @@ void hap_affinity_move(hap_affinity_t *session, char *room);
  */
 hap_str_t hap_affinity_id(const hap_affinity_t *session);
 
+/** The id in a session's value: what stands before the last dot; all of it if there is none.
+ * Borrows. */
+hap_str_t hap_affinity_cut(hap_str_t value);
+
+/** Whether the cookies of the rule's name are of several ids: whose session is meant is then for
+ * the application to say. */
+bool hap_affinity_differ(const hap_affinity_rule_t *rule, hap_str_t cookies);
+
 /** The verdict as a sentence, for explain and logs. Static. */
 const char *hap_affinity_why(hap_affinity_verdict_t verdict);
 

@@ -225,3 +225,22 @@ const char *hap_conf_param(const hap_conf_directive_t *directive, int from, cons
     }
     return NULL;
 }
+
+const hap_conf_directive_t *hap_conf_giving(const hap_conf_t *conf, const hap_conf_section_t *vhost,
+                                            const char *name, const char *first, const char *key)
+{
+    const hap_conf_directive_t *inherited = NULL;
+    for (int i = 0; i < conf->count; i++) {
+        const hap_conf_directive_t *directive = &conf->directives[i];
+        if (!hap_conf_is(directive, name) || !hap_conf_param(directive, 1, key) ||
+            !hap_str_eq_nocase(hap_str(directive->argv[0]), hap_str(first))) {
+            continue;
+        }
+        const hap_conf_section_t *section = hap_conf_within(directive, "VirtualHost");
+        if (section == vhost) {
+            return directive;
+        }
+        inherited = section ? inherited : directive;
+    }
+    return inherited;
+}

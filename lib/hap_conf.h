@@ -58,4 +58,12 @@ const hap_conf_section_t *hap_conf_within(const hap_conf_directive_t *directive,
  */
 const char *hap_conf_param(const hap_conf_directive_t *directive, int from, const char *key);
 
+/**
+ * Of the directives of this name with this first argument, both without case: the one that gives
+ * KEY=value in this <VirtualHost> (NULL: the main server), else in the main server, else NULL.
+ * Borrows from the conf.
+ */
+const hap_conf_directive_t *hap_conf_giving(const hap_conf_t *conf, const hap_conf_section_t *vhost,
+                                            const char *name, const char *first, const char *key);
+
 #endif

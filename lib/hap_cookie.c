@@ -173,6 +173,37 @@ bool hap_path_param_find(hap_str_t *value, hap_str_t name, hap_str_t *rest)
     return false;
 }
 
+/* Whether the attribute says that the cookie is over: one of RFC 6265 5.2.1 in 1970, or of 5.2.2.
+ */
+static bool takes_back(hap_str_t attribute)
+{
+    size_t eq = hap_str_find(attribute, '=', 0);
+    hap_str_t name = hap_str_trim(hap_str_sub(attribute, 0, eq));
+    hap_str_t value = hap_str_trim(hap_str_sub(attribute, eq + 1, attribute.n));
+    if (hap_str_eq_nocase(name, HAP_STR_LIT("Max-Age"))) {
+        return value.n > 0 && (value.p[0] == '-' || hap_str_eq(value, HAP_STR_LIT("0")));
+    }
+    return hap_str_eq_nocase(name, HAP_STR_LIT("Expires")) && value.n > 0 &&
+           memmem(value.p, value.n, "1970", sizeof("1970") - 1) != NULL;
+}
+
+bool hap_cookie_is_set(hap_str_t *value, hap_str_t set_cookie)
+{
+    size_t end = hap_str_find(set_cookie, ';', 0);
+    size_t eq = hap_str_find(hap_str_sub(set_cookie, 0, end), '=', 0);
+    hap_str_t found = unquoted(hap_str_sub(set_cookie, eq + 1, end));
+    for (size_t at = end + 1; at < set_cookie.n; at = end + 1) {
+        end = hap_str_find(set_cookie, ';', at);
+        if (takes_back(hap_str_sub(set_cookie, at, end))) {
+            return false;
+        }
+    }
+    if (found.n > 0) {
+        *value = found;
+    }
+    return found.n > 0;
+}
+
 /* --- writing --- */
 
 static const char *fault(const hap_set_cookie_t *cookie)

@@ -50,6 +50,12 @@ bool hap_cookie_name_ok(hap_str_t name);
 /** A cookie's value: cookie-octets (RFC 6265 4.1.1), so no blanks, quotes, commas, `;` or `\`. */
 bool hap_cookie_value_ok(hap_str_t value);
 
+/**
+ * The value, without quotes, of the cookie that a Set-Cookie sets. False when it takes the cookie
+ * back: the value is empty, Max-Age is not above 0, or Expires is in 1970. Borrows.
+ */
+bool hap_cookie_is_set(hap_str_t *value, hap_str_t set_cookie);
+
 enum {
     HAP_COOKIE_BYTES_MAX = 4096,     /* name and value; browsers drop a longer cookie */
     HAP_COOKIE_PATH_BYTES_MAX = 1024 /* browsers ignore a longer Path */

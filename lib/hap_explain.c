@@ -193,8 +193,11 @@ static apr_status_t find_balancer(hap_explain_t *result, const hap_explain_reque
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    return hap_site_policy(&result->check, site, vhost, result->name, &hap_check_options, diag,
-                           pool);
+    rv = hap_site_policy(&result->check, site, vhost, result->name, &hap_check_options, diag, pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    return hap_site_policy(&result->zone, site, vhost, result->name, &hap_zone_options, diag, pool);
 }
 
 static apr_status_t find(hap_explain_t *result, const hap_explain_request_t *request,

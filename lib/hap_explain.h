@@ -78,6 +78,7 @@ typedef struct hap_explain_t {
     const hap_site_balancer_t *balancer;
     hap_site_policy_t policy;
     hap_site_policy_t check;
+    hap_site_policy_t zone;
     hap_affinity_rule_t rule;
     hap_affinity_t session;
     const hap_explain_member_t *members; /* in the order of `roster` */

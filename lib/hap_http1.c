@@ -3,6 +3,7 @@
 #include "hap_http1.h"
 
 #include "hap_http1_class.h"
+#include "hap_zone_field.h"
 
 /* Who names more fields than that in a request has something in mind. */
 enum { REQUEST_NAMED_MAX = 8 };
@@ -52,7 +53,7 @@ hap_field_id_t hap_http1_field_id(hap_str_t name)
             return (hap_field_id_t)id;
         }
     }
-    return HAP_FIELD_OTHER;
+    return hap_zone_is_family(name) ? HAP_FIELD_ZONE : HAP_FIELD_OTHER;
 }
 
 hap_http1_end_t hap_http1_find_end(size_t *bytes, size_t *seen, const char *p, size_t n,
@@ -188,6 +189,9 @@ static const char *note_field(reader_t *in, const hap_field_t *field)
             head->protocol = field->value;
         }
         return NULL;
+    case HAP_FIELD_ZONE:
+        head->zone = true;
+        return NULL;
     default:
         return NULL;
     }
@@ -309,6 +313,7 @@ static reader_t begin(hap_http1_head_t *head, const char *p, size_t bytes, bool 
     head->length = 0;
     head->upgrade = false;
     head->protocol = hap_strn(NULL, 0);
+    head->zone = false;
     head->why = NULL;
     return (reader_t){.p = p, .end = p + end, .out = head, .request = request};
 }

@@ -70,6 +70,7 @@ typedef struct hap_http1_head_t {
     bool said_keep;        /* the sender said so, with Connection: keep-alive */
     bool upgrade;          /* Connection names "upgrade", and there is an Upgrade */
     hap_str_t protocol;    /* the value of the first Upgrade */
+    bool zone;             /* there are fields of HAP_FIELD_ZONE */
     const char *why;       /* what is strange; static */
 } hap_http1_head_t;
 

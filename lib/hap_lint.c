@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns running the lint rules and the order of their findings. Does not hold the rules. */
+/* Owns running the lint rules, what they share, and the order of their findings. Does not hold the
+ * rules. */
 #include "hap_lint_model.h"
 
 #include <stdarg.h>
@@ -18,6 +19,22 @@ void lint_found(lint_t *lint, hap_lint_severity_t severity, int line, const char
     finding->severity = severity;
     finding->line = line;
     finding->rule = rule;
+}
+
+const char *lint_show(const lint_t *lint, const char *text)
+{
+    return hap_str_show(hap_str(text), lint->pool);
+}
+
+bool lint_is_elsewhere(const lint_t *lint, const char *name)
+{
+    for (int i = 0; lint->elsewhere && i < lint->elsewhere->nelts; i++) {
+        if (hap_str_eq_nocase(hap_str(APR_ARRAY_IDX(lint->elsewhere, i, const char *)),
+                              hap_str(name))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int by_line(const void *left, const void *right)

@@ -22,8 +22,21 @@ typedef struct lint_t {
 void lint_found(lint_t *lint, hap_lint_severity_t severity, int line, const char *rule,
                 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/** A text of the configuration, fit for a message. */
+const char *lint_show(const lint_t *lint, const char *text);
+
+/** Whether a file that this one includes has members of a balancer. */
+bool lint_is_elsewhere(const lint_t *lint, const char *name);
+
 /** The rules, in hap_lint_rules.c, up to NULL. */
 typedef void lint_rule_fn(lint_t *lint);
 extern lint_rule_fn *const lint_rules[];
+
+/** Those of hap_lint_module.c. */
+lint_rule_fn lint_module_names;
+lint_rule_fn lint_doubled_keys;
+
+/** That of hap_lint_zone.c. */
+lint_rule_fn lint_zones;
 
 #endif

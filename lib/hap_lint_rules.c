@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the lint rules, each a function and a section of doc/check.md. Does not read the
- * configuration: hap_site has collected it.
+ * Owns the lint rules about mod_proxy's directives, each a function and a row of doc/check.md.
+ * Those about our own are in hap_lint_module. Does not read the configuration: hap_site has
+ * collected it.
  */
 #include "hap_lint_model.h"
 
@@ -30,11 +31,6 @@ static bool ends_in_slash(const char *text)
     return n > 0 && text[n - 1] == '/';
 }
 
-static const char *show(const lint_t *lint, const char *text)
-{
-    return hap_str_show(hap_str(text), lint->pool);
-}
-
 /* mod_proxy puts what follows the context behind the target, without looking at either. */
 static void slash(lint_t *lint)
 {
@@ -45,8 +41,8 @@ static void slash(lint_t *lint)
         if (is_excluded(mount) || context == target) {
             continue;
         }
-        const char *shown_context = show(lint, mount->context);
-        const char *shown_target = show(lint, mount->target);
+        const char *shown_context = lint_show(lint, mount->context);
+        const char *shown_target = lint_show(lint, mount->target);
         if (context) {
             lint_found(lint, HAP_LINT_ERROR, mount->directive->line, "slash",
                        "a request for %sx goes to %sx: end both \"%s\" and \"%s\" in a slash, or "
@@ -69,18 +65,19 @@ static void check_route(lint_t *lint, const hap_site_balancer_t *balancer,
     if (strlen(member->route) > HAP_ROUTE_MAX_BYTES) {
         lint_found(lint, HAP_LINT_ERROR, line, "route",
                    "the route \"%s\" has %" APR_SIZE_T_FMT " bytes, httpd takes at most %d",
-                   show(lint, member->route), strlen(member->route), HAP_ROUTE_MAX_BYTES);
+                   lint_show(lint, member->route), strlen(member->route), HAP_ROUTE_MAX_BYTES);
     } else if (strchr(member->route, '.')) {
         lint_found(lint, HAP_LINT_ERROR, line, "route",
                    "the route \"%s\" has a dot, which separates it from the session's id: requests "
                    "do not find it, use A-Z a-z 0-9 _ -",
-                   show(lint, member->route));
+                   lint_show(lint, member->route));
     }
     if (other) {
         lint_found(lint, HAP_LINT_ERROR, line, "route",
                    "balancer://%s has the route \"%s\" already in line %d: sessions of the one go "
                    "to the other, give each member its own",
-                   show(lint, balancer->name), show(lint, member->route), other->directive->line);
+                   lint_show(lint, balancer->name), lint_show(lint, member->route),
+                   other->directive->line);
         return;
     }
     apr_hash_set(seen, member->route, APR_HASH_KEY_STRING, member);
@@ -103,7 +100,7 @@ static void routes(lint_t *lint)
                 lint_found(lint, HAP_LINT_WARNING, member->directive->line, "route",
                            "the member \"%s\" of balancer://%s has no route, so no session sticks "
                            "to it: add route=NAME",
-                           show(lint, member->url), show(lint, balancer->name));
+                           lint_show(lint, member->url), lint_show(lint, balancer->name));
             }
         }
     }
@@ -119,7 +116,7 @@ static void check_sticky(lint_t *lint, const hap_conf_directive_t *directive)
     if (bar > HAP_COOKIE_MAX_BYTES || second > HAP_COOKIE_MAX_BYTES) {
         lint_found(lint, HAP_LINT_ERROR, directive->line, "sticky",
                    "the cookie's name \"%s\" has more than %d bytes, which httpd refuses",
-                   show(lint, value), HAP_COOKIE_MAX_BYTES);
+                   lint_show(lint, value), HAP_COOKIE_MAX_BYTES);
     }
 }
 
@@ -139,7 +136,7 @@ static void check_url(lint_t *lint, const char *url, int line)
         lint_found(lint, HAP_LINT_WARNING, line, "long-url",
                    "the URL \"%s\" has %" APR_SIZE_T_FMT
                    " bytes: httpd and its modules cut a worker's name after %d, use a shorter one",
-                   show(lint, url), strlen(url), HAP_WORKER_URL_MAX_BYTES);
+                   lint_show(lint, url), strlen(url), HAP_WORKER_URL_MAX_BYTES);
     }
 }
 
@@ -173,25 +170,14 @@ static void check_case(lint_t *lint, const hap_site_mount_t *mount,
         lint_found(lint, HAP_LINT_ERROR, mount->directive->line, "case",
                    "balancer://%s is defined as balancer://%s in line %d: httpd then skips the %s "
                    "of line %d for these requests, write the name the same way",
-                   show(lint, name), show(lint, balancer->name), balancer->line,
-                   show(lint, balancer->guarded_by), balancer->guarded_line);
+                   lint_show(lint, name), lint_show(lint, balancer->name), balancer->line,
+                   lint_show(lint, balancer->guarded_by), balancer->guarded_line);
         return;
     }
     lint_found(lint, HAP_LINT_WARNING, mount->directive->line, "case",
                "balancer://%s is defined as balancer://%s in line %d: httpd joins the two, but a "
                "directive added to that section would not count, write the name the same way",
-               show(lint, name), show(lint, balancer->name), balancer->line);
-}
-
-static bool is_elsewhere(const lint_t *lint, const char *name)
-{
-    for (int i = 0; lint->elsewhere && i < lint->elsewhere->nelts; i++) {
-        if (hap_str_eq_nocase(hap_str(APR_ARRAY_IDX(lint->elsewhere, i, const char *)),
-                              hap_str(name))) {
-            return true;
-        }
-    }
-    return false;
+               lint_show(lint, name), lint_show(lint, balancer->name), balancer->line);
 }
 
 static void references(lint_t *lint)
@@ -203,14 +189,14 @@ static void references(lint_t *lint)
             name ? hap_site_balancer(lint->site, mount->vhost, name) : NULL;
         if (balancer && balancer->members->nelts > 0) {
             check_case(lint, mount, balancer, name);
-        } else if (name && !is_elsewhere(lint, name)) {
+        } else if (name && !lint_is_elsewhere(lint, name)) {
             lint_found(lint, lint->site->has_includes ? HAP_LINT_WARNING : HAP_LINT_ERROR,
                        mount->directive->line, "undefined",
                        "balancer://%s has no member%s: every request for %s is answered with 503, "
                        "add <Proxy \"balancer://%s\"> with BalancerMember lines",
-                       show(lint, name),
+                       lint_show(lint, name),
                        lint->site->has_includes ? " in this file or what it includes" : "",
-                       show(lint, mount->context), show(lint, name));
+                       lint_show(lint, mount->context), lint_show(lint, name));
         }
     }
 }
@@ -256,8 +242,8 @@ static void reverses(lint_t *lint)
             lint_found(lint, HAP_LINT_WARNING, mount->directive->line, "reverse",
                        "%s has no ProxyPassReverse: redirects send the browser to the instance, "
                        "add ProxyPassReverse \"%s\" \"%s\"",
-                       show(lint, mount->context), show(lint, mount->context),
-                       show(lint, mount->target));
+                       lint_show(lint, mount->context), lint_show(lint, mount->context),
+                       lint_show(lint, mount->target));
         }
     }
 }
@@ -292,8 +278,8 @@ static void shadows(lint_t *lint)
             lint_found(lint, HAP_LINT_ERROR, mount->directive->line, "shadowed",
                        "no request reaches %s: line %d takes %s first, put the longer context "
                        "before the shorter one",
-                       show(lint, mount->context), other->directive->line,
-                       show(lint, other->context));
+                       lint_show(lint, mount->context), other->directive->line,
+                       lint_show(lint, other->context));
         } else if (!mount->in_location) {
             apr_hash_set(seen, mount_key(lint, mount, bare(mount->context)), APR_HASH_KEY_STRING,
                          mount);
@@ -328,7 +314,7 @@ static void check_handler(lint_t *lint, const hap_conf_directive_t *directive, c
         lint_found(lint, HAP_LINT_WARNING, directive->line, "swallowed",
                    "the handler for %s gets no request: line %d takes %s first, add "
                    "ProxyPass \"!\" to this <Location>",
-                   show(lint, path), taker->directive->line, show(lint, taker->context));
+                   lint_show(lint, path), taker->directive->line, lint_show(lint, taker->context));
     }
 }
 
@@ -408,84 +394,6 @@ static void per_child_max(lint_t *lint)
     }
 }
 
-static void unknown_name(lint_t *lint, const hap_conf_directive_t *directive)
-{
-    lint_found(
-        lint, lint->site->has_includes ? HAP_LINT_WARNING : HAP_LINT_ERROR, directive->line,
-        "unknown", "%s names %s, but there is no <Proxy \"balancer://%s\">%s: correct the name",
-        show(lint, directive->name), show(lint, directive->argv[0]), show(lint, directive->argv[0]),
-        lint->site->has_includes ? " in this file or what it includes" : "");
-}
-
-static bool has_directive(const lint_t *lint, const char *name)
-{
-    for (int i = 0; i < lint->conf->count; i++) {
-        if (hap_conf_is(&lint->conf->directives[i], name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void module_names(lint_t *lint)
-{
-    bool inherits = !has_directive(lint, "ProxyInherit");
-    for (int i = 0; i < lint->conf->count; i++) {
-        const hap_conf_directive_t *directive = &lint->conf->directives[i];
-        bool ours = hap_conf_is(directive, "HABalancer") || hap_conf_is(directive, "HACheck");
-        if (!ours || directive->argc == 0) {
-            continue;
-        }
-        const hap_conf_section_t *vhost = hap_conf_within(directive, "VirtualHost");
-        if (!hap_site_balancer(lint->site, vhost, directive->argv[0])) {
-            if (!is_elsewhere(lint, directive->argv[0])) {
-                unknown_name(lint, directive);
-            }
-        } else if (vhost && inherits && hap_site_balancer(lint->site, NULL, directive->argv[0])) {
-            lint_found(lint, HAP_LINT_ERROR, directive->line, "place",
-                       "%s is in a <VirtualHost>, but balancer://%s is the main server's: the "
-                       "module does not start with this, put it there",
-                       show(lint, directive->name), show(lint, directive->argv[0]));
-        }
-    }
-}
-
-/* Where a key of a balancer stood first, in one server: there it stands once, over all lines. */
-static void check_keys(lint_t *lint, const hap_conf_directive_t *directive, apr_hash_t *seen)
-{
-    const hap_conf_section_t *vhost = hap_conf_within(directive, "VirtualHost");
-    const char *name = hap_grammar_balancer_key(hap_str(directive->argv[0]), lint->pool);
-    const char *what = hap_conf_is(directive, "HACheck") ? "HACheck" : "HABalancer";
-    for (int i = 1; i < directive->argc; i++) {
-        hap_str_t pair = hap_str(directive->argv[i]);
-        hap_str_t key = hap_str_sub(pair, 0, hap_str_find(pair, '=', 0));
-        const char *place = apr_psprintf(lint->pool, "%d %s %s %.*s", vhost ? vhost->line : 0, what,
-                                         name, HAP_STR_ARG(key));
-        const hap_conf_directive_t *first = apr_hash_get(seen, place, APR_HASH_KEY_STRING);
-        if (first) {
-            lint_found(lint, HAP_LINT_ERROR, directive->line, "twice",
-                       "%s %s: %s= is given in line %d already: the module does not start with "
-                       "both, keep one",
-                       show(lint, directive->name), show(lint, directive->argv[0]),
-                       hap_str_show(key, lint->pool), first->line);
-        } else {
-            apr_hash_set(seen, place, APR_HASH_KEY_STRING, directive);
-        }
-    }
-}
-
-static void doubled_keys(lint_t *lint)
-{
-    apr_hash_t *seen = apr_hash_make(lint->pool);
-    for (int i = 0; i < lint->conf->count; i++) {
-        const hap_conf_directive_t *directive = &lint->conf->directives[i];
-        if ((hap_conf_is(directive, "HABalancer") || hap_conf_is(directive, "HACheck")) &&
-            directive->argc > 0) {
-            check_keys(lint, directive, seen);
-        }
-    }
-}
-
 static bool loads(const lint_t *lint, const char *module)
 {
     for (int i = 0; i < lint->conf->count; i++) {
@@ -527,7 +435,7 @@ static void methods(lint_t *lint)
             lint_found(lint, HAP_LINT_FATAL, balancer->line, "lbmethod",
                        "balancer://%s uses the method byrequests, which no LoadModule brings: "
                        "httpd does not start (AH02432), load lbmethod_byrequests_module",
-                       show(lint, balancer->name));
+                       lint_show(lint, balancer->name));
         }
     }
 }
@@ -567,7 +475,7 @@ static void loopback(lint_t *lint)
                 lint_found(lint, HAP_LINT_WARNING, member->directive->line, "loopback",
                            "the member \"%s\" is this proxy's own machine, the other members are "
                            "not: name the host that the instance runs on",
-                           show(lint, member->url));
+                           lint_show(lint, member->url));
             }
         }
     }
@@ -587,13 +495,14 @@ static void same_key(lint_t *lint)
             lint_found(lint, HAP_LINT_FATAL, balancer->line, "names",
                        "balancer://%s and balancer://%s of line %d differ only in punctuation: "
                        "httpd does not start with both, rename one",
-                       show(lint, balancer->name), show(lint, other->name), other->line);
+                       lint_show(lint, balancer->name), lint_show(lint, other->name), other->line);
         }
         apr_hash_set(seen, key, APR_HASH_KEY_STRING, balancer);
     }
 }
 
 lint_rule_fn *const lint_rules[] = {
-    slash,         routes,       sticky_names, long_urls, references, reverses, shadows, handlers,
-    per_child_max, module_names, doubled_keys, methods,   loopback,   same_key, NULL,
+    slash,    routes,        sticky_names,      long_urls,         references, reverses, shadows,
+    handlers, per_child_max, lint_module_names, lint_doubled_keys, lint_zones, methods,  loopback,
+    same_key, NULL,
 };

@@ -10,6 +10,8 @@
 #include <apr_hash.h>
 #include <apr_strings.h>
 
+#include "hap_zone_spec.h"
+
 static const char *source_of(const hap_fragment_t *fragment, apr_pool_t *pool)
 {
     if (fragment->source) {
@@ -273,6 +275,23 @@ apr_status_t hap_merge_build(hap_merge_t *merge, const hap_fragment_t *fragments
     return rv;
 }
 
+apr_status_t hap_merge_check_zones(const hap_merge_t *merge, const hap_merge_zones_t *zones,
+                                   hap_diag_t *diag)
+{
+    for (size_t i = 0; zones->kinds & HAP_ZONE_USER && i < merge->app_count; i++) {
+        const hap_fragment_t *one = merge->apps[i].members;
+        if (!one->sticky) {
+            hap_diag_set(diag, 0,
+                         "application %s has no session cookie, so there is no session whose "
+                         "state could be kept: give -sticky=COOKIE to zero modproxy generate on "
+                         "its hosts, or merge it into a file of its own",
+                         one->app);
+            return APR_EINVAL;
+        }
+    }
+    return APR_SUCCESS;
+}
+
 /* A newline is in neither part, so two different members never get the same key. */
 static const char *key_of(const hap_fragment_t *member, apr_pool_t *pool)
 {
@@ -420,6 +439,15 @@ static hap_merge_app_t *apps_by_name(const hap_merge_t *merge, apr_pool_t *pool)
     return apps;
 }
 
+static void diff_zones(diff_t *diff, const hap_merge_t *before, const hap_merge_t *after)
+{
+    const char *was = hap_merge_zones_text(&before->zones, diff->pool);
+    const char *is = hap_merge_zones_text(&after->zones, diff->pool);
+    if (before->balancer && after->balancer && !same_value(was, is)) {
+        say(diff, apr_psprintf(diff->pool, "HAZone changed from %s to %s", shown(was), shown(is)));
+    }
+}
+
 apr_array_header_t *hap_merge_diff(const hap_merge_t *before, const hap_merge_t *after,
                                    apr_pool_t *pool)
 {
@@ -433,6 +461,7 @@ apr_array_header_t *hap_merge_diff(const hap_merge_t *before, const hap_merge_t 
                                    : "applications are no longer balancers");
     }
     diff_lane(&diff, before, after);
+    diff_zones(&diff, before, after);
     while (i < before->app_count || j < after->app_count) {
         int order = 0;
         if (i == before->app_count || j == after->app_count) {

@@ -9,6 +9,7 @@
 #include <apr_tables.h>
 
 #include "hap_fragment.h"
+#include "hap_merge_zones.h"
 
 /** The version of the format that is written, and the only one that is read. */
 #define HAP_MERGE_VERSION "1"
@@ -33,8 +34,9 @@ typedef struct hap_merge_app_t {
 
 /** A merged file. Apps are in the order of their mounts: longest context first, then by name. */
 typedef struct hap_merge_t {
-    bool balancer;         /* each application is a balancer, even with one member */
-    hap_merge_lane_t lane; /* set by who builds it; without effect unless balancer */
+    bool balancer;           /* each application is a balancer, even with one member */
+    hap_merge_lane_t lane;   /* set by who builds it; without effect unless balancer */
+    hap_merge_zones_t zones; /* likewise, after hap_merge_check_zones */
     hap_merge_app_t *apps;
     size_t app_count;
     hap_fragment_t *members;
@@ -51,6 +53,13 @@ typedef struct hap_merge_t {
  */
 apr_status_t hap_merge_build(hap_merge_t *merge, const hap_fragment_t *fragments, size_t count,
                              bool balancer, hap_diag_t *diag, apr_pool_t *pool);
+
+/**
+ * Whether the applications can have these zones: USER needs a session cookie. APR_EINVAL and what
+ * to do, if not.
+ */
+apr_status_t hap_merge_check_zones(const hap_merge_t *merge, const hap_merge_zones_t *zones,
+                                   hap_diag_t *diag);
 
 /** "On" or "Off", NULL when it is not said. */
 const char *hap_merge_lane_word(hap_merge_lane_t lane);

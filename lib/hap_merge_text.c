@@ -14,11 +14,30 @@ static void put(apr_array_header_t *parts, const char *text)
     APR_ARRAY_PUSH(parts, struct iovec) = (struct iovec){(void *)text, strlen(text)};
 }
 
-static void put_balancer(apr_array_header_t *parts, const hap_merge_app_t *app,
-                         hap_merge_lane_t lane, apr_pool_t *pool)
+/* What mod_haproxy is told, when it is there. */
+static void put_module(apr_array_header_t *parts, const hap_merge_app_t *app,
+                       const hap_merge_t *merge, apr_pool_t *pool)
 {
     const hap_fragment_t *one = app->members;
-    const char *word = hap_merge_lane_word(lane);
+    const char *word = hap_merge_lane_word(merge->lane);
+    const char *zones = hap_merge_zones_text(&merge->zones, pool);
+    put(parts, apr_psprintf(pool, "<IfModule haproxy_module>\n    HABalancer %s\n", one->app));
+    if (one->health) {
+        put(parts, apr_psprintf(pool, "    HACheck    %s uri=%s\n", one->app, one->health));
+    }
+    if (zones) {
+        put(parts, apr_psprintf(pool, "    HAZone     %s %s\n", one->app, zones));
+    }
+    if (word) {
+        put(parts, apr_psprintf(pool, "    HALane     %s %s\n", word, one->app));
+    }
+    put(parts, "</IfModule>\n");
+}
+
+static void put_balancer(apr_array_header_t *parts, const hap_merge_app_t *app,
+                         const hap_merge_t *merge, apr_pool_t *pool)
+{
+    const hap_fragment_t *one = app->members;
     put(parts, apr_psprintf(pool, "<Proxy \"balancer://%s\">\n", one->app));
     for (size_t i = 0; i < app->count; i++) {
         const hap_fragment_t *member = &app->members[i];
@@ -31,14 +50,7 @@ static void put_balancer(apr_array_header_t *parts, const hap_merge_app_t *app,
     }
     put(parts, "</Proxy>\n");
     put(parts, hap_fragment_mount(one, apr_pstrcat(pool, "balancer://", one->app, NULL), "", pool));
-    put(parts, apr_psprintf(pool, "<IfModule haproxy_module>\n    HABalancer %s\n", one->app));
-    if (one->health) {
-        put(parts, apr_psprintf(pool, "    HACheck    %s uri=%s\n", one->app, one->health));
-    }
-    if (word) {
-        put(parts, apr_psprintf(pool, "    HALane     %s %s\n", word, one->app));
-    }
-    put(parts, "</IfModule>\n");
+    put_module(parts, app, merge, pool);
 }
 
 static void put_plain(apr_array_header_t *parts, const hap_merge_app_t *app, apr_pool_t *pool)
@@ -60,7 +72,7 @@ hap_str_t hap_merge_emit(const hap_merge_t *merge, apr_pool_t *pool)
     put(parts, apr_pstrcat(pool, prefix, " " HAP_MERGE_VERSION "\n", NULL));
     for (size_t i = 0; i < merge->app_count; i++) {
         if (merge->balancer) {
-            put_balancer(parts, &merge->apps[i], merge->lane, pool);
+            put_balancer(parts, &merge->apps[i], merge, pool);
         } else {
             put_plain(parts, &merge->apps[i], pool);
         }
@@ -82,7 +94,8 @@ typedef struct reader_t {
     int line;                    /* where the application began; 0 before the first one */
     hap_fragment_t app;          /* what the members share */
     bool balancer;
-    hap_merge_lane_t lane; /* of the application that said it last; all have to say the same */
+    hap_merge_lane_t lane;   /* of the application that said it last; all have to say the same */
+    hap_merge_zones_t zones; /* likewise */
     apr_pool_t *pool;
 } reader_t;
 
@@ -274,6 +287,8 @@ static apr_status_t read_line(reader_t *reader, hap_str_t content, int line, hap
                between(&second, &rest, "", "")) {
         ours = is_value(second, hap_grammar_path, reader->pool);
         reader->app.health = hap_str_dup(second, reader->pool);
+    } else if (between(&first, &rest, "    HAZone     ", " ")) {
+        ours = hap_merge_zones_parse(&reader->zones, rest, reader->pool);
     } else if (hap_str_starts(content, HAP_STR_LIT("    HALane     On "))) {
         reader->lane = HAP_MERGE_LANE_ON;
     } else if (hap_str_starts(content, HAP_STR_LIT("    HALane     Off "))) {
@@ -324,10 +339,14 @@ apr_status_t hap_merge_parse(hap_merge_t *merge, hap_str_t text, hap_diag_t *dia
         rv = hap_merge_build(&read, (const hap_fragment_t *)reader.members->elts,
                              (size_t)reader.members->nelts, reader.balancer, diag, pool);
     }
+    if (rv == APR_SUCCESS) {
+        rv = hap_merge_check_zones(&read, &reader.zones, diag);
+    }
     if (rv != APR_SUCCESS) {
         return rv;
     }
     read.lane = reader.lane;
+    read.zones = reader.zones;
     int line = 0;
     if (!hap_grammar_same_text(&line, &content, text, hap_merge_emit(&read, pool))) {
         return not_ours(content, line, diag, pool);

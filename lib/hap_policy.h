@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns what HABalancer and HACheck can say about a balancer. Does not act on it: selection is in
- * hap_pick, health in hap_health.
+ * Owns what HABalancer, HACheck and HAZone can say about a balancer. Does not act on it: selection
+ * is in hap_pick, health in hap_health, what zones are in hap_zone_spec.
  */
 #ifndef HAP_POLICY_H
 #define HAP_POLICY_H
@@ -53,15 +53,35 @@ typedef struct hap_check_policy_t {
     int method; /* index into GET, HEAD, OPTIONS */
 } hap_check_policy_t;
 
+/** What HAZone says; the fields' meaning is in hap_policy.def. */
+typedef struct hap_zone_policy_t {
+    uint64_t set;      /* which keys were given */
+    const char *zone;  /* for hap_zone_kinds_parse */
+    const char *store; /* for hap_zone_spec_parse */
+    const char *key;   /* NULL: none */
+    const char *token; /* NULL: none */
+    apr_interval_time_t budget;
+    apr_interval_time_t recheck;
+} hap_zone_policy_t;
+
 extern const hap_options_t hap_policy_options;
 extern const hap_options_t hap_check_options;
+extern const hap_options_t hap_zone_options;
 
 /** The words of method=, by hap_method_t. */
 extern const char *const hap_method_names[];
 
+/** Two keys that do not go together as they are. */
+typedef struct hap_policy_clash_t {
+    const char *key;
+    const char *needs; /* the other one, which has to be given or changed */
+} hap_policy_clash_t;
+
 /**
- * Looks at what no single key shows: keys that contradict each other. APR_EINVAL with a diag.
+ * Looks at what no single key shows: keys that contradict each other. APR_EINVAL with a diag, and
+ * which keys they are.
  */
-apr_status_t hap_policy_check(const hap_policy_t *policy, hap_diag_t *diag);
+apr_status_t hap_policy_check(const hap_policy_t *policy, hap_policy_clash_t *clash,
+                              hap_diag_t *diag);
 
 #endif

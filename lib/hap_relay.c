@@ -70,6 +70,7 @@ static bool is_passed(const hap_field_t *field, const hap_relay_t *relay)
 {
     switch (field->id) {
     case HAP_FIELD_HOST:
+    case HAP_FIELD_ZONE: /* nor what RequestHeader has set */
         return false;
     case HAP_FIELD_TRANSFER_ENCODING: /* the body keeps its framing */
         return true;
@@ -140,6 +141,7 @@ size_t hap_relay_request(char *out_, size_t room, const hap_http1_request_t *in,
         put_forwarded(&out, head, HAP_FIELD_FORWARDED_SERVER, HAP_STR_LIT("X-Forwarded-Server"),
                       relay->server_name);
     }
+    put(&out, to->extra);
     if (to->upgrade) {
         put_field(&out, HAP_STR_LIT("Upgrade"), head->protocol);
         PUT_LIT(&out, "Connection: Upgrade\r\n\r\n");
@@ -337,7 +339,8 @@ static void put_length(out_t *out, const hap_field_t *field, uint64_t length)
 static void put_answer_field(out_t *out, const hap_field_t *field, const hap_http1_answer_t *in,
                              const hap_relay_back_t *back)
 {
-    if (field->hop && field->id != HAP_FIELD_UPGRADE) {
+    bool own = field->hop && field->id != HAP_FIELD_UPGRADE;
+    if (own || field->id == HAP_FIELD_ZONE) { /* nor what Header has set */
         return;
     }
     switch (field->fixed ? HAP_FIELD_OTHER : field->id) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns writing the heads that the proxy passes on, to a member and to a client, as mod_proxy and
- * httpd would write them. Does not read heads (hap_http1 does), and does no I/O.
+ * httpd would write them. Fields of zones that came in a head, or that an edit has made, are never
+ * among them. Does not read heads (hap_http1 does), and does no I/O.
  */
 #ifndef HAP_RELAY_H
 #define HAP_RELAY_H
@@ -38,12 +39,15 @@ typedef struct hap_relay_t {
     hap_edit_rules_t edits;     /* what is done to the heads before */
 } hap_relay_t;
 
+enum { HAP_RELAY_EXTRA_BYTES = 32 << 10 /* most of `extra` */ };
+
 /** What is particular to one request. */
 typedef struct hap_relay_to_t {
     const hap_relay_t *relay;
     hap_str_t host;   /* the member's name and port, as in its URL */
     hap_str_t base;   /* path of the member's URL; empty or without a slash at its end */
     hap_str_t client; /* the client's address */
+    hap_str_t extra;  /* lines of the proxy's own, each with its line end; may be empty */
     bool upgrade;     /* pass Upgrade on */
 } hap_relay_to_t;
 

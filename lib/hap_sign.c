@@ -6,15 +6,14 @@
 #include "hap_sign.h"
 
 #include <apr_strings.h>
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
+
+#include "hap_base64url.h"
+#include "hap_mac.h"
 
 enum {
-    KEY_BYTES = 32,
     MAC_BYTES = 16,
-    DIGEST_BYTES = 32,
-    B64_CHARS = 22, /* of 16 bytes, without padding */
+    B64_CHARS = HAP_BASE64URL_CHARS(MAC_BYTES),
     EXPIRY_DIGITS_MAX = 15,
     FIELD_BYTES_MAX = HAP_SIGN_NAME_BYTES_MAX,
     LENGTH_BYTES = 4, /* big-endian */
@@ -22,28 +21,12 @@ enum {
 };
 
 struct hap_sign_t {
-    EVP_MAC_CTX *keyed[HAP_SIGN_KEYS_MAX];           /* never updated, only copied */
-    unsigned char key[HAP_SIGN_KEYS_MAX][KEY_BYTES]; /* to refuse repetitions; then wiped */
-    int n;                                           /* keys in use */
+    EVP_MAC_CTX *keyed[HAP_SIGN_KEYS_MAX];                   /* never updated, only copied */
+    unsigned char key[HAP_SIGN_KEYS_MAX][HAP_MAC_KEY_BYTES]; /* to refuse repetitions; then wiped */
+    int n;                                                   /* keys in use */
 };
 
 /* --- base64url --- */
-
-static const char b64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static void b64_encode(char out[B64_CHARS], const unsigned char in[MAC_BYTES])
-{
-    unsigned bits = 0;
-    int held = 0;
-    int n = 0;
-    for (int i = 0; i < MAC_BYTES; i++) {
-        bits = bits << 8 | in[i];
-        for (held += 8; held >= 6; held -= 6) {
-            out[n++] = b64_digits[bits >> (held - 6) & 63];
-        }
-    }
-    out[n] = b64_digits[bits << (6 - held) & 63];
-}
 
 static bool is_b64(hap_str_t s)
 {
@@ -69,53 +52,10 @@ static apr_status_t wipe(void *data)
     return APR_SUCCESS;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    char low = (char)(c | 0x20);
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
-static bool key_decode(unsigned char key[KEY_BYTES], hap_str_t line)
-{
-    if (line.n != 2 * KEY_BYTES) {
-        return false;
-    }
-    for (size_t i = 0; i < KEY_BYTES; i++) {
-        int high = hex_value(line.p[2 * i]);
-        int low = hex_value(line.p[2 * i + 1]);
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        key[i] = (unsigned char)(high << 4 | low);
-    }
-    return true;
-}
-
-/* A context is keyed once here, because keying costs more than a cookie's MAC. */
-static EVP_MAC_CTX *key_context(const unsigned char key[KEY_BYTES])
-{
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
-    EVP_MAC_free(mac);
-    char digest[] = "SHA256";
-    const OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end(),
-    };
-    if (ctx && EVP_MAC_init(ctx, key, KEY_BYTES, params)) {
-        return ctx;
-    }
-    EVP_MAC_CTX_free(ctx);
-    return NULL;
-}
-
-static bool key_known(const hap_sign_t *sign, const unsigned char key[KEY_BYTES])
+static bool key_known(const hap_sign_t *sign, const unsigned char key[HAP_MAC_KEY_BYTES])
 {
     for (int i = 0; i < sign->n; i++) {
-        if (CRYPTO_memcmp(sign->key[i], key, KEY_BYTES) == 0) {
+        if (CRYPTO_memcmp(sign->key[i], key, HAP_MAC_KEY_BYTES) == 0) {
             return true;
         }
     }
@@ -130,7 +70,7 @@ static apr_status_t key_add(hap_sign_t *sign, hap_str_t text, int line, hap_diag
         return APR_EINVAL;
     }
     unsigned char *key = sign->key[sign->n];
-    if (!key_decode(key, text)) {
+    if (!hap_mac_key_read(key, text)) {
         hap_diag_set(diag, line,
                      "a key is a line of 64 hex digits, this one has %" APR_SIZE_T_FMT
                      " characters or others than hex digits: make one with `openssl rand -hex 32`",
@@ -141,7 +81,7 @@ static apr_status_t key_add(hap_sign_t *sign, hap_str_t text, int line, hap_diag
         hap_diag_set(diag, line, "this key is there twice");
         return APR_EINVAL;
     }
-    sign->keyed[sign->n] = key_context(key);
+    sign->keyed[sign->n] = hap_mac_keyed(key);
     if (sign->keyed[sign->n] == NULL) {
         hap_diag_set(diag, line, "libcrypto offers no HMAC-SHA256");
         return APR_EGENERAL;
@@ -209,26 +149,21 @@ static void message_make(message_t *m, const hap_sign_token_t *token, hap_str_t 
     message_add(m, route);
 }
 
-/* Copying a keyed context is what makes one key usable by all threads without a lock. */
 static bool mac_make(char out[B64_CHARS], const EVP_MAC_CTX *keyed, const message_t *m)
 {
-    unsigned char digest[DIGEST_BYTES];
-    size_t n = 0;
-    EVP_MAC_CTX *ctx = m->full ? NULL : EVP_MAC_CTX_dup(keyed);
-    bool ok = ctx && EVP_MAC_update(ctx, m->bytes, m->n) &&
-              EVP_MAC_final(ctx, digest, &n, sizeof(digest)) && n == DIGEST_BYTES;
-    EVP_MAC_CTX_free(ctx);
-    if (ok) {
-        b64_encode(out, digest);
+    unsigned char digest[HAP_MAC_BYTES];
+    if (m->full || !hap_mac_make(digest, keyed, hap_strn((const char *)m->bytes, m->n))) {
+        return false;
     }
-    return ok;
+    hap_base64url_encode(out, digest, MAC_BYTES);
+    return true;
 }
 
 const char *hap_sign_random_text(const unsigned char random[HAP_SIGN_RANDOM_BYTES],
                                  apr_pool_t *pool)
 {
     char *text = apr_pcalloc(pool, B64_CHARS + 1);
-    b64_encode(text, random);
+    hap_base64url_encode(text, random, HAP_SIGN_RANDOM_BYTES);
     return text;
 }
 

@@ -319,7 +319,8 @@ apr_status_t hap_site_policy(hap_site_policy_t *result, const hap_site_t *site,
         result->name = own.name ? own.name : base.name;
     }
     if (options == &hap_policy_options) {
-        rv = hap_policy_check(&result->policy, diag);
+        hap_policy_clash_t unused;
+        rv = hap_policy_check(&result->policy, &unused, diag);
     }
     if (rv != APR_SUCCESS) {
         diag->line = result->directive->line;

@@ -115,15 +115,16 @@ size_t hap_site_match(const char *path, const char *context);
 const char *hap_site_cookie_path(const hap_site_t *site, const hap_site_balancer_t *balancer,
                                  apr_pool_t *pool);
 
-/** What HABalancer or HACheck lines say of a balancer in one vhost. */
+/** What HABalancer, HACheck or HAZone lines say of a balancer in one vhost. */
 typedef struct hap_site_policy_t {
     const char *name; /* as the nearest server's first line writes it */
     /* the nearest server's last line with keys, else its first; NULL: there is none */
     const hap_conf_directive_t *directive;
     union {
-        uint64_t set; /* which keys were given; both records begin with it */
+        uint64_t set; /* which keys were given; all records begin with it */
         hap_policy_t policy;
         hap_check_policy_t check;
+        hap_zone_policy_t zone;
     };
 } hap_site_policy_t;
 

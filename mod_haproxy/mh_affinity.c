@@ -15,6 +15,7 @@
 
 #include "mh_cookie.h"
 #include "mh_log.h"
+#include "mh_strip.h"
 
 static ap_filter_rec_t *filter;
 
@@ -57,25 +58,18 @@ static void add_cookie(const mh_request_t *request)
     }
 }
 
-/* A member that closed the connection instead: mod_proxy passes word of it on to the client's end.
- */
-static bool is_answer(const apr_bucket_brigade *brigade)
-{
-    const apr_bucket *first = APR_BRIGADE_FIRST(brigade);
-    return first == APR_BRIGADE_SENTINEL(brigade) ||
-           !(AP_BUCKET_IS_ERROR(first) || AP_BUCKET_IS_EOC(first));
-}
-
 static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *brigade)
 {
     mh_request_t *request = f->ctx;
     ap_filter_t *next = f->next;
     ap_remove_output_filter(f);
     /* What comes after the handler is a page of httpd's own about a failure. */
-    bool answered = request->serving && request->choice.member >= 0 && is_answer(brigade);
+    bool answered =
+        request->serving && request->choice.member >= 0 && mh_request_is_answer(brigade);
     if (answered) {
         mh_choice_answered(&request->choice, (unsigned)request->r->status);
     }
+    mh_strip_answer(request->r); /* nor what Header has set */
     int64_t now_s = apr_time_sec(request->r->request_time);
     if (answered && mh_cookie_is_needed(&request->choice, now_s) && !application_sets(request)) {
         add_cookie(request);

@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns joining mod_proxy's balancers with HABalancer and HACheck at startup. */
+/* Owns joining mod_proxy's balancers with HABalancer, HACheck and HAZone at startup. */
 #include "mh_app.h"
 
 #include <ap_provider.h>
-#include <apr_file_io.h>
 #include <apr_hash.h>
 #include <apr_strings.h>
 
 #include "hap_grammar.h"
+#include "mh_app_zone.h"
 #include "mh_log.h"
+#include "mh_secret.h"
 #include "mh_shared.h"
 
-enum {
-    WEIGHT_DEFAULT = 100,
-    KEY_FILE_MAX_BYTES = 4096,
-    OTHERS = APR_FPROT_WREAD | APR_FPROT_WWRITE | APR_FPROT_WEXECUTE
-};
+enum { WEIGHT_DEFAULT = 100 };
+
+/* The directives for one balancer, as a server has them. */
+typedef struct lines_t {
+    const mh_named_t *own;   /* HABalancer */
+    const mh_named_t *check; /* HACheck; NULL: none */
+    const mh_named_t *zone;  /* HAZone; NULL: none */
+} lines_t;
 
 apr_array_header_t *mh_apps;
 
@@ -70,8 +74,7 @@ void mh_admin_show(proxy_worker *worker, hap_admin_t admin)
     }
 }
 
-/* Says what is wrong with a directive, and where it stands. */
-static apr_status_t refuse(const mh_app_t *app, const mh_named_t *conf, apr_pool_t *p,
+apr_status_t mh_app_refuse(const mh_app_t *app, const mh_named_t *conf, apr_pool_t *p,
                            const char *why)
 {
     ap_log_error(APLOG_MARK, APLOG_EMERG, 0, app->server, "%s %s (%s): %s",
@@ -79,50 +82,26 @@ static apr_status_t refuse(const mh_app_t *app, const mh_named_t *conf, apr_pool
     return APR_EINVAL;
 }
 
-static apr_status_t refuse_key(const mh_app_t *app, apr_status_t rv, apr_pool_t *p)
+apr_status_t mh_app_refuse_key(const mh_app_t *app, const mh_named_t *conf, const char *key,
+                               apr_pool_t *p, const char *why)
 {
-    char why[120];
-    return refuse(app, app->conf, p,
-                  apr_psprintf(p, "sign=%s cannot be read: %s", app->policy.sign,
-                               apr_strerror(rv, why, sizeof(why))));
+    const mh_named_t shown = mh_config_by_key(conf, key);
+    return mh_app_refuse(app, &shown, p, why);
 }
 
-static apr_status_t read_key(mh_app_t *app, apr_pool_t *p)
+static apr_status_t understand_sign(void *result, hap_str_t text, hap_diag_t *diag, apr_pool_t *p)
 {
-    const char *path = app->policy.sign;
-    apr_file_t *file;
-    apr_finfo_t info;
-    char text[KEY_FILE_MAX_BYTES];
-    apr_size_t n = sizeof(text);
-    apr_status_t rv = apr_file_open(&file, path, APR_FOPEN_READ, 0, p);
-    if (rv != APR_SUCCESS) {
-        return refuse_key(app, rv, p);
-    }
-    rv = apr_file_info_get(&info, APR_FINFO_PROT | APR_FINFO_SIZE, file);
-    if (rv == APR_SUCCESS && (info.protection & OTHERS)) {
-        apr_file_close(file);
-        return refuse(app, app->conf, p,
-                      apr_psprintf(p, "sign=%s may be read by others, run chmod 640 on it", path));
-    }
-    rv = apr_file_read_full(file, text, sizeof(text), &n);
-    apr_file_close(file);
-    if (rv == APR_SUCCESS) {
-        return refuse(app, app->conf, p,
-                      apr_psprintf(p, "sign=%s is longer than a key file can be", path));
-    }
-    if (rv != APR_EOF) {
-        return refuse_key(app, rv, p);
-    }
-    hap_sign_t *sign;
-    hap_diag_t diag;
-    rv = hap_sign_parse(&sign, hap_strn(text, n), &diag, p);
-    memset(text, 0, sizeof(text));
-    if (rv != APR_SUCCESS) {
-        const char *line = diag.line ? apr_psprintf(p, ":%d", diag.line) : "";
-        return refuse(app, app->conf, p, apr_psprintf(p, "sign=%s%s: %s", path, line, diag.why));
-    }
-    app->affinity.sign = sign;
-    return APR_SUCCESS;
+    hap_sign_t *sign = NULL;
+    apr_status_t rv = hap_sign_parse(&sign, text, diag, p);
+    *(const hap_sign_t **)result = sign;
+    return rv;
+}
+
+static apr_status_t read_sign(mh_app_t *app, apr_pool_t *p)
+{
+    const mh_named_t conf = mh_config_by_key(app->conf, "sign");
+    const mh_secret_t file = {app, &conf, "sign", app->policy.sign};
+    return mh_secret_read(&app->affinity.sign, &file, understand_sign, p);
 }
 
 static apr_status_t set_affinity(mh_app_t *app, const proxy_balancer *balancer, apr_pool_t *p)
@@ -133,14 +112,15 @@ static apr_status_t set_affinity(mh_app_t *app, const proxy_balancer *balancer, 
     rule->app = hap_str(app->label);
     if (rule->mode == HAP_AFFINITY_INSERT) {
         rule->cookie = hap_str(app->policy.affinity.cookie);
-        return app->policy.sign ? read_key(app, p) : APR_SUCCESS;
+        return app->policy.sign ? read_sign(app, p) : APR_SUCCESS;
     }
     if (rule->mode == HAP_AFFINITY_APP && !*shared->sticky) {
         /* As in mod_proxy: no stickysession, no sessions. */
         rule->mode = HAP_AFFINITY_NONE;
     }
     if (rule->mode == HAP_AFFINITY_APP && shared->sticky_separator != '.') {
-        return refuse(app, app->conf, p, "stickysessionsep= other than a dot is not supported");
+        return mh_app_refuse(app, app->conf, p,
+                             "stickysessionsep= other than a dot is not supported");
     }
     rule->cookie = hap_str(apr_pstrdup(p, shared->sticky));
     rule->path_param = hap_str(apr_pstrdup(p, shared->sticky_path));
@@ -164,14 +144,17 @@ static apr_status_t set_check(mh_app_t *app, const mh_named_t *conf, apr_pool_t 
         .connects_only = !policy.uri || !*policy.uri,
     };
     app->check.method = (hap_check_method_t)policy.method;
-    apr_status_t rv = hap_expect_parse(&app->check.expect, hap_str(policy.expect), &diag, p);
-    if (rv == APR_SUCCESS && policy.uri) {
-        rv = hap_check_uri(&app->check.uri, hap_str(policy.uri), &diag, p);
+    if (hap_expect_parse(&app->check.expect, hap_str(policy.expect), &diag, p) != APR_SUCCESS) {
+        return mh_app_refuse_key(app, conf, "expect", p, diag.why);
     }
-    if (rv == APR_SUCCESS && conf) {
-        rv = hap_health_rule_check(&app->rule, &diag);
+    if (policy.uri &&
+        hap_check_uri(&app->check.uri, hap_str(policy.uri), &diag, p) != APR_SUCCESS) {
+        return mh_app_refuse_key(app, conf, "uri", p, diag.why);
     }
-    return rv == APR_SUCCESS ? rv : refuse(app, conf, p, diag.why);
+    if (conf && hap_health_rule_check(&app->rule, &diag) != APR_SUCCESS) {
+        return mh_app_refuse(app, conf, p, diag.why);
+    }
+    return APR_SUCCESS;
 }
 
 /* mod_proxy's name of a worker leaves out the socket that it is reached through. */
@@ -218,27 +201,29 @@ bool mh_speaks_http(const proxy_worker *worker)
 static apr_status_t add_member(mh_app_t *app, proxy_worker *worker, apr_hash_t *seen, apr_pool_t *p)
 {
     if (!*worker->s->route && app->affinity.mode != HAP_AFFINITY_NONE) {
-        return refuse(app, app->conf, p,
-                      apr_psprintf(p,
-                                   "BalancerMember %s has no route=, sessions cannot be kept "
-                                   "on it",
-                                   worker->s->name_ex));
+        return mh_app_refuse(
+            app, app->conf, p,
+            apr_psprintf(p,
+                         "BalancerMember %s has no route=, sessions cannot be kept "
+                         "on it",
+                         worker->s->name_ex));
     }
     const char *route = route_of(worker, seen, p);
     const proxy_worker *twin = apr_hash_get(seen, route, APR_HASH_KEY_STRING);
     if (twin) {
-        return refuse(app, app->conf, p,
-                      apr_psprintf(p,
-                                   "route=%s is used by BalancerMember %s and by %s, routes "
-                                   "must differ",
-                                   route, twin->s->name_ex, worker->s->name_ex));
+        return mh_app_refuse(app, app->conf, p,
+                             apr_psprintf(p,
+                                          "route=%s is used by BalancerMember %s and by %s, routes "
+                                          "must differ",
+                                          route, twin->s->name_ex, worker->s->name_ex));
     }
     if (app->check.uri.n && !mh_speaks_http(worker)) {
-        return refuse(app, app->conf, p,
-                      apr_psprintf(p,
-                                   "BalancerMember %s cannot be asked for the uri= of HACheck: "
-                                   "it speaks %s, so leave uri= out to check by connecting",
-                                   worker->s->name_ex, worker->s->scheme));
+        return mh_app_refuse_key(
+            app, app->check_conf, "uri", p,
+            apr_psprintf(p,
+                         "BalancerMember %s cannot be asked for the uri= of HACheck: "
+                         "it speaks %s, so leave uri= out to check by connecting",
+                         worker->s->name_ex, worker->s->scheme));
     }
     apr_hash_set(seen, route, APR_HASH_KEY_STRING, worker);
     mh_member_t *member = &APR_ARRAY_PUSH(app->members, mh_member_t);
@@ -286,9 +271,18 @@ static const char *unique_name(const char *label, const server_rec *s, apr_pool_
                         (int)s->port);
 }
 
-static apr_status_t build(server_rec *s, const proxy_balancer *balancer, const mh_named_t *conf,
-                          const mh_named_t *check, apr_pool_t *p)
+/* Where the key that is needed is given, else where the one that needs it is. */
+static apr_status_t refuse_clash(const mh_app_t *app, const hap_policy_clash_t *clash,
+                                 apr_pool_t *p, const char *why)
 {
+    const mh_named_t needs = mh_config_by_key(app->conf, clash->key);
+    return mh_app_refuse_key(app, &needs, clash->needs, p, why);
+}
+
+static apr_status_t build(server_rec *s, const proxy_balancer *balancer, const lines_t *lines,
+                          apr_pool_t *p)
+{
+    const mh_named_t *conf = lines->own;
     const proxy_server_conf *proxy = ap_get_module_config(s->module_config, &proxy_module);
     mh_app_t *app = apr_pcalloc(p, sizeof(*app));
     app->label = conf->name;
@@ -297,7 +291,7 @@ static apr_status_t build(server_rec *s, const proxy_balancer *balancer, const m
     app->index = mh_apps->nelts;
     app->server = s;
     app->conf = conf;
-    app->check_conf = check;
+    app->check_conf = lines->check;
     app->policy = conf->policy;
     app->workers = balancer->workers;
     app->errstatuses = balancer->errstatuses;
@@ -306,21 +300,25 @@ static apr_status_t build(server_rec *s, const proxy_balancer *balancer, const m
     app->cookie_path = mount_path(proxy, balancer, p);
     app->method_only = conf->directive->line_num == 0;
     if (strlen(app->name) > HAP_APP_MAX || mh_app_find(app->name)) {
-        return refuse(app, conf, p, "its name cannot be told from another balancer's");
+        return mh_app_refuse(app, conf, p, "its name cannot be told from another balancer's");
     }
     hap_diag_t diag;
+    hap_policy_clash_t clash;
     /* Only now: a virtual host may have one key from here and another from the main server. */
-    if (hap_policy_check(&app->policy, &diag) != APR_SUCCESS) {
-        return refuse(app, conf, p, diag.why);
+    if (hap_policy_check(&app->policy, &clash, &diag) != APR_SUCCESS) {
+        return refuse_clash(app, &clash, p, diag.why);
     }
     apr_status_t rv = set_affinity(app, balancer, p);
-    rv = rv == APR_SUCCESS ? set_check(app, check, p) : rv;
+    rv = rv == APR_SUCCESS ? set_check(app, lines->check, p) : rv;
     apr_hash_t *seen = apr_hash_make(p);
     for (int i = 0; rv == APR_SUCCESS && i < balancer->workers->nelts; i++) {
         rv = add_member(app, APR_ARRAY_IDX(balancer->workers, i, proxy_worker *), seen, p);
     }
     if (rv == APR_SUCCESS && app->members->nelts == 0) {
-        rv = refuse(app, conf, p, "the balancer has no BalancerMember");
+        rv = mh_app_refuse(app, conf, p, "the balancer has no BalancerMember");
+    }
+    if (rv == APR_SUCCESS && lines->zone) {
+        rv = mh_app_set_zone(app, balancer, lines->zone, p);
     }
     APR_ARRAY_PUSH(mh_apps, mh_app_t *) = app;
     apr_hash_set(by_balancer, apr_pmemdup(p, &balancer, sizeof(balancer)), sizeof(balancer), app);
@@ -370,10 +368,14 @@ static void set_lbmethod(proxy_balancer *balancer)
     apr_cpystrn(balancer->s->lbpname, ours, sizeof(balancer->s->lbpname));
 }
 
-/* Notes that a directive has its balancer, and so has what it inherits keys from. */
+/* Notes that a directive, if it is there, has its balancer, and so has what it inherits keys from.
+ */
 static void mark_used(apr_hash_t *used, const mh_named_t *entry,
                       const apr_array_header_t *inherited)
 {
+    if (!entry) {
+        return;
+    }
     const mh_named_t *base = mh_config_find(inherited, entry->name);
     apr_hash_set(used, &entry->directive, sizeof(entry->directive), entry);
     if (base) {
@@ -395,54 +397,74 @@ static bool is_mains(const proxy_balancer *balancer, server_rec *main_server)
 }
 
 /* Another server's copy of a balancer that we have: the same application, with the same keys. */
-static apr_status_t join(mh_app_t *app, const proxy_balancer *balancer, const mh_named_t *own,
-                         const mh_named_t *check, apr_pool_t *p)
+static apr_status_t join(mh_app_t *app, const proxy_balancer *balancer, const lines_t *lines,
+                         apr_pool_t *p)
 {
-    if (app->conf->directive != own->directive) {
-        return refuse(
-            app, own, p,
+    const mh_named_t *check = lines->check;
+    const mh_named_t *zone = lines->zone;
+    if (app->conf->directive != lines->own->directive) {
+        return mh_app_refuse(
+            app, lines->own, p,
             "this balancer is inherited from the main server, so give its keys there, and "
             "include its file there alone");
     }
     if (check && (!app->check_conf || app->check_conf->directive != check->directive)) {
-        return refuse(app, check, p,
-                      "this balancer is inherited from the main server, so check it there");
+        return mh_app_refuse(app, check, p,
+                             "this balancer is inherited from the main server, so check it there");
+    }
+    if (zone && (!app->zone_conf || app->zone_conf->directive != zone->directive)) {
+        return mh_app_refuse(app, zone, p,
+                             "this balancer is inherited from the main server, so give it its "
+                             "zones there");
     }
     apr_hash_set(by_balancer, apr_pmemdup(p, &balancer, sizeof(balancer)), sizeof(balancer), app);
     return APR_SUCCESS;
 }
 
+static lines_t lines_of(server_rec *s, const char *name)
+{
+    const mh_server_conf_t *conf = mh_server_conf(s);
+    return (lines_t){
+        .own = mh_config_find(conf->balancers, name),
+        .check = mh_config_find(conf->checks, name),
+        .zone = mh_config_find(conf->zones, name),
+    };
+}
+
+static void mark_lines(apr_hash_t *used, const lines_t *lines, server_rec *main_server)
+{
+    const mh_server_conf_t *base = mh_server_conf(main_server);
+    mark_used(used, lines->own, base->balancers);
+    mark_used(used, lines->check, base->checks);
+    mark_used(used, lines->zone, base->zones);
+}
+
 static apr_status_t build_balancer(server_rec *s, proxy_balancer *balancer, server_rec *main_server,
                                    apr_hash_t *used, apr_pool_t *p)
 {
-    const mh_server_conf_t *base = mh_server_conf(main_server);
-    const mh_server_conf_t *conf = mh_server_conf(s);
-    const mh_named_t *own = mh_config_find(conf->balancers, bare_name(balancer));
-    const mh_named_t *check = mh_config_find(conf->checks, bare_name(balancer));
-    bool method_only = !own && balancer->lbmethod && strcmp(balancer->lbmethod->name, "ha") == 0;
+    lines_t lines = lines_of(s, bare_name(balancer));
+    bool method_only =
+        !lines.own && balancer->lbmethod && strcmp(balancer->lbmethod->name, "ha") == 0;
     if (method_only) {
-        own = method_conf(bare_name(balancer), p);
-        check = NULL;
+        lines = (lines_t){.own = method_conf(bare_name(balancer), p)};
     }
-    if (!own) {
+    if (!lines.own) {
         return APR_SUCCESS;
     }
     set_lbmethod(balancer);
-    mark_used(used, own, base->balancers);
-    if (check) {
-        mark_used(used, check, base->checks);
-    }
+    mark_lines(used, &lines, main_server);
     mh_app_t *app = already_built(balancer);
     if (app) {
-        return join(app, balancer, own, check, p);
+        return join(app, balancer, &lines, p);
     }
     if (s != main_server && !method_only && is_mains(balancer, main_server)) {
         const mh_app_t here = {.server = s};
-        return refuse(&here, own, p,
-                      "the main server defines this balancer and all virtual hosts share its "
-                      "members, so this line belongs there, outside of <VirtualHost>");
+        return mh_app_refuse(
+            &here, lines.own, p,
+            "the main server defines this balancer and all virtual hosts share its "
+            "members, so this line belongs there, outside of <VirtualHost>");
     }
-    return build(s, balancer, own, check, p);
+    return build(s, balancer, &lines, p);
 }
 
 static apr_status_t build_server(server_rec *s, server_rec *main_server, apr_hash_t *used,
@@ -459,15 +481,16 @@ static apr_status_t build_server(server_rec *s, server_rec *main_server, apr_has
     return APR_SUCCESS;
 }
 
-/* A directive that no server's balancer answers to is a typing error, not a wish. */
+/* A directive that no server's balancer answers to is a typing error, not a wish: `why`, the name
+ * and `end` are the sentence. */
 static apr_status_t check_used(server_rec *s, const apr_array_header_t *list, apr_hash_t *used,
-                               const char *why, apr_pool_t *p)
+                               const char *why, const char *end, apr_pool_t *p)
 {
     for (int i = 0; i < list->nelts; i++) {
         const mh_named_t *entry = &APR_ARRAY_IDX(list, i, mh_named_t);
         if (!apr_hash_get(used, &entry->directive, sizeof(entry->directive))) {
             const mh_app_t nowhere = {.server = s};
-            return refuse(&nowhere, entry, p, why);
+            return mh_app_refuse(&nowhere, entry, p, apr_pstrcat(p, why, entry->name, end, NULL));
         }
     }
     return APR_SUCCESS;
@@ -491,6 +514,19 @@ static apr_status_t check_room(server_rec *main_server, apr_pool_t *p)
     return APR_ENOSPC;
 }
 
+static apr_status_t check_lines(server_rec *s, apr_hash_t *used, apr_pool_t *p)
+{
+    static const char lacks_balancer[] =
+        "no HABalancer names this balancer: correct the name, or add HABalancer ";
+    const mh_server_conf_t *conf = mh_server_conf(s);
+    apr_status_t rv = check_used(s, conf->balancers, used,
+                                 "there is no balancer of this name, define it with "
+                                 "<Proxy \"balancer://",
+                                 "\">", p);
+    rv = rv == APR_SUCCESS ? check_used(s, conf->checks, used, lacks_balancer, "", p) : rv;
+    return rv == APR_SUCCESS ? check_used(s, conf->zones, used, lacks_balancer, "", p) : rv;
+}
+
 apr_status_t mh_apps_build(apr_pool_t *p, server_rec *main_server)
 {
     apr_hash_t *used = apr_hash_make(p);
@@ -503,15 +539,7 @@ apr_status_t mh_apps_build(apr_pool_t *p, server_rec *main_server)
         }
     }
     for (server_rec *s = main_server; s; s = s->next) {
-        const mh_server_conf_t *conf = mh_server_conf(s);
-        apr_status_t rv = check_used(s, conf->balancers, used,
-                                     "there is no balancer of this name, define it with "
-                                     "<Proxy \"balancer://NAME\">",
-                                     p);
-        if (rv == APR_SUCCESS) {
-            rv = check_used(s, conf->checks, used,
-                            "no HABalancer names this balancer: correct the name, or add one", p);
-        }
+        apr_status_t rv = check_lines(s, used, p);
         if (rv != APR_SUCCESS) {
             return rv;
         }

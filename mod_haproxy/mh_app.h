@@ -13,6 +13,9 @@
 #include "hap_check.h"
 #include "hap_epoch.h"
 #include "hap_pick.h"
+#include "hap_zone_keys.h"
+#include "hap_zone_spec.h"
+#include "hap_zone_token.h"
 #include "mh_config.h"
 
 /** A member: mod_proxy's worker and where its state is. Bound to hap_member_t.binding. */
@@ -45,6 +48,14 @@ typedef struct mh_app_t {
     int index;                             /* in mh_apps */
     uint32_t balancer;                     /* in the shared segment; stays its over restarts */
     bool method_only; /* ProxySet lbmethod=ha: mod_proxy_balancer does the rest */
+
+    /* HAZone; all of it is zero without. */
+    const mh_named_t *zone_conf; /* NULL: no HAZone */
+    hap_zone_policy_t zone_policy;
+    hap_zone_spec_t zone_spec;
+    unsigned zone_kinds;              /* HAP_ZONE_USER, HAP_ZONE_STORAGE */
+    const hap_zone_keys_t *zone_keys; /* NULL: none given, which only a SHM store may do without */
+    const hap_zone_token_t *zone_token; /* no other application's; NULL: none given */
 
     /* per child */
     _Atomic(const hap_schedule_t *) schedule; /* any thread reads, the loop thread replaces */
@@ -80,6 +91,17 @@ static inline mh_app_t *mh_app_at(int i)
 {
     return APR_ARRAY_IDX(mh_apps, i, mh_app_t *);
 }
+
+/**
+ * Says what is wrong with a directive, and where it stands, in the log. APR_EINVAL. Parent,
+ * check_config.
+ */
+apr_status_t mh_app_refuse(const mh_app_t *app, const mh_named_t *conf, apr_pool_t *p,
+                           const char *why);
+
+/** The same of one of its keys: the place is where that is given, if it is. */
+apr_status_t mh_app_refuse_key(const mh_app_t *app, const mh_named_t *conf, const char *key,
+                               apr_pool_t *p, const char *why);
 
 /** Whether failonstatus= says that a member fails with this answer. */
 bool mh_app_fails_by_status(const mh_app_t *app, int status);

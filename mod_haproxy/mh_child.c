@@ -11,6 +11,7 @@
 #include "mh_lane.h"
 #include "mh_log.h"
 #include "mh_shared.h"
+#include "mh_zone.h"
 
 /* How long an old schedule is kept at least before it is asked for again whether it may go. */
 enum { RETIRE_US = 10000 };
@@ -150,6 +151,9 @@ static apr_status_t stop_loop(void *unused)
     mh_lane_finish();
     ml_loop_stop(child.loop);
     ml_loop_join(child.loop, APR_USEC_PER_SEC);
+    if (mh_child_is_threaded()) {
+        mh_zones_stop();
+    }
     return APR_SUCCESS;
 }
 
@@ -187,15 +191,32 @@ static apr_status_t start_loop(apr_pool_t *p, server_rec *s)
     return rv;
 }
 
+/*
+ * mod_proxy_balancer does this in the first child only, and leaves it to the first requests of the
+ * others, under a lock that the next graceful restart takes away: two threads of a child that has
+ * just begun would then do it at once, and break.
+ */
+static void prepare_workers(apr_pool_t *p, server_rec *s)
+{
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        const apr_array_header_t *members = mh_app_at(i)->members;
+        for (int j = 0; j < members->nelts; j++) {
+            ap_proxy_initialize_worker(APR_ARRAY_IDX(members, j, mh_member_t).worker, s, p);
+        }
+    }
+}
+
 void mh_child_start(apr_pool_t *p, server_rec *s)
 {
     /* What HAListen names is to be accepted even when no balancer is ours. */
     if (!mh_shared || (mh_apps->nelts == 0 && !mh_lane_wanted())) {
         return;
     }
+    prepare_workers(p, s);
     child.pool = mh_child_own_pool(s);
     child.row = claim_row(p, s);
     make_schedules(p);
+    mh_zones_start(child.pool);
     apr_status_t rv = start_loop(child.pool, s);
     if (rv != APR_SUCCESS) {
         child.loop = NULL;

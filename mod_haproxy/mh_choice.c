@@ -40,11 +40,24 @@ void mh_choice_begin(mh_choice_t *choice, mh_app_t *app, const mh_choice_from_t 
     choice->app = app;
     choice->member = -1;
     hap_affinity_find(&choice->session, &app->affinity, &from->affinity, &members);
+    choice->doubtful =
+        app->zone_conf && hap_affinity_differ(&app->affinity, from->affinity.cookies);
     if (app->policy.method == HAP_METHOD_HASH) {
         bool path = app->policy.hash_key == HAP_HASH_PATH;
         choice->hash = hap_str_hash(path ? from->path : from->client);
     }
     hap_budget_earn(&mh_shared->view.balancers[app->balancer], app->policy.retry_budget);
+}
+
+void mh_choice_prefer(mh_choice_t *choice, int member)
+{
+    hap_affinity_t *session = &choice->session;
+    if (session->verdict != HAP_AFFINITY_FOUND) {
+        session->id = hap_affinity_cut(session->value);
+        session->verdict = HAP_AFFINITY_FOUND;
+    }
+    session->member = member;
+    choice->preferred = true;
 }
 
 static _Atomic uint32_t *in_flight(const mh_choice_t *choice)

@@ -20,6 +20,8 @@ typedef struct mh_choice_t {
     hap_pick_why_t why;           /* why that one, or why none */
     uint32_t tried[MH_TRIED_MAX]; /* members that it failed on */
     uint32_t tried_n;
+    bool doubtful;      /* with a zone: the client has brought cookies of several sessions */
+    bool preferred;     /* the session's owner is not who its cookie names */
     bool holds_thread;  /* while it waits for an answer: see hap_stall.h */
     bool counted;       /* in the member's in-flight count */
     bool waiting;       /* for the member's answer to begin */
@@ -36,6 +38,10 @@ typedef struct mh_choice_from_t {
 
 /** Reads the session, and lets the request earn its part of the retry budget. */
 void mh_choice_begin(mh_choice_t *choice, mh_app_t *app, const mh_choice_from_t *from);
+
+/** The session belongs to this member of the roster, whatever its cookie says: its id is what
+ * stands before the last dot. */
+void mh_choice_prefer(mh_choice_t *choice, int member);
 
 /** Chooses without counting; false when there is nobody. */
 bool mh_choice_peek(mh_choice_t *choice);

@@ -9,7 +9,14 @@
 
 mh_main_conf_t mh_main_conf;
 
-enum { MAX_MEMBERS_DEFAULT = 1024, MAX_MEMBERS_MIN = 16, LANE_THREADS_MAX = 64 };
+enum {
+    MAX_MEMBERS_DEFAULT = 1024,
+    MAX_MEMBERS_MIN = 16,
+    LANE_THREADS_MAX = 64,
+    ZONE_SESSIONS_DEFAULT = 1 << 16,
+    ZONE_SESSIONS_MIN = 1 << 10,
+    ZONE_SESSIONS_MAX = 1 << 24
+};
 
 void mh_config_reset(void)
 {
@@ -17,6 +24,7 @@ void mh_config_reset(void)
     mh_main_conf = (mh_main_conf_t){
         .max_members = MAX_MEMBERS_DEFAULT,
         .lane_threads = 1,
+        .zone_sessions = ZONE_SESSIONS_DEFAULT,
     };
 }
 
@@ -25,6 +33,7 @@ void *mh_create_server_conf(apr_pool_t *p, server_rec *s)
     mh_server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
     conf->balancers = apr_array_make(p, 2, sizeof(mh_named_t));
     conf->checks = apr_array_make(p, 2, sizeof(mh_named_t));
+    conf->zones = apr_array_make(p, 2, sizeof(mh_named_t));
     return conf;
 }
 
@@ -39,6 +48,29 @@ mh_named_t *mh_config_find(const apr_array_header_t *list, const char *name)
     return NULL;
 }
 
+mh_named_t mh_config_by_key(const mh_named_t *entry, const char *key)
+{
+    mh_named_t shown = *entry;
+    for (size_t i = 0; entry->given && i < entry->options->n; i++) {
+        if (entry->given[i] && strcmp(entry->options->rows[i].name, key) == 0) {
+            shown.directive = entry->given[i];
+        }
+    }
+    return shown;
+}
+
+/* A virtual host has some keys from its own lines and others from the main server's. */
+static const ap_directive_t **merge_given(apr_pool_t *p, const mh_named_t *base,
+                                          const mh_named_t *over)
+{
+    size_t n = over->options->n;
+    const ap_directive_t **given = apr_palloc(p, n * sizeof(*given));
+    for (size_t i = 0; i < n; i++) {
+        given[i] = over->given[i] ? over->given[i] : base->given[i];
+    }
+    return given;
+}
+
 static apr_array_header_t *merge_named(apr_pool_t *p, const apr_array_header_t *base,
                                        const apr_array_header_t *over, const hap_options_t *options)
 {
@@ -47,6 +79,7 @@ static apr_array_header_t *merge_named(apr_pool_t *p, const apr_array_header_t *
         const mh_named_t *inherited = &APR_ARRAY_IDX(base, i, mh_named_t);
         mh_named_t *own = mh_config_find(merged, inherited->name);
         if (own) {
+            own->given = merge_given(p, inherited, own);
             hap_option_merge(&own->set, &inherited->set, &own->set, options);
         } else {
             APR_ARRAY_PUSH(merged, mh_named_t) = *inherited;
@@ -62,6 +95,7 @@ void *mh_merge_server_conf(apr_pool_t *p, void *base_, void *over_)
     mh_server_conf_t *conf = apr_pcalloc(p, sizeof(*conf));
     conf->balancers = merge_named(p, base->balancers, over->balancers, &hap_policy_options);
     conf->checks = merge_named(p, base->checks, over->checks, &hap_check_options);
+    conf->zones = merge_named(p, base->zones, over->zones, &hap_zone_options);
     return conf;
 }
 
@@ -97,7 +131,7 @@ static const char *read_named(mh_named_t *entry, cmd_parms *cmd, int argc, char 
         return apr_psprintf(cmd->pool, "%s: name the balancer without balancer://, as in %s App",
                             cmd->cmd->name, cmd->cmd->name);
     }
-    *entry = (mh_named_t){.name = argv[0], .directive = cmd->directive};
+    *entry = (mh_named_t){.name = argv[0], .directive = cmd->directive, .options = options};
     hap_option_defaults(&entry->set, options);
     for (int i = 1; i < argc; i++) {
         hap_diag_t diag;
@@ -140,19 +174,22 @@ static const char *join_named(cmd_parms *cmd, apr_array_header_t *list, const mh
     return NULL;
 }
 
+/* Makes the value of a key that names a file absolute; NULL stays. */
+static const char *make_absolute(const char **path, const char *key, apr_pool_t *p)
+{
+    const char *given = *path;
+    *path = given ? ap_server_root_relative(p, given) : NULL;
+    return given && !*path ? apr_psprintf(p, "%s=%s is not a usable path", key, given) : NULL;
+}
+
 static const char *mh_set_balancer(cmd_parms *cmd, void *dir, int argc, char *const argv[])
 {
     mh_named_t line;
     const char *err = read_named(&line, cmd, argc, argv, &hap_policy_options);
-    if (err) {
-        return err;
-    }
-    const char *sign = line.policy.sign;
-    line.policy.sign = sign ? ap_server_root_relative(cmd->pool, sign) : NULL;
-    if (sign && !line.policy.sign) {
-        return apr_psprintf(cmd->pool, "sign=%s is not a usable path", sign);
-    }
-    return join_named(cmd, mh_server_conf(cmd->server)->balancers, &line, &hap_policy_options);
+    err = err ? err : make_absolute(&line.policy.sign, "sign", cmd->pool);
+    return err ? err
+               : join_named(cmd, mh_server_conf(cmd->server)->balancers, &line,
+                            &hap_policy_options);
 }
 
 static const char *mh_set_check(cmd_parms *cmd, void *dir, int argc, char *const argv[])
@@ -161,6 +198,16 @@ static const char *mh_set_check(cmd_parms *cmd, void *dir, int argc, char *const
     const char *err = read_named(&line, cmd, argc, argv, &hap_check_options);
     return err ? err
                : join_named(cmd, mh_server_conf(cmd->server)->checks, &line, &hap_check_options);
+}
+
+static const char *mh_set_zone(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    mh_named_t line;
+    const char *err = read_named(&line, cmd, argc, argv, &hap_zone_options);
+    err = err ? err : make_absolute(&line.zone.key, "key", cmd->pool);
+    err = err ? err : make_absolute(&line.zone.token, "token", cmd->pool);
+    return err ? err
+               : join_named(cmd, mh_server_conf(cmd->server)->zones, &line, &hap_zone_options);
 }
 
 /* For a directive of the main server that stands there once. */
@@ -231,6 +278,21 @@ static const char *mh_set_lane_connections(cmd_parms *cmd, void *dir, const char
                             MH_LANE_CONNECTIONS_MAX);
     }
     mh_main_conf.lane_connections = (unsigned)n;
+    return NULL;
+}
+
+static const char *mh_set_zone_sessions(cmd_parms *cmd, void *dir, const char *arg)
+{
+    unsigned long n;
+    const char *err = check_single(cmd, &mh_main_conf.zone_sessions_by);
+    if (err) {
+        return err;
+    }
+    if (!hap_str_uint(&n, hap_str(arg), ZONE_SESSIONS_MAX) || n < ZONE_SESSIONS_MIN) {
+        return apr_psprintf(cmd->pool, "HAZoneSessions: %s is not allowed, use %d to %d", arg,
+                            ZONE_SESSIONS_MIN, ZONE_SESSIONS_MAX);
+    }
+    mh_main_conf.zone_sessions = (unsigned)n;
     return NULL;
 }
 

@@ -16,7 +16,7 @@ static bool renewal_due(const mh_choice_t *choice, int64_t now_s)
 
 bool mh_cookie_is_needed(const mh_choice_t *choice, int64_t now_s)
 {
-    bool moved = choice->why != HAP_PICK_SESSION;
+    bool moved = choice->why != HAP_PICK_SESSION || choice->preferred;
     switch (choice->app->affinity.mode) {
     case HAP_AFFINITY_INSERT:
         return moved || renewal_due(choice, now_s);

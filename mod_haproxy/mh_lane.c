@@ -30,6 +30,8 @@
 #include "mh_lane_hosts.h"
 #include "mh_lane_log.h"
 #include "mh_lane_reach.h"
+#include "mh_lane_stores.h"
+#include "mh_lane_zone.h"
 #include "mh_listen.h"
 #include "mh_log.h"
 #include "mh_rules.h"
@@ -50,6 +52,7 @@ typedef struct carried_t {
     char self[MH_HOST_SELF_BYTES]; /* what the exchange borrows */
     char *session; /* what choice.session borrows from, where RequestHeader may have made it; or
                       NULL; on the heap */
+    mh_lane_zone_t *zone; /* NULL: there is none for it */
 } carried_t;
 
 /** A loop with its lane. Loop thread only, once it runs, but for what is marked. */
@@ -62,6 +65,7 @@ typedef struct engine_t {
     mh_hosts_t *hosts;
     mh_agents_t *agents;
     mh_reach_t **reach;
+    mh_lane_stores_t *stores;
     mh_log_batch_t *log;
     apr_time_t takers_seen; /* on the loop's clock: when takers was found out */
     apr_time_t wall_seen;   /* on the loop's clock: when wall was read */
@@ -171,6 +175,7 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
     if (host->self.n > sizeof(carried->self) || (edited && !keep_session(carried))) {
         return ML_ROUTE_GIVE;
     }
+    carried->zone = mh_lane_zone_begin(x, engine->stores, &carried->choice);
     carried->site = host->site;
     x->self = hap_strn(carried->self, host->self.n);
     memcpy(carried->self, host->self.p, host->self.n);
@@ -183,11 +188,27 @@ static bool may_wait(const mh_choice_t *choice)
     return choice->why == HAP_PICK_FULL && choice->app->policy.queue > 0;
 }
 
-static ml_choice_t choose(ml_exchange_t *x)
+static void set_reach(ml_exchange_t *x, const mh_choice_t *choice)
 {
     const engine_t *engine = ml_exchange_owner(x);
+    mh_reach_t *reach = mh_reach_of(engine->reach, choice);
+    x->origin = &reach->origin;
+    x->host = reach->host;
+    x->base = reach->base;
+}
+
+static ml_choice_t choose(ml_exchange_t *x)
+{
     carried_t *carried = ml_exchange_data(x);
     mh_choice_t *choice = &carried->choice;
+    if (carried->zone && mh_lane_zone_is_elsewhere(carried->zone)) {
+        mh_choice_count_out(choice);
+    } else if (carried->zone && mh_lane_zone_is_sent(carried->zone)) {
+        return ML_CHOICE_MEMBER;
+    }
+    if (carried->zone && !mh_lane_zone_find(carried->zone)) {
+        return ML_CHOICE_LATER;
+    }
     if (!mh_choice_make(choice)) {
         if (may_wait(choice)) {
             return ML_CHOICE_GIVE;
@@ -198,11 +219,9 @@ static ml_choice_t choose(ml_exchange_t *x)
                      HAP_STR_ARG(ml_exchange_head(x)->path), hap_pick_whys[choice->why]);
         return ML_CHOICE_NOBODY;
     }
-    mh_reach_t *reach = mh_reach_of(engine->reach, choice);
-    x->origin = &reach->origin;
-    x->host = reach->host;
-    x->base = reach->base;
-    return ML_CHOICE_MEMBER;
+    set_reach(x, choice);
+    bool waits = carried->zone && !mh_lane_zone_send(carried->zone);
+    return waits ? ML_CHOICE_LATER : ML_CHOICE_MEMBER;
 }
 
 /* As mod_proxy_http sees it: by upgrade= of the member. */
@@ -228,6 +247,12 @@ static bool application_sets(const mh_choice_t *choice, const hap_http1_answer_t
         }
     }
     return false;
+}
+
+static ml_heard_t heard(ml_exchange_t *x, const hap_http1_answer_t *answer)
+{
+    mh_lane_zone_t *zone = ((carried_t *)ml_exchange_data(x))->zone;
+    return zone ? mh_lane_zone_heard(zone, answer) : ML_HEARD_PASS;
 }
 
 static size_t answered(ml_exchange_t *x, const hap_http1_answer_t *answer, char *value, size_t room)
@@ -312,6 +337,7 @@ static void ended(ml_exchange_t *x)
         };
         mh_lane_log(&entry, engine->log, engine->scratch);
     }
+    mh_lane_zone_end(carried->zone);
     free(carried->session);
 }
 
@@ -435,6 +461,7 @@ static const ml_lane_iface_t iface = {
     .route = route,
     .choose = choose,
     .may_switch = may_switch,
+    .heard = heard,
     .answered = answered,
     .settled = settled,
     .ended = ended,
@@ -469,6 +496,7 @@ static apr_status_t start_engine(engine_t *engine, ml_loop_t *loop, apr_pool_t *
         return APR_ENOMEM;
     }
     engine->reach = mh_reach_create(engine->lane, p);
+    engine->stores = mh_lane_stores_create(loop, p);
     return listen_too(engine);
 }
 

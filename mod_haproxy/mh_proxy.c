@@ -17,6 +17,8 @@
 #include "mh_env.h"
 #include "mh_log.h"
 #include "mh_request.h"
+#include "mh_request_zone.h"
+#include "mh_strip.h"
 
 /* Not in the installed headers, and not in every 2.4: older ones have no second canonicalisation.
  */
@@ -44,9 +46,20 @@ static int address(const mh_request_t *request, char **url)
     return OK;
 }
 
-static int choose(mh_request_t *request, proxy_worker **worker, char **url)
+/* Who was chosen may have lost the session to another one by the time he can be told of it. */
+static int pick(mh_request_t *request)
 {
     int rv = mh_request_pick(request);
+    while (rv == OK && !mh_request_zone_send(request)) {
+        mh_choice_count_out(&request->choice);
+        rv = mh_request_pick(request);
+    }
+    return rv;
+}
+
+static int choose(mh_request_t *request, proxy_worker **worker, char **url)
+{
+    int rv = pick(request);
     if (rv != OK) {
         return rv;
     }
@@ -76,6 +89,7 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     *worker = NULL;
     *balancer = found;
     mh_request_t *request = mh_request_make(app, r, *url);
+    mh_request_zone_find(request);
     int rv = choose(request, worker, url);
     if (rv == OK) {
         mh_affinity_prepare(request);
@@ -83,22 +97,12 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     return rv;
 }
 
-static bool is_idempotent(const request_rec *r)
-{
-    static const int methods[] = {M_GET, M_OPTIONS, M_TRACE, M_PUT, M_DELETE};
-    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
-        if (r->method_number == methods[i]) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /*
- * An application's own 503 is an answer, and OK here. The 503 of a handler means that there was no
- * connection, with exceptions: mod_proxy_http says it too when nothing came back for a head that
- * was sent with Expect: 100-continue, and leaves a note then; the handlers of FastCGI, SCGI and
- * uwsgi say it whenever the talk broke down, so there it means nothing.
+ * An application's own 503 is an answer, and OK here unless httpd makes the page for it. Else the
+ * 503 of a handler means that there was no connection, with exceptions: mod_proxy_http says it too
+ * when nothing came back for a head that was sent with Expect: 100-continue, and leaves a note
+ * then; the handlers of FastCGI, SCGI and uwsgi say it whenever the talk broke down, so there it
+ * means nothing.
  */
 static bool was_not_sent(const request_rec *r, const proxy_worker *worker)
 {
@@ -111,27 +115,43 @@ static bool was_not_sent(const request_rec *r, const proxy_worker *worker)
 /* Without a connection any request may go to another member, else only what is harmless twice. */
 static bool may_be_repeated(request_rec *r, const proxy_worker *worker)
 {
-    return was_not_sent(r, worker) || (is_idempotent(r) && !ap_request_has_body(r));
+    return was_not_sent(r, worker) || (mh_request_is_idempotent(r) && !ap_request_has_body(r));
 }
 
 static mh_outcome_t judge(const mh_request_t *request, const proxy_worker *worker, int status)
 {
     const request_rec *r = request->r;
+    if (request->refused) {
+        return MH_OUTCOME_SERVED; /* it has answered, if not for the client */
+    }
+    bool answered = mh_request_is_overridden(r);
     int answer = status == OK || status == DONE ? r->status : status;
     if (request->choice.app->failontimeout && apr_table_get(r->notes, timed_out)) {
         return MH_OUTCOME_TIMED_OUT;
     }
-    if (status == HTTP_SERVICE_UNAVAILABLE) {
+    if (status == HTTP_SERVICE_UNAVAILABLE && !answered) {
         /* The child's own connections may be used up, or an operator has just said no. */
         bool unsure = worker->s->acquire_set || !PROXY_WORKER_IS_USABLE(worker);
         return unsure                    ? MH_OUTCOME_UNKNOWN
                : was_not_sent(r, worker) ? MH_OUTCOME_NO_CONNECT
                                          : MH_OUTCOME_FAILED;
     }
-    bool failed = status == HTTP_BAD_GATEWAY || status == HTTP_GATEWAY_TIME_OUT ||
-                  status == HTTP_INTERNAL_SERVER_ERROR ||
-                  mh_app_fails_by_status(request->choice.app, answer);
+    bool broke = status == HTTP_BAD_GATEWAY || status == HTTP_GATEWAY_TIME_OUT ||
+                 status == HTTP_INTERNAL_SERVER_ERROR;
+    bool failed = (broke && !answered) || mh_app_fails_by_status(request->choice.app, answer);
     return failed ? MH_OUTCOME_FAILED : MH_OUTCOME_SERVED;
+}
+
+/* Whether the request goes to a member once more; else `status` is what came of it. */
+static bool goes_again(mh_request_t *request, const proxy_worker *worker, int *status)
+{
+    if (request->refused) {
+        *status = HTTP_SERVICE_UNAVAILABLE;
+        return mh_request_zone_again(request);
+    }
+    bool answered = mh_request_is_overridden(request->r);
+    return *status == HTTP_SERVICE_UNAVAILABLE && !answered &&
+           may_be_repeated(request->r, worker) && mh_request_may_retry(request);
 }
 
 static int scheme_handler(request_rec *r, proxy_worker *worker, proxy_server_conf *conf, char *url,
@@ -145,15 +165,18 @@ static int scheme_handler(request_rec *r, proxy_worker *worker, proxy_server_con
     int status;
     for (;;) {
         apr_table_unset(r->notes, timed_out);
+        mh_strip_begin(request, worker);
+        mh_request_zone_tell(request);
         status = proxy_run_scheme_handler(r, worker, conf, url, proxyname, proxyport);
+        mh_strip_end(request);
         if (status == DECLINED) {
             break;
         }
         mh_choice_settle(&request->choice, judge(request, worker, status));
-        if (status != HTTP_SERVICE_UNAVAILABLE || !may_be_repeated(r, worker) ||
-            !mh_request_may_retry(request)) {
+        if (!goes_again(request, worker, &status)) {
             break;
         }
+        mh_request_zone_find_again(request);
         if (choose(request, &worker, &url) != OK) {
             break;
         }

@@ -51,6 +51,10 @@ static const extra_t extras[] = {
     {"HAListen", NULL, "HAListen 80\n"},
     {"HAMaxMembers", NULL, "HAMaxMembers 10000\n"},
     {"HAStateFile", NULL, "HAStateFile /var/lib/mod_haproxy/state\n"},
+    {"HAZone", &hap_zone_options,
+     "HAZone App zone=USER,STORAGE store=memcached:hosta.example:11211,hostb.example:11211 "
+     "key=conf/zone.key token=conf/app.token\n"},
+    {"HAZoneSessions", NULL, "HAZoneSessions 1000000\n"},
 };
 
 static const char *context_of(const directive_t *directive)
@@ -139,6 +143,21 @@ static const char outro[] =
     "<Location \"/ha-health\">\n"
     "    SetHandler ha-health\n"
     "    ProxyPass \"!\"\n"
+    "</Location>\n"
+    "```\n"
+    "\n"
+    "## SetHandler ha-zones\n"
+    "\n"
+    "The address at which applications read and write the values of their zones, with the token "
+    "that "
+    "`HAZone App token=FILE` names. [zones.md](zones.md) (L2) describes it. It needs a `Require` "
+    "in "
+    "its own section or one around it, else httpd does not start; and `ProxyPass \"!\"` as above.\n"
+    "\n"
+    "```apache\n"
+    "<Location \"/zones\">\n"
+    "    SetHandler ha-zones\n"
+    "    Require ip 127.0.0.1 10.0.0.0/24\n"
     "</Location>\n"
     "```\n"
     "\n"

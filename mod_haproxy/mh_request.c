@@ -62,6 +62,37 @@ int mh_request_pick(mh_request_t *request)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
+bool mh_request_is_idempotent(const request_rec *r)
+{
+    static const int methods[] = {M_GET, M_OPTIONS, M_TRACE, M_PUT, M_DELETE};
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (r->method_number == methods[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool mh_request_is_answer(const apr_bucket_brigade *first)
+{
+    const apr_bucket *bucket = APR_BRIGADE_FIRST(first);
+    return bucket == APR_BRIGADE_SENTINEL(first) ||
+           !(AP_BUCKET_IS_ERROR(bucket) || AP_BUCKET_IS_EOC(bucket));
+}
+
+/* The note that mod_proxy_http and mod_proxy_ajp leave. */
+static const char overridden[] = "proxy-error-override";
+
+bool mh_request_is_overridden(const request_rec *r)
+{
+    return apr_table_get(r->notes, overridden) != NULL;
+}
+
+void mh_request_forget_overridden(request_rec *r)
+{
+    apr_table_unset(r->notes, overridden);
+}
+
 bool mh_request_may_retry(mh_request_t *request)
 {
     mh_retry_t retry = mh_choice_retry(&request->choice);

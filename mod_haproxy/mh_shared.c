@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <ap_mpm.h>
@@ -19,6 +18,7 @@
 #include "lane/ml_loop.h"
 #include "mh_config.h"
 #include "mh_log.h"
+#include "mh_memory.h"
 
 mh_shared_t *mh_shared;
 
@@ -45,16 +45,8 @@ enum { GENERATIONS = 2, SPARE_ROWS = 8 };
 static apr_status_t map_segment(mh_shared_t *shared, const hap_geometry_t *geometry)
 {
     shared->size = hap_shared_size(geometry);
-    shared->lock_fd = memfd_create("mod_haproxy", MFD_CLOEXEC);
-    if (shared->lock_fd < 0) {
-        return errno;
-    }
-    if (fchmod(shared->lock_fd, S_IRUSR | S_IWUSR) != 0 ||
-        ftruncate(shared->lock_fd, (off_t)shared->size) != 0) {
-        return errno;
-    }
-    shared->base = mmap(NULL, shared->size, PROT_READ | PROT_WRITE, MAP_SHARED, shared->lock_fd, 0);
-    if (shared->base == MAP_FAILED) {
+    shared->base = mh_memory_map("mod_haproxy", shared->size, &shared->lock_fd);
+    if (!shared->base) {
         return errno;
     }
     shared->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

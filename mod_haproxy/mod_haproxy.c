@@ -17,9 +17,13 @@
 #include "mh_listen.h"
 #include "mh_proxy.h"
 #include "mh_request.h"
+#include "mh_request_zone.h"
 #include "mh_shared.h"
 #include "mh_site.h"
 #include "mh_state.h"
+#include "mh_zone.h"
+#include "mh_zones_handler.h"
+#include "mh_strip.h"
 
 static int pre_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp)
 {
@@ -36,7 +40,8 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (mh_apps_build(p, s) != APR_SUCCESS || mh_sites_build(p, s) != APR_SUCCESS ||
-        mh_listen_check(s, ptemp) != APR_SUCCESS) {
+        mh_listen_check(s, ptemp) != APR_SUCCESS ||
+        mh_zones_handler_check(s, ptemp) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     mh_lane_log_prepare();
@@ -78,6 +83,10 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
     if (rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    if (mh_zones_attach(s, p) != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    mh_zones_handler_say(s, ptemp);
     mh_sites_say(ptemp);
     mh_lane_say(s, ptemp);
     mh_sites_name(p);
@@ -125,10 +134,14 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_init(mh_child_start, after_proxy, NULL, APR_HOOK_LAST);
     ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(mh_handler_health, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(mh_zones_handler, NULL, NULL, APR_HOOK_MIDDLE);
     mh_affinity_register();
+    mh_request_zone_register();
     mh_proxy_register();
+    mh_strip_register();
     mh_handback_register();
     mh_lane_register();
+    mh_zones_handler_register();
 }
 
 AP_DECLARE_MODULE(haproxy) = {

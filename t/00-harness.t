@@ -165,6 +165,8 @@ subtest 'the server can be restarted in all ways' => sub {
     my @before = $proxy->children;
     $proxy->graceful;
     like(spread($t, '/App/plain', 6), $both, 'graceful');
+    # A child of httpd's that ends gracefully may crash when it is told to end at once as well.
+    $proxy->settle;
     $proxy->restart;
     like(spread($t, '/App/plain', 6), $both, 'restart');
     my @killed = $proxy->kill_children;
@@ -215,6 +217,26 @@ subtest 'an instance can speak TLS' => sub {
     $other->stop;
 };
 
+# What the thread sanitizer says of two accesses.
+sub race($who, $first, $second)
+{
+    my $line = '=' x 18 . "\n";
+    return <<~"END";
+        ${line}WARNING: ThreadSanitizer: data race (pid=1)
+          Write of size 8 at 0x7f00 by thread T2:
+            $first
+
+          Previous read of size 8 at 0x7f00 by thread T1:
+            $second
+
+          Thread T2 (tid=3, running) created by thread T7 at:
+            #0 pthread_create p.cpp:1 (libtsan.so+0x2)
+
+        SUMMARY: ThreadSanitizer: data race ../lib/hap_str.c:1 in $who
+        $line
+        END
+}
+
 subtest 'an end that is not clean is noticed' => sub {
     my $bad = HA::Test->new;
     my $httpd = $bad->httpd(config => 'ProxyPass /x', start => 0);
@@ -247,6 +269,10 @@ subtest 'an end that is not clean is noticed' => sub {
     is(scalar(grep {/broken|double free/} $bad->problems), 1, 'but those that the test does');
     $bad->write_file('san/report.1', "==1==ERROR: AddressSanitizer: heap-use-after-free\n");
     is(scalar(grep {/AddressSanitizer/} $bad->problems), 1, 'a report of a sanitizer');
+    my ($ours, $httpds) = ('#0 f ../lib/hap_str.c:1 (lib.so+0x1)', '#0 memset m.inc:7 (libtsan.so+0x1)');
+    $bad->write_file('san/report.2', race('both', $ours, $ours) . race('httpd', $httpds, $httpds));
+    $bad->write_file('san/report.3', race('one', $ours, $httpds) . race('lost', $ours, '[failed to restore the stack]'));
+    is(join(' ', map {/race \S+ in (\w+)/ ? $1 : ()} $bad->problems), 'both lost', 'a race of code of ours with itself');
     my $dir = $bad->dir;
     $bad->_clean;
     ok(!-e $dir, 'its folder is gone');
@@ -256,11 +282,11 @@ subtest 'an end that is not clean is noticed' => sub {
 my @shared = qw(proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests);
 my $balancer = qq(<Proxy "balancer://App">\nBalancerMember "${\$a->url}"\n</Proxy>\n);
 
-# As with kill -STOP in a shell; that it has stopped is seen a moment later.
+# As with kill -STOP in a shell.
 sub stop_it($pid)
 {
     CORE::kill('STOP', $pid);
-    return $t->wait_for(sub { (HA::Test::process_list()->{$pid}{state} // '') eq 'T' }, 15, 'a stop');
+    return $t->wait_stopped($pid);
 }
 
 subtest 'an instance that somebody stopped holds up nothing' => sub {

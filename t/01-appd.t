@@ -6,6 +6,7 @@ use Digest::SHA qw(sha256_hex);
 use Time::HiRes qw(time);
 
 use HA::Test;
+use HA::ZoneField qw(cart said told);
 
 my $t = HA::Test->new;
 my $app = $t->app('hostA', unix => 1);
@@ -337,6 +338,232 @@ subtest 'its process' => sub {
     $app->start;
     is($app->client->get('/App/plain')->status, 200, 'back on the same port');
     is_deeply($app->sessions, {}, 'without its sessions');
+};
+
+# --- -zones=l1: the application's part of doc/zones.md ---
+
+my $zoned = $t->app('hostZ', zones => 1);
+
+# A page of the zoned instance, as the proxy would ask for it. Options: id => of the session cookie,
+# and those of HA::ZoneField::told. The response.
+sub ask($page, %opt)
+{
+    my @cookie = $opt{id} ? (Cookie => "zsessionid=$opt{id}.$zoned->{name}") : ();
+    my $client = $zoned->client(cookies => 0);
+    return $client->get("/App/$page", headers => [@cookie, told(%opt)]);
+}
+
+# A new session with these items: its id.
+sub new_cart(@items)
+{
+    my $id = cart(ask('cart'))->{session};
+    ask("cart?add=$_", id => $id) for @items;
+    return $id;
+}
+
+# What the instance has of a session: "epoch 1, version 2: a,b", or nothing.
+sub held($id)
+{
+    my $s = $zoned->zone_sessions->{$id} // return '';
+    return "epoch $s->{epoch}, version $s->{version}: $s->{items}";
+}
+
+subtest 'a session that is put' => sub {
+    my $new = ask('cart');
+    my ($id) = $new->header('Set-Cookie') =~ /^zsessionid=([0-9a-f]{32})\.hostZ; /;
+    my $state = {word => 'put', id => $id, ttl => 1800, parts => 1};
+    is_deeply(said($new), {%$state, ver => 1, state => 'visits=0 items='}, 'a new one is put');
+    my $added = ask('cart?add=pear', id => $id);
+    is_deeply(said($added), {%$state, ver => 2, state => 'visits=0 items=pear'}, 'each change is');
+    is($added->header('Set-Cookie'), undef, 'the cookie is issued once');
+    my %told = (id => $id, fence => 1);
+    is(said(ask('', %told))->{state}, 'visits=1 items=pear', 'a visit is a change');
+    my $look = ask('cart', %told);
+    is(said($look)->{word}, '', 'a look is none');
+    is($look->body, "hostZ epoch=1 version=3 visits=1 items=pear session=$id\n", 'and shows it');
+    is_deeply(said(ask('touch', %told)), {word => 'touch', id => $id, ttl => 1800}, 'touched');
+    is($zoned->client->post("/App/cart?add=fig", '', headers => {Cookie => "zsessionid=$id.x"})->status,
+        200, 'a POST adds too');
+    is(held($id), 'epoch 1, version 4: pear,fig', 'so it is');
+    is(ask('cart?add=a%20b', id => $id)->status, 400, 'what is no name is not added');
+};
+
+subtest 'gone: the session is forgotten' => sub {
+    my $id = new_cart('pear');
+    my $after = ask('cart', id => $id, word => 'gone');
+    is(held($id), '', 'forgotten');
+    isnt(cart($after)->{session}, $id, 'another one begins');
+    is(cart($after)->{items}, '', 'with nothing in it');
+    like($after->header('Set-Cookie'), qr/=\Q@{[cart($after)->{session}]}\E\.hostZ;/, 'and its cookie');
+};
+
+subtest 'restore: the state is taken when it is newer' => sub {
+    my $id = new_cart('own');
+    my %given = (id => $id, word => 'restore', from => 'hostA', state => 'visits=7 items=given');
+    is(held($id), 'epoch 1, version 2: own', 'before');
+    ask('cart', %given, fence => 1, ver => 2);
+    is(held($id), 'epoch 1, version 2: own', 'of the same epoch and version: not taken');
+    ask('cart', %given, fence => 0, ver => 9);
+    is(held($id), 'epoch 1, version 2: own', 'of a lower epoch: not taken');
+    ask('cart', %given, fence => 1, ver => 3);
+    is(held($id), 'epoch 1, version 3: given', 'of a higher version: taken');
+    my $added = ask('cart?add=more', %given, fence => 2, ver => 2, state => 'visits=0 items=b');
+    is(held($id), 'epoch 2, version 3: b,more', 'of a higher epoch: taken, and then it is served');
+    is(said($added)->{ver}, 3, 'the version goes on from there');
+    is($zoned->zone_count->{taken}, 2, 'those are counted');
+
+    my $unknown = ask('cart?add=more', %given, id => 'a' x 32, fence => 5, ver => 17);
+    is(held('a' x 32), 'epoch 5, version 18: given,more', 'where there is none: taken');
+    is($unknown->header('Set-Cookie'), undef, 'the client has its cookie already');
+    my $long = 'visits=0 items=' . join ',', map {"item$_"} 1 .. 1800;
+    ask('cart', %given, fence => 6, ver => 1, state => $long);
+    is($zoned->zone_sessions->{$id}{items}, $long =~ s/.*=//r, 'in several parts');
+    delete $given{id};
+    ask('cart', %given, fence => 7, ver => 1);
+    is(cart(ask('cart'))->{items}, '', 'a state without a cookie is for nobody');
+    my $bad = ask('cart', %given, id => 'b' x 32, fence => 1, ver => 1, state => 'rubbish');
+    isnt(cart($bad)->{session}, 'b' x 32, 'a state that cannot be read is none');
+};
+
+subtest 'a higher fence: the state is asked for' => sub {
+    my $id = new_cart('own');
+    my $miss = ask('cart?add=more', id => $id, fence => 2);
+    is($miss->status . ' ' . said($miss)->{word}, '503 miss', 'it says miss');
+    is(held($id), 'epoch 1, version 2: own', 'and has done nothing');
+    my %given = (id => $id, fence => 2, word => 'restore', ver => 5, state => 'visits=0 items=b');
+    is(said(ask('cart?add=more', %given))->{state}, 'visits=0 items=b,more', 'with it: it serves');
+    is(said(ask('cart', id => $id, fence => 2))->{word}, '', 'under that epoch from then on');
+    is(said(ask('cart', id => $id, fence => 1))->{word}, '', 'or a lower one');
+    my $none = ask('cart', id => $id, fence => 3, word => 'none');
+    isnt(cart($none)->{session}, $id, 'when it is nowhere: another session begins');
+    is(held($id), '', 'and the stale one is forgotten');
+};
+
+subtest 'no state: it is asked for' => sub {
+    my $id = new_cart('own');
+    $zoned->zone_forget;
+    is_deeply($zoned->zone_sessions, {}, 'as after a restart');
+    is(said(ask($_, id => $id, fence => 1))->{word}, 'miss', "miss: /$_") for '', qw(cart touch login logout);
+    is_deeply($zoned->zone_sessions, {}, 'and nothing is done');
+    for my $word ('', qw(none error gone)) {
+        my $answer = ask('cart?add=x', id => $id, $word ? (word => $word) : ());
+        is(said($answer)->{word}, 'put', $word ? "after `$word` it serves" : 'without a fence it serves');
+        isnt(cart($answer)->{session}, $id, 'under an id that no client can have made up');
+    }
+    is(said(ask('cart', id => '<script>'))->{word}, 'put', 'an id that is none is no session');
+};
+
+subtest 'none and error: what there is goes on' => sub {
+    for my $word (qw(none error)) {
+        my $id = new_cart('own');
+        my $state = said(ask('cart?add=x', id => $id, fence => 1, word => $word));
+        is("$state->{id} $state->{ver} $state->{state}", "$id 3 visits=0 items=own,x", $word);
+    }
+};
+
+subtest 'login and logout' => sub {
+    my $id = new_cart('pear');
+    ask('cart', id => $id, fence => 4, word => 'restore', ver => 2, state => 'visits=0 items=pear');
+    my $login = ask('login', id => $id, fence => 4);
+    my $new = cart($login)->{session};
+    is_deeply(said($login), {word => 'rekey', id => $id, new => $new}, 'login: a new id');
+    like($login->header('Set-Cookie'), qr/^zsessionid=$new\.hostZ; /, 'with a cookie');
+    is(held($id), '', 'the old one is not known any more');
+    is(held($new), 'epoch 1, version 2: pear', 'the new one has the state, in a first epoch');
+    my $again = said(ask('login?add=fig', id => $new));
+    is("$again->{word} $again->{ver} $again->{state}", 'rekey 3 visits=0 items=pear,fig', 'or with a change');
+    my $logout = ask('logout', id => $again->{new});
+    is_deeply(said($logout), {word => 'del', id => $again->{new}}, 'logout: it has ended');
+    like($logout->header('Set-Cookie'), qr/^zsessionid=; Path=\/App; Max-Age=0;/, 'the cookie is taken back');
+    is(held($again->{new}), '', 'it is forgotten');
+    is(said(ask('logout', id => $id, word => 'gone'))->{word}, '', 'one that has ended ends no more');
+};
+
+subtest 'parallel requests of a session' => sub {
+    my $id = new_cart();
+    my @clients = map {$zoned->client(cookies => 0)} 1 .. 20;
+    my @cookie = (headers => {Cookie => "zsessionid=$id.hostZ"});
+    $zoned->barrier_hold;
+    $clients[$_]->send($clients[$_]->format_request(GET => "/App/cart?add=i$_", @cookie)) for 0 .. 19;
+    $zoned->barrier_wait(20);
+    $zoned->barrier_open;
+    my @said = sort {$a->{ver} <=> $b->{ver}} map {said($_->read_response)} @clients;
+    is(join(' ', map {$_->{ver}} @said), join(' ', 2 .. 21), 'have versions of their own');
+    my @items = sort split /,/, $said[-1]{state} =~ s/.*items=//r;
+    is("@items", join(' ', sort map {"i$_"} 0 .. 19), 'and the highest has all changes');
+};
+
+subtest 'an answer that was made waits' => sub {
+    my $id = new_cart();
+    my $slow = $zoned->client(cookies => 0);
+    $zoned->answers_hold(1);
+    my @cookie = (headers => {Cookie => "zsessionid=$id.hostZ"});
+    $slow->send($slow->format_request(GET => '/App/cart?add=a', @cookie));
+    $zoned->answers_wait(1);
+    is(said(ask('cart?add=b', id => $id))->{ver}, 3, 'the next one does not');
+    is($slow->read_raw(timeout => 0.05), '', 'not a byte');
+    $zoned->answers_open;
+    my $old = said($slow->read_response);
+    is("$old->{ver} $old->{state}", '2 visits=0 items=a', 'then it comes, as it was');
+    ok(!eval { $zoned->answers_wait(1, 20) }, 'no more are held');
+};
+
+subtest 'ways to misbehave with sessions' => sub {
+    my $id = new_cart();
+    $zoned->zone_rules('off');
+    my $deaf = said(ask('cart?add=x', id => $id, fence => 9));
+    is("$deaf->{word} $deaf->{ver}", 'put 2', 'without rules: what is stale is put');
+    is(said(ask('cart?add=x', id => $id, word => 'gone'))->{ver}, 3, 'what is gone lives on');
+    is(said(ask('cart?add=x', id => 'made-up'))->{id}, 'made-up', 'any id is adopted');
+    $zoned->zone_rules('on');
+    is(said(ask('cart?add=x', id => $id, fence => 9))->{word}, 'miss', 'then it obeys');
+
+    for my $bytes (1000, 5250, 5251, 15750) {
+        $zoned->zone_pad($bytes);
+        my $padded = said(ask('cart?add=y', id => $id));
+        is(length $padded->{state}, $bytes, "a state of $bytes bytes");
+        is($padded->{parts}, int(($bytes + 5249) / 5250), 'in as many parts as it takes');
+    }
+    $zoned->zone_pad(0);
+    $zoned->zone_ttl(7);
+    is(said(ask('cart?add=z', id => $id))->{ttl}, 7, 'a ttl');
+
+    my @lines = ('HA-Session: put; ver=0', 'ha_session-DATA: x', 'X-Other: \\ 1');
+    $zoned->zone_say(\@lines, 2);
+    for my $page ('cart?add=z', 'status?code=404') {
+        my $r = ask($page, id => $id);
+        my %fields = map {@$_} @{$r->fields};
+        is(join('|', map {"$_: $fields{$_}"} 'HA-Session', 'ha_session-DATA', 'X-Other'),
+            join('|', @lines), "any lines instead of its own: /$page");
+    }
+    is(said(ask('cart?add=z', id => $id))->{word}, 'put', 'then its own');
+    ok(!eval { $zoned->control("zone $_"); 1 }, "zone $_ is refused") for '', 'x', 'pad', 'rules x', 'say \\y';
+};
+
+subtest 'it counts what it hears and says' => sub {
+    my $before = $zoned->zone_count;
+    my $id = new_cart('x');
+    ask('cart', id => $id, fence => 3);
+    ask('cart', id => $id, fence => 3, word => 'restore', ver => 1, state => 'visits=0 items=y');
+    ask('touch', id => $id, fence => 3);
+    ask('login', id => $id, fence => 3);
+    ask('logout', id => $id, word => 'gone');
+    ask('cart', id => 'abcd', word => $_) for qw(none error);
+    my $after = $zoned->zone_count;
+    my %rise = map {$_ => $after->{$_} - $before->{$_}} keys %$after;
+    is_deeply(\%rise, {fence => 4, restore => 1, none => 1, gone => 1, error => 1, taken => 1, miss => 1,
+        put => 4, touch => 1, del => 0, rekey => 1}, 'each word');
+};
+
+subtest 'the cookie follows the session on demand' => sub {
+    my $reissuing = $t->app('hostY', zones => 1, reissue => 1);
+    my @given = told(fence => 2, word => 'restore', ver => 1, state => 'visits=0 items=');
+    my $client = $reissuing->client(cookies => 0);
+    my $taken = $client->get('/App/cart', headers => [Cookie => 'zsessionid=abcd.hostZ', @given]);
+    like($taken->header('Set-Cookie'), qr/^zsessionid=abcd\.hostY; /, 'reissued with its route');
+    my $plain = $app->client->get('/App/cart', headers => {Cookie => 'zsessionid=abcd.hostB'});
+    is($plain->body, "hostA visits=1 session=abcd\n", 'without -zones there is no cart');
+    is(said($plain)->{word}, '', 'nor a word of sessions');
 };
 
 $t->done;

@@ -118,6 +118,48 @@ spew('other.conf', $old);
 ends_with_code([qw(modproxy merge -diff -o=other.conf hostA.conf)], 1,
     qr/other\.conf:1: is not a merged file/, '-diff with a file of others is refused');
 
+# --- -zones ----------------------------------------------------------------------------------
+my @memcached = qw(-zones=user,storage -store=memcached:hostA:11211,hostB:11211);
+my $zone = '    HAZone     App zone=USER,STORAGE store=memcached:hosta:11211,hostb:11211 key=zone.key';
+my $zoned = $merged =~ s/(?=^ +HALane)/$zone\n/mr;
+ends_with_code([qw(modproxy merge -balancer -o=zoned.conf hostA.conf hostB.conf), @memcached], 0, qr/^$/,
+    'merge -zones= -store= succeeds without a word');
+is(slurp('zoned.conf'), $zoned, 'it writes HAZone beside HABalancer, where a stock httpd passes it over');
+is(ends_with_code([qw(modproxy merge -balancer hostB.conf hostA.conf), reverse @memcached], 0, qr/^$/, 'once more'), $zoned,
+    'the same bytes again');
+like(ends_with_code([qw(modproxy merge -balancer -zones=USER hostA.conf hostB.conf)], 0, qr/^$/, '-zones without -store'),
+    qr/^    HAZone     App zone=USER store=shm\n/m, 'is in shared memory, without a key');
+like(ends_with_code([qw(modproxy merge -balancer -key=/etc/z.key hostA.conf hostB.conf), @memcached], 0, qr/^$/, '-key'),
+    qr/:11211 key=\/etc\/z\.key\n/, 'names another key file');
+is(ends_with_code([qw(modproxy merge -balancer -diff -o=zoned.conf hostA.conf hostB.conf -zones=USER)], 1, qr/^$/, 'with -diff'),
+    'zoned.conf would change: HAZone changed from zone=USER,STORAGE store=memcached:hosta:11211,hostb:11211 key=zone.key '
+    . "to zone=USER store=shm\n", 'it says what would change');
+ends_with_code([qw(modproxy merge -balancer -o=zoned.conf hostA.conf hostB.conf)], 0, qr/^$/, 'and without it');
+is(slurp('zoned.conf'), $merged, 'they are taken out again');
+spew('zoned.conf', $zoned =~ s/zone=USER,STORAGE/zone=STORAGE,USER/r);
+ends_with_code([qw(modproxy merge -balancer -o=zoned.conf hostA.conf hostB.conf)], 1,
+    qr/zoned\.conf:12: "    HAZone .*" is not what zero modproxy merge writes/, 'an edited line is refused');
+unlink 'zoned.conf';
+ends_with_code([qw(modproxy merge -balancer -zones=USER free.conf freeB.conf)], 1,
+    qr/\A[^\n]*: application App has no session cookie, so there is no session [^\n]* -sticky=COOKIE to zero modproxy generate [^\n]*\n\z/,
+    'without a session cookie there is no USER');
+like(ends_with_code([qw(modproxy merge -balancer -zones=STORAGE free.conf freeB.conf)], 0, qr/has no session cookie: each/, 'but STORAGE'),
+    qr/^    HAZone     App zone=STORAGE store=shm\n/m, 'belongs to no session');
+
+my @one = qw(modproxy merge -balancer -zones=USER -key=z.key hostA.conf hostB.conf);
+my $note = qr/zero modproxy merge: note:/;
+ends_with_code([@one, '-store=memcached:hostA:11211'], 0,
+    qr/\A$note there is one memcached, so no second copy, and its loss is the loss of all: name another one [^\n]*\n\z/,
+    'one memcached alone is taken with a note');
+ends_with_code([@one, "-store=memcached:$_,hostB:11211"], 0,
+    qr/\A$note the memcached \Q$_\E is this proxy's own machine, and to another proxy it is another one: [^\n]*\n\z/,
+    "$_ beside another host, too") for 'localhost:11211', '127.0.0.1:11211', '[::1]:11211';
+ends_with_code([@one, '-store=memcached:127.0.0.1:1,127.0.0.1:2'], 0, qr/^$/, 'not two on this machine');
+spew('shopA.conf', fragment(app => 'Shop', context => '/Shop', route => 'hostC', port => 8081));
+spew('shopB.conf', fragment(app => 'Shop', context => '/Shop', route => 'hostD', port => 8081, host => 'hostb.example'));
+ends_with_code([@one, '-store=memcached:hostA', qw(shopA.conf shopB.conf)], 0, qr/\A$note there is one memcached[^\n]*\n\z/,
+    'for several applications it is said once');
+
 # --- -upgrade --------------------------------------------------------------------------------
 is(ends_with_code([qw(modproxy generate -host=hosta.example -upgrade=websocket)], 0, qr/^$/, '-upgrade'),
     fragment(upgrade => 'websocket'), 'is in the fragment, for itself and for merge');
@@ -143,13 +185,28 @@ like(ends_with_code([qw(modproxy merge hostA.conf shop.conf)], 0, qr/^$/,
 # --- usage -----------------------------------------------------------------------------------
 my @usage = (
     [[qw(modproxy merge -lanes=on hostA.conf)],
-        qr/unknown option -lanes, allowed are -balancer, -o=FILE, -lane=on\|off, -diff, -force/],
+        qr/unknown option -lanes, allowed are -balancer, -o=FILE, -lane=on\|off, -zones=ZONES, -store=STORE, -key=FILE, -diff, -force/],
     [[qw(modproxy merge -balancer -lane=yes hostA.conf)], qr/-lane: "yes" is not allowed, use on or off/],
     [[qw(modproxy merge -balancer -lane=On hostA.conf)], qr/-lane: "On" is not allowed, use on or off/],
     [['modproxy', 'merge', '-balancer', "-lane=on\x1b", 'hostA.conf'], qr/-lane: "on\\x1b" is not allowed/],
     [[qw(modproxy merge -balancer -lane= hostA.conf)], qr/-lane has no value, write -lane=on\|off/],
     [[qw(modproxy merge -lane=on hostA.conf)], qr/-lane=on is about balancers, add -balancer or leave it out/],
     [[qw(modproxy merge -lane=off hostA.conf)], qr/-lane=off is about balancers, add -balancer or leave it out/],
+    [[qw(modproxy merge -zones=USER hostA.conf)], qr/-zones= is about balancers, add -balancer or leave it out/],
+    [[qw(modproxy merge -balancer -store=shm hostA.conf)],
+        qr/-store= is about zones, add -zones=USER, STORAGE or both, or leave it out/],
+    [[qw(modproxy merge -balancer -key=zone.key hostA.conf)],
+        qr/-key= is about zones, add -zones=USER, STORAGE or both, or leave it out/],
+    [[qw(modproxy merge -balancer -zones=USERS hostA.conf)], qr/-zones: a zone is USER, STORAGE or USER,STORAGE/],
+    [[qw(modproxy merge -balancer -zones=USER,USER hostA.conf)], qr/-zones: a zone is USER, STORAGE or USER,STORAGE/],
+    [[qw(modproxy merge -balancer -zones= hostA.conf)], qr/-zones has no value, write -zones=ZONES/],
+    [[qw(modproxy merge -balancer -zones=USER -store=memcached: hostA.conf)], qr/-store: "" is no memcached: write host, /],
+    [['modproxy', 'merge', '-balancer', '-zones=USER', "-store=memcached:a\x1b", 'hostA.conf'], qr/-store: "a\\x1b" is no /],
+    [[qw(modproxy merge -balancer -zones=USER -store=memcached:a,A:11211 hostA.conf)], qr/-store: the memcached a:11211 is there twice/],
+    [[qw(modproxy merge -balancer -zones=USER -store=shm:1K hostA.conf)], qr/-store: "1K" is no size of shm: 1M to 64G/],
+    [[qw(modproxy merge -balancer -zones=USER -store=redis:a hostA.conf)], qr/-store: "redis:a" is no store: write shm, /],
+    [[qw(modproxy merge -balancer -zones=USER -key=none hostA.conf)], qr/-key: "none" is not the name of a file without/],
+    [['modproxy', 'merge', '-balancer', '-zones=USER', '-key=a b', 'hostA.conf'], qr/-key: "a b" is not the name of a file/],
     [[qw(modproxy merge -balancr hostA.conf)], qr/unknown option -balancr/],
     [['modproxy', 'merge', "-a\nb", 'x'], qr/unknown option -a\\x0ab/],
     [[qw(modproxy merge -balancer=yes hostA.conf)], qr/-balancer takes no value/],
@@ -193,6 +250,18 @@ like(ends_with_code([@$_], 0, qr/^$/, "zero @$_"), qr/generate.*merge.*check/s, 
     for ['-h'], ['--help'], [qw(modproxy -h)], [qw(modproxy --help)];
 ends_with_code([qw(modproxy merge -balancer -- -help)], 3, qr/-help: cannot be read/, 'behind -- it is a file');
 ends_with_code([qw(modproxy merge help hostA.conf)], 3, qr/help: cannot be read/, 'so is help beside others');
+for my $command (['zone get', qw(conf app sid)], ['modproxy explain', qw(conf url)]) {
+    my ($name, @needed) = @$command;
+    my $help = ends_with_code(['help', split ' ', $name], 0, qr/^$/, "help of $name");
+    my ($synopsis) = $help =~ /\Azero $name ([^\n]*)\n/;
+    my @shown = $synopsis =~ /(?<!\[)-(\w+)=/g;
+    is("@shown", "@needed", 'shows what it needs without brackets');
+    my @given = map {"-$_=x"} @needed;
+    for my $i (0 .. $#needed) {
+        my @others = @given[grep {$_ != $i} 0 .. $#needed];
+        ends_with_code([(split ' ', $name), @others], 2, qr/-$needed[$i]= is missing, see zero help $name/, "without -$needed[$i]=");
+    }
+}
 like(ends_with_code(['modproxy'], 0, qr/^$/, 'a group alone'), qr/generate.*merge.*check/s, 'shows help');
 like(ends_with_code(['-version'], 0, qr/^$/, '-version'), qr/^zero \d/, 'shows the version');
 like(ends_with_code([], 0, qr/^$/, 'zero alone'), qr/Exit status/, 'shows the help');

@@ -205,6 +205,21 @@ subtest 'explain says which Include it has not followed' => sub {
     is($said->($pass), '', 'nothing of one that is whole');
 };
 
+subtest "explain says that a session's record counts before its cookie" => sub {
+    my $said = sub ($zone, @cookie) {
+        my $text = balancer('App', 'zsessionid', 'hostA', 'hostB') . "ProxyPass /App balancer://App/App\nHABalancer App\n$zone";
+        my ($code, $out, $err) = zero(qw(modproxy explain -url=/App/x), @cookie, '-conf=' . $t->write_file('x.conf', $text));
+        return "$code " . join '', $err, map {s{/\S+/x\.conf}{x.conf}r} $out =~ /^(not seen .*\n)/mg;
+    };
+    my $cookie = '-cookie=zsessionid=7.hostA';
+    my $why = 'if another member has taken the session over, it is the owner, and that counts before the cookie (zero zone get)';
+    is($said->("HAZone App store=shm\n", $cookie), "0 not seen  HAZone of x.conf:8: $why\n", 'of a session with a zone');
+    is($said->("HAZone App\n"), '0 ', 'not where there is no session');
+    is($said->("HAZone App zone=STORAGE\n", $cookie), '0 ', 'nor where there are no states');
+    like($said->("HAZone App budget=1m\n", $cookie), qr/^1 .*x\.conf:8: HAZone: budget=1m is not allowed, use 10ms to 1s/,
+        'a line that the module refuses is refused');
+};
+
 subtest 'a member that cannot be reached' => sub {
     my $cookie = 'zsessionid=7.hostA';
     my %before = map {$_ => replay("/$_/plain", $cookie)} qw(App strict drain);

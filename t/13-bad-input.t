@@ -38,6 +38,8 @@ my %reads = (
     'the file to check' => {argv => [@check, 'bad.conf']},
     'the file to explain' => {argv => [qw(modproxy explain -conf=bad.conf -url=/App)]},
     'the state to explain' => {argv => [qw(modproxy explain -conf=app.conf -url=/App -state=bad.conf)]},
+    'the zones to ask' => {argv => [qw(zone status bad.conf)]},
+    'the zones to read' => {argv => [qw(zone get -app=App -sid=x -conf=bad.conf)]},
 );
 $_->{file} //= 'bad.conf' for values %reads;
 
@@ -46,6 +48,7 @@ sub fresh
     spew('target.conf', $old);
     spew('good.conf', $good);
     spew('app.conf', $conf);
+    spew('zone.conf', "HAZone App\n");
     return;
 }
 
@@ -93,7 +96,7 @@ for my $what (sort keys %reads) {
         $make->($file) or die "$file: $!";
         # Root may read what is forbidden.
         my @run = $how eq 'forbidden' ? as_user($dir, @$argv) : zero(@$argv);
-        ended(\@run, $code, qr/^zero modproxy \w+: \Q$file\E: $says/, "$what is $how");
+        ended(\@run, $code, qr/^zero \w+ \w+: \Q$file\E: $says/, "$what is $how");
         untouched("$what is $how");
         rmdir $file or unlink $file;
     }
@@ -152,6 +155,22 @@ my @contents = (
     ['the file to explain', 'has CR LF', $conf =~ s/\n/\r\n/gr, 0, qr/^$/],
     ['the file to explain', 'has an open section', "\n<Proxy x>\n", 1, qr/bad\.conf:2: the section <Proxy> is not closed/],
 
+    ['the zones to ask', 'is empty', '', 1, qr/bad\.conf: there is no HAZone in it/],
+    ['the zones to ask', 'has a line of 1 MB', "HAZone App\n# $megabyte\n", 0, qr/^$/],
+    ['the zones to ask', 'has a value of 1 MB', "HAZone App store=$megabyte\n", 1, qr/bad\.conf:1: HAZone: "x{80}\.\.\." is no store/],
+    ['the zones to ask', 'has a NUL byte', "HAZone App\n\0\n", 1, qr/bad\.conf:2: has a NUL byte/],
+    ['the zones to ask', 'has control bytes', "HAZone A\e[2J store=shm:2M\n", 0, qr/^$/],
+    ['the zones to ask', 'is not UTF-8', "HAZone \xff\xc2\x9b\n", 0, qr/^$/],
+    ['the zones to ask', 'has CR LF', "HAZone App\r\nListen 1\r\n", 0, qr/^$/],
+    ['the zones to ask', 'has an open section', "HAZone App\n<Proxy x>\n", 1, qr/bad\.conf:2: the section <Proxy> is not closed/],
+    ['the zones to ask', 'includes a file with control bytes in its name', "Include x\ey\n", 3,
+        qr/^zero zone status: x\\x1by: cannot be read: No such file/],
+    ['the zones to read', 'has control bytes', "HAZone App key=\e[2J store=memcached:h\n", 1,
+        qr/bad\.conf:1: HAZone: key=\\x1b\[2J is not allowed, use the path of a key file or none/],
+    ['the zones to read', 'is not UTF-8', "HAZone App key=\xff\xc2\x9b store=memcached:h\n", 3,
+        qr/zone get: \\xff\\xc2\\x9b cannot be read: No such file/],
+    ['the zones to read', 'includes itself', "HAZone App\nInclude bad.conf\n", 1, qr/files include each other too often/],
+
     ['the state to explain', 'is empty', '', 1, qr/bad\.conf:1: this is no zero-state file/],
     ['the state to explain', 'has a line of 1 MB', "$megabyte\n", 1, qr/bad\.conf:1: this is no zero-state file/],
     ['the state to explain', 'has a NUL byte', $state =~ s/saved/saved\0/r, 1, qr/bad\.conf:1: \d+ bytes follow/],
@@ -182,7 +201,7 @@ for my $file (sort keys %shown) {
     for my $what (grep {!/zero\.config/} sort keys %reads) {
         fresh();
         my @argv = map {s/bad\.conf/$file/r} @{$reads{$what}{argv}};
-        my $says = qr/^zero modproxy \w+: \Q$shown{$file}\E: is a folder, not a file$/m;
+        my $says = qr/^zero \w+ \w+: \Q$shown{$file}\E: is a folder, not a file$/m;
         ended([zero(@argv)], 3, $says, "$what is called $name");
         untouched("$what, $name");
     }
@@ -312,6 +331,7 @@ SKIP: {
 my @says = (
     [@generate], [qw(modproxy merge good.conf)], [qw(modproxy merge -diff -o=none.conf good.conf)],
     [@check, 'app.conf'], [qw(modproxy explain -conf=app.conf -url=/App)], [qw(modproxy)], [],
+    [qw(zone status zone.conf)], [qw(zone status -json zone.conf)],
     [qw(help)], [qw(help modproxy)], [qw(help modproxy merge)], [qw(-version)],
 );
 for my $argv (@says) {

@@ -82,6 +82,8 @@ my @durations = (
     ['HABalancer', 'slow-start', '0', '-1', '1h', '3601', '0s to 1h'],
     ['HACheck', 'interval', '100ms', '99ms', '1h', '3601s', '100ms to 1h'],
     ['HACheck', 'timeout', '10ms', '9ms', '10m', '11m', '10ms to 600s'],
+    ['HAZone', 'budget', '10ms', '9ms', '1s', '1001ms', '10ms to 1s'],
+    ['HAZone', 'recheck', '0', '-1', '60s', '61s', '0s to 60s'],
 );
 my @numbers = (
     ['HABalancer', 'retries', '0', '-1', '10', '11', '0 to 10'],
@@ -111,7 +113,8 @@ sub written($directive, $name, $value)
 
 sub beside($directive)
 {
-    return $directive eq 'HACheck' ? "${two}HABalancer App\n" : $two;
+    return $two if $directive eq 'HABalancer';
+    return "${two}HABalancer App\n" . ($directive eq 'HAZone' ? $sticky : '');
 }
 
 subtest 'a number or a time has to lie in its range' => sub {
@@ -145,11 +148,13 @@ subtest 'a value is the right word or none' => sub {
 
 subtest 'every key may be left out, and none be doubled or misspelt' => sub {
     accepted('HABalancer App', 'HABalancer without keys', before => $two);
-    accepted('HACheck App', 'HACheck without keys', before => beside('HACheck'));
+    accepted("$_ App", "$_ without keys", before => beside($_)) for qw(HACheck HAZone);
     my @keys = (
         (map {[@$_[0, 1, 2]]} @durations, @numbers),
         (map {[@$_[0, 1], $_->[2][0]]} @words),
         ['HABalancer', 'sign', $key], ['HACheck', 'uri', '/x'], ['HACheck', 'expect', '200'],
+        ['HAZone', 'zone', 'USER'], ['HAZone', 'store', 'shm'], ['HAZone', 'key', $key],
+        ['HAZone', 'token', $key],
     );
     for my $row (@keys) {
         my ($directive, $name, $value) = @$row;
@@ -171,7 +176,7 @@ subtest 'every key may be left out, and none be doubled or misspelt' => sub {
         'a value without its key', start => 1
     );
     refused("$_ balancer://App", qr{^$_: name the balancer without balancer://, as in $_ App$}m, "$_ with a URL")
-        for qw(HABalancer HACheck);
+        for qw(HABalancer HACheck HAZone);
     refused("HABalancer $_", qr/^HABalancer: the first argument is the balancer's name, as in /m,
         "no name: $_") for 'method=round';
     refused('HABalancer', qr/^HABalancer: the first argument is the balancer's name, as in /m,
@@ -283,7 +288,8 @@ subtest 'there is room for all members, or the start is refused' => sub {
 subtest 'directives that take one value take one, once' => sub {
     my $context = qr/cannot occur within <VirtualHost> section/;
     my $conf = quotemeta $httpd->conf;
-    for my $row (['HALaneConnections', 100], ['HALaneThreads', 1], ['HAMaxMembers', 100], ['HAStateFile', 'state']) {
+    for my $row (['HALaneConnections', 100], ['HALaneThreads', 1], ['HAMaxMembers', 100],
+        ['HAStateFile', 'state'], ['HAZoneSessions', 1024]) {
         my ($name, $value) = @$row;
         accepted("$name $value", "$name $value");
         refused($name, qr/^$name takes one argument, /m, "$name without its value");
@@ -298,7 +304,12 @@ subtest 'directives that take one value take one, once' => sub {
             "HALaneConnections $bad");
     }
     accepted("HALaneConnections $_", "HALaneConnections $_") for 1, 1000000;
-    for my $name (qw(HABalance HAChecks HAMaxMember HAStatefiles)) {
+    for my $bad (1023, 16777217, 'x', '-1') {
+        refused("HAZoneSessions $bad", qr/^HAZoneSessions: $bad is not allowed, use 1024 to 16777216$/m,
+            "HAZoneSessions $bad");
+    }
+    accepted("HAZoneSessions $_", "HAZoneSessions $_") for 1024, 16777216;
+    for my $name (qw(HABalance HAChecks HAMaxMember HAStatefiles HAZones)) {
         refused("$name App", qr/^Invalid command '$name', perhaps misspelled/m, "misspelt: $name");
     }
 };

@@ -8,6 +8,7 @@ use IO::Select;
 use Time::HiRes qw(time);
 
 use HA::Manager;
+use HA::Mount qw(children);
 use HA::Test;
 
 use constant {RESTARTS => 100, RATE => 50, REQUESTS_A_RESTART => 20, INTERVAL_SECONDS => 0.5};
@@ -303,6 +304,22 @@ sub wait_in_queue($server, $path)
     my ($refused) = IO::Select->new(map {$_->socket} @clients)->can_read(10);
     return sort {($b->socket != $refused) <=> ($a->socket != $refused)} @clients;
 }
+
+# mod_proxy does it for the first child, and leaves it to the threads of the others.
+subtest 'a child is ready for its members before it has threads' => sub {
+    my $server = $t->httpd(
+        haproxy => 1, mpm => 'event', modules => \@modules, config => several(['one', '', 'AB']),
+        mpm_config => children(2, 8), log_level => 'info proxy:debug',
+    );
+    $t->expect_log(qr/ \[proxy:debug\] /);
+    my @children = $server->children;
+    is(scalar @children, 2, 'there are two children');
+    for my $pid (@children) {
+        my $made = qr/\[pid $pid:tid $pid\] .* initializing worker http\S+ local/;
+        ok($t->wait_for(sub { $server->log->count($made) == 2 }), "$pid has made both ready");
+    }
+    $server->stop;
+};
 
 subtest 'balancers that change places keep their turns, whatever HAMaxMembers' => sub {
     my @two = (['one', '', 'AB'], ['two', '', 'ABC']);

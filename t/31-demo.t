@@ -27,8 +27,14 @@ sub exit_code($pid, $timeout)
 subtest 'each step comes out with --once' => sub {
     my ($pid, $log) = demo('once', '--once');
     is(exit_code($pid, 120), 0, 'exit 0') or diag($log->text);
-    like($log->text, qr{^  ok      the log says who carries the requests: App: /App: in the lane$}m, 'the lane');
+    like($log->text, qr{^  ok      the log says who carries the requests: $_: /$_: in the lane$}m, "$_: the lane")
+        for qw(App Shop);
     like($log->text, qr/^  ok      \d+ requests were sent all the while, 0 failed$/m, 'no request');
+    like($log->text, qr/kill -9 \d+    # (shop[AB])\n  ok .*: (?!\1)shop[AB] has tea,milk,sugar$/m,
+        'the cart is on the other instance');
+    like($log->text, qr/kill -9 \d+    # memcached.*\n  ok .* has tea,milk,sugar,lemon$/m, 'and without a memcached');
+    like($log->text, qr/kill -9 \d+    # shop[AB]\n  ok .* has tea,milk,sugar,lemon,rum$/m,
+        'which alone has it then');
     $traces->none;
 };
 
@@ -40,6 +46,7 @@ subtest 'Ctrl-C ends what keeps running after the story' => sub {
     is($client->get('/App/')->status, 200, 'the application can be looked at');
     is($client->get('/ha-health/App')->body, "usable 2 of 2, open to new sessions 2, in flight 0\n",
         'and its health');
+    like($client->get('/Shop/cart?add=tea')->body, qr/ items=tea /, 'the shop too');
     my ($instance) = $log->text =~ /hostA has pid (\d+)/;
     kill 'STOP', $instance;
     $t->signal($pid, 'INT');
@@ -47,12 +54,17 @@ subtest 'Ctrl-C ends what keeps running after the story' => sub {
     $traces->none;
 };
 
-my %moment = ('the start of apache2' => qr/apache2 starts/, 'the loss' => qr/kill -9/);
-for my $what (sort keys %moment) {
-    for my $signal (qw(INT TERM)) {
+my @moments = (
+    ['the start of apache2' => qr/apache2 starts/, qw(INT TERM)],
+    ['the loss' => qr/kill -9/, qw(INT TERM)],
+    ['the second act' => qr/memcached listens/, qw(INT)],
+);
+for my $moment (@moments) {
+    my ($what, $seen, @signals) = @$moment;
+    for my $signal (@signals) {
         subtest "SIG$signal stops it during $what" => sub {
             my ($pid, $log) = demo("$what $signal");
-            $t->wait_for(sub { $log->text =~ $moment{$what} }, 120, $what);
+            $t->wait_for(sub { $log->text =~ $seen }, 120, $what);
             $t->signal($pid, $signal);
             is(exit_code($pid, 30), 128 + {INT => 2, TERM => 15}->{$signal}, 'exit 128 + signal')
                 or diag($log->text);

@@ -210,7 +210,7 @@ my $gzip = 'Accept-Encoding: gzip, deflate, br';
 my $text = join '', map {"line $_ of what is to be compressed\n"} 1 .. 20;
 
 subtest 'the log says that the mount is in the lane, or why not' => sub {
-    my %said = map {$_ => join '', grep {/ App: /} @{$server{$_}->log->lines}} qw(off on);
+    my %said = map {$_ => join '', grep {m{ App: /App: }} @{$server{$_}->log->lines}} qw(off on);
     like($said{on}, qr{ App: /App: in the lane$}, 'with the merged file alone');
     like($said{off}, qr{ App: /App: on the standard path, HALane \(\S+\) is Off$}, 'with HALane Off');
 };

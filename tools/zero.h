@@ -47,12 +47,13 @@ typedef struct zero_args_t {
 
 /** A command. */
 typedef struct zero_command_t {
-    const char *group;    /* modproxy */
+    const char *group;    /* modproxy, zone */
     const char *name;     /* merge */
     const char *operands; /* for the help; "" for none */
     int min_operands;
     int max_operands; /* -1: any number */
     const zero_option_t *options;
+    const char *const *needed;           /* options that must be given, up to NULL; NULL: none */
     const char *summary;                 /* half a sentence */
     const char *details;                 /* paragraphs for the help */
     int (*run)(const zero_args_t *args); /* gives the exit code */
@@ -66,6 +67,8 @@ extern const zero_command_t zero_generate_command;
 extern const zero_command_t zero_merge_command;
 extern const zero_command_t zero_check_command;
 extern const zero_command_t zero_explain_command;
+extern const zero_command_t zero_zone_status_command;
+extern const zero_command_t zero_zone_get_command;
 
 /** Says `zero GROUP NAME: ` and a sentence on stderr; gives `code` back. */
 int zero_fail(const zero_command_t *command, int code, const char *fmt, ...)

@@ -7,5 +7,7 @@ const zero_command_t *const zero_commands[] = {
     &zero_merge_command,
     &zero_check_command,
     &zero_explain_command,
+    &zero_zone_status_command,
+    &zero_zone_get_command,
     NULL,
 };

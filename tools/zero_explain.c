@@ -147,22 +147,9 @@ static int read_client(hap_explain_request_t *request, const zero_args_t *args)
                      hap_str_show(hap_str(client), args->pool));
 }
 
-static int check_options(const zero_args_t *args)
-{
-    static const char *const needed[] = {"conf", "url"};
-    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-        if (!zero_opt(args, needed[i])) {
-            return zero_fail(args->command, ZERO_USAGE,
-                             "-%s= is missing, see zero help modproxy explain", needed[i]);
-        }
-    }
-    return ZERO_DONE;
-}
-
 static int read_all(hap_explain_request_t *request, const zero_args_t *args)
 {
-    int code = check_options(args);
-    code = code == ZERO_DONE ? split_url(request, args) : code;
+    int code = split_url(request, args);
     code = code == ZERO_DONE ? read_client(request, args) : code;
     code = code == ZERO_DONE ? read_conf(&request->site, args) : code;
     code = code == ZERO_DONE ? read_state(request, args) : code;
@@ -213,6 +200,8 @@ static const zero_option_t options[] = {
     {NULL, NULL, NULL},
 };
 
+static const char *const needed[] = {"conf", "url", NULL};
+
 const zero_command_t zero_explain_command = {
     .group = "modproxy",
     .name = "explain",
@@ -220,6 +209,7 @@ const zero_command_t zero_explain_command = {
     .min_operands = 0,
     .max_operands = 0,
     .options = options,
+    .needed = needed,
     .summary = "say to which member a request goes, and why",
     .details =
         "Replays the choice off line with the code that the module runs, and says step by step\n"

@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 
+#include "hap_zone_spec.h"
 #include "zero.h"
 #include "zero_explain_lane.h"
 
@@ -197,6 +198,23 @@ static void say_lane(story_t *story)
     }
 }
 
+/* Who owns a session is in its record, not in the request. */
+static void say_zone(story_t *story)
+{
+    const hap_site_policy_t *zone = &story->result->zone;
+    unsigned kinds = 0;
+    hap_diag_t unused;
+    if (zone->directive) {
+        hap_zone_kinds_parse(&kinds, hap_str(zone->zone.zone), &unused);
+    }
+    if (kinds & HAP_ZONE_USER) {
+        say(story, "not seen",
+            "HAZone of %s: if another member has taken the session over, it is the owner, and that "
+            "counts before the cookie (zero zone get)",
+            at(story, zone->directive->line));
+    }
+}
+
 static void say_session(story_t *story)
 {
     const hap_affinity_t *session = &story->result->session;
@@ -210,6 +228,7 @@ static void say_session(story_t *story)
     if (session->route.n) {
         say(story, "", "its route is %s", show_str(story, session->route));
     }
+    say_zone(story);
 }
 
 /* What a member is told and what is believed of it, as one phrase. */

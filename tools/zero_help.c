@@ -6,12 +6,23 @@
 
 #include <apr_strings.h>
 
+static bool is_needed(const zero_command_t *command, const char *option)
+{
+    const char *const *name = command->needed;
+    while (name && *name && strcmp(*name, option) != 0) {
+        name++;
+    }
+    return name && *name;
+}
+
 static const char *synopsis(const zero_command_t *command, apr_pool_t *pool)
 {
     const char *text = apr_pstrcat(pool, "zero ", command->group, " ", command->name, NULL);
     for (const zero_option_t *option = command->options; option->name; option++) {
-        text = apr_pstrcat(pool, text, " [-", option->name, option->value ? "=" : "",
-                           option->value ? option->value : "", "]", NULL);
+        bool needed = is_needed(command, option->name);
+        text =
+            apr_pstrcat(pool, text, needed ? " -" : " [-", option->name, option->value ? "=" : "",
+                        option->value ? option->value : "", needed ? "" : "]", NULL);
     }
     return apr_pstrcat(pool, text, *command->operands ? " " : "", command->operands, NULL);
 }
@@ -33,8 +44,8 @@ static const char *overview(const char *group, apr_pool_t *pool)
     const char *text = "";
     for (const zero_command_t *const *command = zero_commands; *command; command++) {
         if (!group || strcmp(group, (*command)->group) == 0) {
-            text = apr_psprintf(pool, "%s  zero %s %-10s %s\n", text, (*command)->group,
-                                (*command)->name, (*command)->summary);
+            const char *words = apr_pstrcat(pool, (*command)->group, " ", (*command)->name, NULL);
+            text = apr_psprintf(pool, "%s  zero %-19s %s\n", text, words, (*command)->summary);
         }
     }
     return text;

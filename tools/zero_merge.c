@@ -9,6 +9,7 @@
 
 #include <apr_strings.h>
 
+#include "hap_lint.h"
 #include "hap_merge.h"
 #include "io/hapio_file.h"
 
@@ -47,25 +48,30 @@ static int read_fragments(hap_fragment_t *fragments, const zero_args_t *args)
     return code;
 }
 
-/* The text must say what the fragments said, read with our own reader. */
-static int prove(hap_str_t text, const hap_fragment_t *fragments, const char *path,
-                 const zero_args_t *args)
+/* The text must say what the fragments and the options said, read with our own reader. */
+static int prove(hap_str_t text, const hap_merge_t *merge, const hap_fragment_t *fragments,
+                 const char *path, const zero_args_t *args)
 {
     hap_diag_t diag;
-    hap_merge_t merge;
-    apr_status_t rv = hap_merge_parse(&merge, text, &diag, args->pool);
+    hap_merge_t read;
+    apr_status_t rv = hap_merge_parse(&read, text, &diag, args->pool);
     if (rv == APR_SUCCESS) {
-        rv = hap_merge_prove(&merge, fragments, (size_t)args->operand_count, &diag, args->pool);
+        rv = hap_merge_prove(&read, fragments, (size_t)args->operand_count, &diag, args->pool);
+    }
+    if (rv == APR_SUCCESS && hap_merge_diff(&read, merge, args->pool)->nelts > 0) {
+        hap_diag_set(&diag, 0, "it does not say what it should of the lane or of zones");
+        rv = APR_EINVAL;
     }
     return rv == APR_SUCCESS ? ZERO_DONE : zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
 }
 
-static int write_merged(const char *path, hap_str_t text, const hap_fragment_t *fragments,
+static int write_merged(const char *path, const hap_merge_t *merge, const hap_fragment_t *fragments,
                         const zero_args_t *args)
 {
     hap_diag_t diag;
     hap_str_t written;
-    int code = prove(text, fragments, path, args);
+    hap_str_t text = hap_merge_emit(merge, args->pool);
+    int code = prove(text, merge, fragments, path, args);
     if (code != ZERO_DONE) {
         return code;
     }
@@ -125,7 +131,8 @@ static int read_target(hap_merge_t *now, bool *found, const char *path, const ze
 static int print_diff(const char *path, const hap_merge_t *now, const hap_merge_t *merge,
                       const zero_args_t *args)
 {
-    const hap_merge_t nothing = {.balancer = merge->balancer, .lane = merge->lane};
+    const hap_merge_t nothing = {
+        .balancer = merge->balancer, .lane = merge->lane, .zones = merge->zones};
     apr_array_header_t *changes = hap_merge_diff(now ? now : &nothing, merge, args->pool);
     if (changes->nelts == 0) {
         return ZERO_DONE;
@@ -162,6 +169,28 @@ static void remark_app(const hap_merge_app_t *app, const zero_args_t *args)
     }
 }
 
+/* What check would say of the stores, which are the same for all applications: so once. */
+static void remark_stores(const hap_merge_t *merge, const zero_args_t *args)
+{
+    hap_conf_t conf;
+    hap_diag_t unused;
+    const char *values = hap_merge_zones_text(&merge->zones, args->pool);
+    if (!values) {
+        return;
+    }
+    const char *line = apr_pstrcat(args->pool, "HAZone any ", values, NULL);
+    if (hap_conf_parse(&conf, hap_str(line), &unused, args->pool) != APR_SUCCESS) {
+        return;
+    }
+    apr_array_header_t *findings = hap_lint_check(&conf, NULL, args->pool);
+    for (int i = 0; i < findings->nelts; i++) {
+        const hap_lint_finding_t *finding = &APR_ARRAY_IDX(findings, i, hap_lint_finding_t);
+        if (strcmp(finding->rule, "zone") == 0) {
+            zero_note(args->command, "%s", finding->why);
+        }
+    }
+}
+
 static void remark(const hap_merge_t *merge, const zero_args_t *args)
 {
     if (merge->member_count > HAP_MERGE_DEFAULT_MEMBERS) {
@@ -174,6 +203,7 @@ static void remark(const hap_merge_t *merge, const zero_args_t *args)
     for (size_t i = 0; merge->balancer && i < merge->app_count; i++) {
         remark_app(&merge->apps[i], args);
     }
+    remark_stores(merge, args);
 }
 
 static int check_lane(const zero_args_t *args)
@@ -190,6 +220,35 @@ static int check_lane(const zero_args_t *args)
     return ZERO_DONE;
 }
 
+/* -store= and -key= say how, -zones= that. */
+static int read_zones(hap_merge_zones_t *zones, const zero_args_t *args)
+{
+    static const char *const hows[] = {"store", "key"};
+    hap_diag_t diag;
+    const char *kinds = zero_opt(args, "zones");
+    *zones = (hap_merge_zones_t){.kinds = 0};
+    for (size_t i = 0; !kinds && i < sizeof(hows) / sizeof(hows[0]); i++) {
+        if (zero_opt(args, hows[i])) {
+            return zero_fail(args->command, ZERO_USAGE,
+                             "-%s= is about zones, add -zones=USER, STORAGE or both, or leave it "
+                             "out",
+                             hows[i]);
+        }
+    }
+    if (!kinds) {
+        return ZERO_DONE;
+    }
+    if (!zero_opt(args, "balancer")) {
+        return zero_fail(args->command, ZERO_USAGE,
+                         "-zones= is about balancers, add -balancer or leave it out");
+    }
+    if (hap_merge_zones_make(zones, hap_str(kinds), hap_str(zero_opt(args, "store")),
+                             hap_str(zero_opt(args, "key")), &diag, args->pool) != APR_SUCCESS) {
+        return zero_fail(args->command, ZERO_USAGE, "%s", diag.why);
+    }
+    return ZERO_DONE;
+}
+
 static hap_merge_lane_t lane_of(const zero_args_t *args)
 {
     const char *word = zero_opt(args, "lane");
@@ -199,9 +258,30 @@ static hap_merge_lane_t lane_of(const zero_args_t *args)
     return word && strcmp(word, "off") == 0 ? HAP_MERGE_LANE_OFF : HAP_MERGE_LANE_ON;
 }
 
-static int run(const zero_args_t *args)
+/* What the options and the fragments come to. */
+static int build(hap_merge_t *merge, hap_fragment_t *fragments, const zero_args_t *args)
 {
     hap_diag_t diag;
+    hap_merge_zones_t zones;
+    size_t count = (size_t)args->operand_count;
+    bool balancer = zero_opt(args, "balancer") != NULL;
+    int code = check_lane(args);
+    code = code == ZERO_DONE ? read_zones(&zones, args) : code;
+    code = code == ZERO_DONE ? read_fragments(fragments, args) : code;
+    if (code != ZERO_DONE) {
+        return code;
+    }
+    if (hap_merge_build(merge, fragments, count, balancer, &diag, args->pool) != APR_SUCCESS ||
+        hap_merge_check_zones(merge, &zones, &diag) != APR_SUCCESS) {
+        return zero_fail(args->command, ZERO_REFUSED, "%s", diag.why);
+    }
+    merge->lane = lane_of(args);
+    merge->zones = zones;
+    return ZERO_DONE;
+}
+
+static int run(const zero_args_t *args)
+{
     hap_merge_t merge;
     hap_merge_t now;
     bool found = false;
@@ -218,25 +298,16 @@ static int run(const zero_args_t *args)
                          count, HAP_MERGE_MAX_MEMBERS);
     }
     hap_fragment_t *fragments = apr_pcalloc(args->pool, count * sizeof(*fragments));
-    int code = check_lane(args);
-    code = code == ZERO_DONE ? read_fragments(fragments, args) : code;
-    if (code != ZERO_DONE) {
-        return code;
-    }
-    if (hap_merge_build(&merge, fragments, count, zero_opt(args, "balancer") != NULL, &diag,
-                        args->pool) != APR_SUCCESS) {
-        return zero_fail(args->command, ZERO_REFUSED, "%s", diag.why);
-    }
-    merge.lane = lane_of(args);
-    code = to_file ? read_target(&now, &found, path, args) : ZERO_DONE;
+    int code = build(&merge, fragments, args);
+    code = code == ZERO_DONE && to_file ? read_target(&now, &found, path, args) : code;
     if (code != ZERO_DONE) {
         return code;
     }
     if (diff) {
         return print_diff(path, found ? &now : NULL, &merge, args);
     }
-    hap_str_t text = hap_merge_emit(&merge, args->pool);
-    code = to_file ? write_merged(path, text, fragments, args) : zero_print(args->command, text);
+    code = to_file ? write_merged(path, &merge, fragments, args)
+                   : zero_print(args->command, hap_merge_emit(&merge, args->pool));
     if (code == ZERO_DONE) {
         remark(&merge, args);
     }
@@ -247,6 +318,9 @@ static const zero_option_t options[] = {
     {"balancer", NULL, "make each application a balancer of its fragments"},
     {"o", "FILE", "write to FILE; - or nothing: to standard output"},
     {"lane", "on|off", "whether mod_haproxy's lane carries the balancers' plain HTTP [on]"},
+    {"zones", "ZONES", "keep sessions' states: USER, STORAGE for other data, or USER,STORAGE"},
+    {"store", "STORE", "where: shm, shm:SIZE or memcached:HOST:PORT,... [shm]"},
+    {"key", "FILE", "the key file for it, on the proxy [zone.key with memcached, else none]"},
     {"diff", NULL, "say what would change in FILE, write nothing; 1 if anything would"},
     {"force", NULL, "replace FILE even if merge did not write it, or it was edited since"},
     {NULL, NULL, NULL},
@@ -264,6 +338,8 @@ const zero_command_t zero_merge_command = {
         "With -balancer the fragments of an application become one balancer; without it every\n"
         "application has one fragment. The same fragments in any order give the same bytes.\n"
         "With -lane=off the balancers stay on the standard path, whatever HALane says elsewhere.\n"
+        "With -zones=USER,STORAGE -store=memcached:hostA:11211,hostB:11211 the sessions' states\n"
+        "survive their instances (doc/zones.md); a key file's name is relative to ServerRoot.\n"
         "FILE is replaced in one step, or left as it was. What merge did not write stays, unless\n"
         "-force is given: keys of your own go into another file, beside the Include.\n",
     .run = run,

@@ -74,6 +74,18 @@ static int check_operands(const zero_args_t *args)
     return ZERO_DONE;
 }
 
+static int check_needed(const zero_args_t *args)
+{
+    const zero_command_t *command = args->command;
+    for (const char *const *name = command->needed; name && *name; name++) {
+        if (!zero_opt(args, *name)) {
+            return zero_fail(command, ZERO_USAGE, "-%s= is missing, see zero help %s %s", *name,
+                             command->group, command->name);
+        }
+    }
+    return ZERO_DONE;
+}
+
 int zero_opt_read(zero_args_t *args, int argc, const char *const *argv)
 {
     apr_array_header_t *operands = apr_array_make(args->pool, argc ? argc : 1, sizeof(char *));
@@ -92,7 +104,8 @@ int zero_opt_read(zero_args_t *args, int argc, const char *const *argv)
     }
     args->operands = (const char *const *)operands->elts;
     args->operand_count = operands->nelts;
-    return check_operands(args);
+    int code = check_operands(args);
+    return code == ZERO_DONE ? check_needed(args) : code;
 }
 
 const char *zero_opt(const zero_args_t *args, const char *name)

@@ -25,10 +25,11 @@ enum {
 typedef struct reader_t {
     zero_tree_t *result;
     const char *base;     /* folder of the first file, with its slash */
-    const char *root;     /* ServerRoot */
     apr_hash_t *defines;  /* by name */
     apr_hash_t *sections; /* hap_conf_section_t *: the same with its variables replaced */
-    size_t bytes;         /* of all files so far */
+    apr_hash_t *wholes;   /* such a section: the same in those around the Include of its file */
+    const hap_conf_section_t *around; /* whole section that this file is included in, or NULL */
+    size_t bytes;                     /* of all files so far */
     int files;
     int depth;
     hap_diag_t *diag;
@@ -110,6 +111,24 @@ static const hap_conf_section_t *section_of(reader_t *reader, const hap_conf_sec
     return copy;
 }
 
+/* The section with those around the Include of its file, so that it is known which server it is in.
+ */
+static const hap_conf_section_t *whole_of(reader_t *reader, const hap_conf_section_t *section)
+{
+    if (!section) {
+        return reader->around;
+    }
+    const hap_conf_section_t *made = apr_hash_get(reader->wholes, &section, sizeof(section));
+    if (made) {
+        return made;
+    }
+    hap_conf_section_t *copy = apr_pmemdup(reader->pool, section, sizeof(*section));
+    copy->parent = whole_of(reader, section->parent);
+    const hap_conf_section_t **key = apr_pmemdup(reader->pool, &section, sizeof(section));
+    apr_hash_set(reader->wholes, key, sizeof(*key), copy);
+    return copy;
+}
+
 /* --- Include ---------------------------------------------------------------------------------- */
 
 static apr_status_t fail(const reader_t *reader, const char *file, int line, const char *what,
@@ -161,7 +180,8 @@ static apr_status_t include(reader_t *reader, const hap_conf_directive_t *direct
         return fail(reader, file, directive->line, directive->name,
                     "names a file by a variable that is not defined in these files");
     }
-    const char *path = arg[0] == '/' ? arg : apr_pstrcat(reader->pool, reader->root, arg, NULL);
+    const char *path =
+        arg[0] == '/' ? arg : apr_pstrcat(reader->pool, reader->result->root, arg, NULL);
     bool pattern = strpbrk(path, "*?[") != NULL;
     if (pattern || is_folder(path)) {
         return read_matching(reader, path, in, 0);
@@ -187,7 +207,7 @@ static void define(reader_t *reader, const hap_conf_directive_t *directive)
 static void set_root(reader_t *reader, const hap_conf_directive_t *directive)
 {
     if (directive->argc == 1 && directive->argv[0][0] == '/') {
-        reader->root = apr_pstrcat(reader->pool, directive->argv[0], "/", NULL);
+        reader->result->root = apr_pstrcat(reader->pool, directive->argv[0], "/", NULL);
     }
 }
 
@@ -202,6 +222,17 @@ static void note_balancer(reader_t *reader, const hap_conf_directive_t *directiv
     }
     if (name && reader->depth > 1) {
         APR_ARRAY_PUSH(reader->result->balancers, const char *) = name;
+    }
+}
+
+static void note_ours(reader_t *reader, const hap_conf_directive_t *directive, const char *file)
+{
+    bool ours = hap_conf_is(directive, "HABalancer") || hap_conf_is(directive, "HAZone");
+    if (ours && directive->argc > 0) {
+        zero_tree_line_t *line = apr_array_push(reader->result->ours);
+        line->directive = *directive;
+        line->directive.section = whole_of(reader, directive->section);
+        line->file = shown(reader, file);
     }
 }
 
@@ -222,8 +253,13 @@ static apr_status_t read_directive(reader_t *reader, const hap_conf_directive_t 
     } else if (hap_conf_is(&directive, "BalancerMember")) {
         note_balancer(reader, &directive);
     } else if (hap_conf_is(&directive, "Include") || hap_conf_is(&directive, "IncludeOptional")) {
-        return include(reader, &directive, file, parent);
+        const hap_conf_section_t *around = reader->around;
+        reader->around = whole_of(reader, directive.section);
+        apr_status_t rv = include(reader, &directive, file, parent);
+        reader->around = around;
+        return rv;
     }
+    note_ours(reader, &directive, file);
     if (!hap_honour_add_conf(reader->result->tree, parent, &directive, shown(reader, file))) {
         return fail(reader, file, directive.line, directive.name, deep);
     }
@@ -279,13 +315,15 @@ apr_status_t zero_tree_read(zero_tree_t *result, const char *path, hap_diag_t *d
         .base = folder_of(path, pool),
         .defines = apr_hash_make(pool),
         .sections = apr_hash_make(pool),
+        .wholes = apr_hash_make(pool),
         .diag = diag,
         .pool = pool,
     };
-    reader.root = reader.base;
     *result = (zero_tree_t){
         .tree = hap_honour_tree_make(pool),
+        .root = reader.base,
         .balancers = apr_array_make(pool, 4, sizeof(const char *)),
+        .ours = apr_array_make(pool, 4, sizeof(zero_tree_line_t)),
     };
     return read_file(&reader, path, NULL);
 }

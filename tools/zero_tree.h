@@ -8,12 +8,20 @@
 
 #include "hap_honour.h"
 
+/** A directive, and where it stands. */
+typedef struct zero_tree_line_t {
+    hap_conf_directive_t directive; /* in the sections around the Include of its file, too */
+    const char *file;
+} zero_tree_line_t;
+
 /** A configuration that was read. */
 typedef struct zero_tree_t {
     hap_honour_tree_t *tree;
-    bool is_server; /* it listens: this is a server's configuration, and not a part of one */
-    bool loads;     /* it loads modules */
+    const char *root; /* ServerRoot, with a slash at its end; else the folder of the first file */
+    bool is_server;   /* it listens: this is a server's configuration, and not a part of one */
+    bool loads;       /* it loads modules */
     apr_array_header_t *balancers; /* const char *: those with members, of included files */
+    apr_array_header_t *ours;      /* zero_tree_line_t of HABalancer and HAZone with a name */
 } zero_tree_t;
 
 /**

@@ -10,7 +10,7 @@
 
 enum {
     INTERIM_MAX = 9,     /* 1xx answers before they are taken for endless, as in mod_proxy_http */
-    HEAD_MAX = 60 << 10, /* of a member's head, so that what is added fits in ML_SCRATCH_BYTES */
+    HEAD_MAX = 60 << 10, /* of a member's head, so that what is added fits in ML_HEAD_BYTES */
     COOKIE_BYTES = 4096, /* of a Set-Cookie of ours */
     FEW_BYTES = 2048,    /* of a body that is copied rather than sent in a piece of its own */
     CONTINUE = 100,
@@ -79,7 +79,7 @@ static size_t write_head(ml_client_t *client, const hap_http1_answer_t *answer, 
         .timeout_s = (unsigned)apr_time_sec(times->keep_alive),
         .left = times->requests ? times->requests - client->served : 0,
     };
-    return hap_relay_answer(lane->scratch, ML_SCRATCH_BYTES, answer, &back);
+    return hap_relay_answer(lane->scratch, ML_HEAD_BYTES, answer, &back);
 }
 
 /* A few bytes of body are worth a copy: they go in one piece with the head. */
@@ -144,9 +144,31 @@ static void begin_body(ml_inner_t *inner, const hap_http1_head_t *head, bool rec
     ml_half_body(out, head->framing, head->length);
 }
 
+/* ON when it is passed on. What is held is read again from its first byte. */
+static ml_go_t hear(ml_client_t *client, const hap_http1_answer_t *answer)
+{
+    switch (client->lane->iface->heard(&client->inner->x, answer)) {
+    case ML_HEARD_PASS:
+        return ML_GO_ON;
+    case ML_HEARD_LATER:
+        client->state = ML_HOLD;
+        client->inner->seen = 0;
+        return ML_GO_OVER;
+    case ML_HEARD_AGAIN:
+        return ml_attempt_again(client);
+    case ML_HEARD_REFUSE:
+        break;
+    }
+    return ml_attempt_refused(client);
+}
+
 static ml_go_t final_answer(ml_client_t *client, hap_http1_answer_t *answer)
 {
     ml_inner_t *inner = client->inner;
+    ml_go_t heard = hear(client, answer);
+    if (heard != ML_GO_ON) {
+        return heard;
+    }
     const hap_http1_head_t *head = &answer->head;
     bool rechunk = head->framing == HAP_FRAMING_CLOSE && !inner->old_client;
     bool chunked = rechunk || (head->framing == HAP_FRAMING_CHUNKED && !inner->old_client);
@@ -193,6 +215,10 @@ static ml_go_t switch_protocols(ml_client_t *client, const hap_http1_answer_t *a
     ml_half_t *out = &inner->out;
     if (!switches(client, answer)) {
         return ml_attempt_failed(client, ML_OUTCOME_FAILED, "another protocol, unasked");
+    }
+    ml_go_t heard = hear(client, answer);
+    if (heard != ML_GO_ON) {
+        return heard;
     }
     size_t n = write_head(client, answer, false);
     if (n == 0) {

@@ -32,13 +32,17 @@ static ml_outcome_t not_connected(int error)
     return ml_is_shortage(error) ? ML_OUTCOME_SHORTAGE : ML_OUTCOME_NO_CONNECT;
 }
 
-/* False when there is no member for it: then it was given away. */
+/* False when there is no member for it yet, or none at all: then it was given away. */
 static bool choose(ml_client_t *client)
 {
     const ml_inner_t *inner = client->inner;
     switch (client->lane->iface->choose(&client->inner->x)) {
     case ML_CHOICE_MEMBER:
         return true;
+    case ML_CHOICE_LATER:
+        client->state = ML_HOLD;
+        ml_client_await(client, inner->x.times->idle);
+        return false;
     case ML_CHOICE_GIVE:
         if (!inner->begun) {
             ml_client_give_all(client, 0);
@@ -84,11 +88,17 @@ void ml_attempt_begin(ml_client_t *client)
     }
 }
 
+/* All of it is still held, and the client has seen nothing yet. */
+static bool can_repeat(const ml_client_t *client)
+{
+    const ml_inner_t *inner = client->inner;
+    return client->in.hold && !inner->answered && !inner->informed;
+}
+
 static bool may_repeat(const ml_client_t *client)
 {
     const ml_inner_t *inner = client->inner;
-    bool untold = !inner->answered && !inner->informed;
-    return client->in.hold && untold && (inner->idempotent || inner->written == 0);
+    return can_repeat(client) && (inner->idempotent || inner->written == 0);
 }
 
 /* Half of an interim head cannot be followed by anything else. */
@@ -136,6 +146,34 @@ ml_go_t ml_attempt_failed(ml_client_t *client, ml_outcome_t outcome, const char 
     } else {
         ml_exchange_give(client, inner->trouble);
     }
+    return ML_GO_OVER;
+}
+
+/* The member has answered, so nothing is wrong with it; what follows of its answer is not read. */
+static void turn_down(ml_client_t *client)
+{
+    client->lane->iface->settled(&client->inner->x, ML_OUTCOME_SERVED, false);
+    ml_exchange_let_go(client->inner, false);
+}
+
+ml_go_t ml_attempt_again(ml_client_t *client)
+{
+    if (!can_repeat(client)) {
+        return ml_attempt_refused(client);
+    }
+    turn_down(client);
+    rewind_request(client);
+    ml_attempt_begin(client);
+    return ML_GO_OVER;
+}
+
+ml_go_t ml_attempt_refused(ml_client_t *client)
+{
+    if (client->inner->out.head) {
+        return ml_exchange_cut(client); /* half of an interim head: nothing else can follow */
+    }
+    turn_down(client);
+    ml_exchange_give(client, UNAVAILABLE);
     return ML_GO_OVER;
 }
 

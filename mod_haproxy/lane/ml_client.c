@@ -291,8 +291,10 @@ void ml_client_run(ml_client_t *client)
     case ML_HEAD:
         run_head(client);
         break;
+    case ML_HOLD:
     case ML_CONNECT:
-        /* Nothing to do for it until the member is there; but it may have gone. */
+        /* Nothing to do for it until the owner knows, or the member is there; but it may have gone.
+         */
         if (client->sock.broken) {
             ml_client_close(client);
         }
@@ -344,6 +346,7 @@ static void on_timer(ml_timer_t *timer, ml_loop_t *loop)
     case ML_HEAD:
         ml_client_give(client, HAP_STR_LIT(request_of_nobody), REQUEST_TIMEOUT);
         break;
+    case ML_HOLD:
     case ML_CONNECT:
     case ML_EXCHANGE:
     case ML_TUNNEL:

@@ -20,6 +20,11 @@ void *ml_exchange_data(ml_exchange_t *x)
     return ((ml_inner_t *)(void *)x)->data;
 }
 
+bool ml_exchange_is_idempotent(const ml_exchange_t *x)
+{
+    return ((const ml_inner_t *)(const void *)x)->idempotent;
+}
+
 void *ml_exchange_owner(const ml_exchange_t *x)
 {
     return x->client->lane->owner;
@@ -138,8 +143,7 @@ void ml_exchange_give(ml_client_t *client, unsigned status)
         return;
     }
     /* As it came: httpd edits it by itself. */
-    size_t n =
-        hap_relay_alone(client->lane->scratch, ML_SCRATCH_BYTES, read_again(&client->inner->x));
+    size_t n = hap_relay_alone(client->lane->scratch, ML_HEAD_BYTES, read_again(&client->inner->x));
     client->lane->parsed = NULL;
     ml_client_give(client, hap_strn(client->lane->scratch, n), status);
 }
@@ -216,9 +220,10 @@ static bool start_sending(ml_client_t *client)
         .host = inner->x.host,
         .base = inner->x.base,
         .client = hap_str(client->address),
+        .extra = inner->x.extra,
         .upgrade = inner->upgrade,
     };
-    size_t n = hap_relay_request(lane->scratch, ML_SCRATCH_BYTES, head, &to);
+    size_t n = hap_relay_request(lane->scratch, ML_HEAD_BYTES + to.extra.n, head, &to);
     if (n == 0) {
         return false;
     }
@@ -419,7 +424,7 @@ static void rest(ml_client_t *client)
 
 void ml_exchange_run(ml_client_t *client)
 {
-    if (client->state == ML_CONNECT) {
+    if (client->state == ML_CONNECT || client->state == ML_HOLD) {
         return;
     }
     for (int turn = 0; turn < TURNS_MAX; turn++) {
@@ -448,11 +453,29 @@ void ml_exchange_run(ml_client_t *client)
     ml_client_run_later(client); /* others have their turn */
 }
 
+/* With a member it is his answer that was held. */
+void ml_exchange_resume(ml_exchange_t *x)
+{
+    ml_client_t *client = x->client;
+    if (client->state != ML_HOLD) {
+        return;
+    }
+    if (!client->inner->server) {
+        ml_attempt_begin(client);
+        return;
+    }
+    client->state = ML_EXCHANGE;
+    ml_client_await(client, patience(client));
+    ml_exchange_run(client);
+}
+
 void ml_exchange_timeout(ml_client_t *client)
 {
     if (client->state == ML_TUNNEL) {
         bool open = ml_half_pending(&client->in) || ml_half_pending(&client->inner->out);
         open ? ml_exchange_cut(client) : ml_exchange_part(client);
+    } else if (client->state == ML_HOLD) {
+        ml_client_await(client, client->inner->x.times->idle); /* the owner's time is its own */
     } else if (client->state == ML_CONNECT) {
         ml_attempt_timeout(client);
     } else if (is_clients_turn(client)) {

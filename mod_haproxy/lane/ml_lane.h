@@ -97,8 +97,18 @@ typedef enum ml_route_t {
 typedef enum ml_choice_t {
     ML_CHOICE_MEMBER, /* `choose` has filled in the exchange */
     ML_CHOICE_NOBODY, /* there is none */
+    ML_CHOICE_LATER,  /* it is not known yet: `choose` is asked again after ml_exchange_resume */
     ML_CHOICE_GIVE /* none in the lane: whoever it is given to may find one, if it can be given */
 } ml_choice_t;
+
+/** What is to be done with an answer whose head is there. */
+typedef enum ml_heard_t {
+    ML_HEARD_PASS,  /* it is passed on */
+    ML_HEARD_LATER, /* not before ml_exchange_resume, after which `heard` is asked again */
+    ML_HEARD_AGAIN, /* it is no answer: the request goes to whom `choose` says now, if it can still
+                       be sent again; else as REFUSE */
+    ML_HEARD_REFUSE /* the client gets a page of httpd's instead */
+} ml_heard_t;
 
 /** Who would take a client that a lane which drains has no use for. */
 typedef enum ml_takers_t {
@@ -117,8 +127,9 @@ struct ml_exchange_t {
     const hap_deflate_t *deflate; /* how answers are compressed; NULL: not at all */
     /* set by `choose` */
     ml_origin_t *origin;
-    hap_str_t host; /* as in hap_relay_to_t; borrowed until the next `choose` or `ended` */
-    hap_str_t base; /* likewise */
+    hap_str_t host;  /* as in hap_relay_to_t; borrowed until the next `choose` or `ended` */
+    hap_str_t base;  /* likewise */
+    hap_str_t extra; /* as in hap_relay_to_t; likewise */
     /* set before `settled` when an attempt has failed */
     const char *why; /* what was wrong; static */
     int error;       /* of a connection that could not be made; else 0 */
@@ -136,6 +147,9 @@ struct ml_exchange_t {
 /** The owner's part of an exchange: as many bytes as the lane was made with, zero at first. */
 void *ml_exchange_data(ml_exchange_t *x);
 
+/** The request may be repeated, RFC 9110 9.2.2. */
+bool ml_exchange_is_idempotent(const ml_exchange_t *x);
+
 /** The owner of the lane it is in. */
 void *ml_exchange_owner(const ml_exchange_t *x);
 
@@ -144,6 +158,10 @@ void *ml_exchange_owner(const ml_exchange_t *x);
  * ml_exchange_head gives from then on. False when they do not fit: it is none of the lane's.
  */
 bool ml_exchange_edit(ml_exchange_t *x);
+
+/** What `choose` or `heard` said to wait for is there. May end the exchange. Not within a call of
+ * the owner's. */
+void ml_exchange_resume(ml_exchange_t *x);
 
 /** The request's head; valid until the next call for another exchange, or `ended` is over. */
 const hap_http1_request_t *ml_exchange_head(ml_exchange_t *x);
@@ -157,7 +175,10 @@ typedef struct ml_lane_iface_t {
     ml_choice_t (*choose)(ml_exchange_t *x);
     /** The chosen member may switch to this protocol, which is the value of an Upgrade. */
     bool (*may_switch)(ml_exchange_t *x, hap_str_t protocol);
-    /** The head of the member's answer is there. The value of a Set-Cookie that it needs, in at
+    /** The head of a final answer is there, or of one that begins a tunnel, as the member wrote it:
+     * what is to be done with it? */
+    ml_heard_t (*heard)(ml_exchange_t *x, const hap_http1_answer_t *answer);
+    /** The head of the member's answer goes out. The value of a Set-Cookie that it needs, in at
      * most `room` bytes at `value`; 0 none. */
     size_t (*answered)(ml_exchange_t *x, const hap_http1_answer_t *answer, char *value,
                        size_t room);

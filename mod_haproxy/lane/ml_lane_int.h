@@ -9,9 +9,10 @@
 #include "ml_lane.h"
 
 enum {
-    ML_SCRATCH_BYTES = 64 << 10, /* heads are written here before they are sent */
-    ML_EDIT_BYTES = 32 << 10,    /* values that edits make, of one head */
-    ML_ADDRESS_BYTES = 48        /* an address as text */
+    ML_HEAD_BYTES = 64 << 10, /* of a head that goes out, without what the owner adds */
+    ML_SCRATCH_BYTES = ML_HEAD_BYTES + HAP_RELAY_EXTRA_BYTES, /* heads are written here first */
+    ML_EDIT_BYTES = 32 << 10, /* values that edits make, of one head */
+    ML_ADDRESS_BYTES = 48     /* an address as text */
 };
 
 typedef struct ml_server_t ml_server_t;
@@ -22,8 +23,10 @@ typedef struct ml_listener_t ml_listener_t;
  * What a client's connection does. Columns: what ends it; what follows.
  *
  *   IDLE      no byte of a request yet    first byte: HEAD; end, or KeepAliveTimeout: closed
- *   HEAD      a part of a head            all of it: CONNECT, EXCHANGE, or given to httpd;
+ *   HEAD      a part of a head            all of it: HOLD, CONNECT, EXCHANGE, or given to httpd;
  *                                         end: given to httpd; too slow: 408 by httpd
+ *   HOLD      waits for the owner         it says who: CONNECT, EXCHANGE; that the answer goes on:
+ *                                         EXCHANGE, TUNNEL; or that it does not: as with no answer
  *   CONNECT   waits for a member          connected: EXCHANGE; nobody: 503 by httpd
  *   EXCHANGE  request and answer pass     both passed: IDLE or HEAD, or closed; 101: TUNNEL;
  *                                         no answer: CONNECT with the next member, or 502 by httpd
@@ -34,7 +37,7 @@ typedef struct ml_listener_t ml_listener_t;
  *   GONE      is being freed              -
  */
 typedef enum ml_state_t {
-    ML_IDLE, ML_HEAD, ML_CONNECT, ML_EXCHANGE, ML_TUNNEL, ML_LINGER, ML_GONE, ML_STATES
+    ML_IDLE, ML_HEAD, ML_HOLD, ML_CONNECT, ML_EXCHANGE, ML_TUNNEL, ML_LINGER, ML_GONE, ML_STATES
 } ml_state_t;
 /* clang-format on */
 
@@ -267,6 +270,12 @@ ml_go_t ml_attempt_failed(ml_client_t *client, ml_outcome_t outcome, const char 
 /** The member has ended before its answer. One that had served before was closed while it waited.
  */
 ml_go_t ml_attempt_stale(ml_client_t *client);
+
+/** The answer is none: the request goes out again, if it can. */
+ml_go_t ml_attempt_again(ml_client_t *client);
+
+/** The answer is none that may be passed on: a page of httpd's. */
+ml_go_t ml_attempt_refused(ml_client_t *client);
 
 /** It ends for reasons that are not the member's: a page of httpd's with this status. */
 ml_go_t ml_attempt_give_up(ml_client_t *client, unsigned status);

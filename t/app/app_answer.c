@@ -86,6 +86,7 @@ bool app_http_stays_open(const app_request_t *req, const app_answer_t *answer)
     return req->keep_alive && ending(req, answer) != APP_ENDING_CLOSE;
 }
 
+/* The head without its long fields and the empty line. */
 static size_t format_head(char *head, const app_request_t *req, const app_answer_t *answer)
 {
     char date[40];
@@ -105,8 +106,7 @@ static size_t format_head(char *head, const app_request_t *req, const app_answer
         connection = req->minor == 0 ? "Connection: keep-alive\r\n" : "";
     }
     int n = snprintf(head, HEAD_MAX_BYTES,
-                     "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Instance: %s\r\nContent-Type: %s\r\n%s%s%s"
-                     "\r\n",
+                     "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Instance: %s\r\nContent-Type: %s\r\n%s%s%s",
                      answer->status, reason(answer->status), date, app_options.name, answer->type,
                      framing, connection, answer->extra);
     return n > 0 && n < HEAD_MAX_BYTES ? (size_t)n : 0;
@@ -165,6 +165,12 @@ static bool put_last_chunk(app_conn_t *conn, const app_answer_t *answer)
                            : app_conn_put(conn, plain, sizeof(plain) - 1);
 }
 
+static bool put_rest_of_head(app_conn_t *conn, const app_answer_t *answer)
+{
+    const char *fields = answer->fields ? answer->fields : "";
+    return app_conn_put(conn, fields, strlen(fields)) && app_conn_put(conn, "\r\n", 2);
+}
+
 static bool put_answer(app_conn_t *conn, const app_request_t *req, const app_answer_t *answer)
 {
     char head[HEAD_MAX_BYTES];
@@ -181,7 +187,7 @@ static bool put_answer(app_conn_t *conn, const app_request_t *req, const app_ans
     if (answer->reset == APP_RESET_BODY) {
         bytes /= 2;
     }
-    if (!app_conn_put(conn, head, head_n) ||
+    if (!app_conn_put(conn, head, head_n) || !put_rest_of_head(conn, answer) ||
         !(chunked ? put_chunks(conn, answer, bytes) : put_body(conn, answer, 0, bytes))) {
         return false;
     }

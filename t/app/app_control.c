@@ -13,8 +13,9 @@
 #include "app_raw.h"
 #include "app_session.h"
 #include "app_state.h"
+#include "app_zone.h"
 
-enum { MAX_WORDS = 4, MAX_WAIT_MS = 600000, BARRIER_WAIT_MS = 10000 };
+enum { MAX_WORDS = 4, MAX_WAIT_MS = 600000, BARRIER_WAIT_MS = 10000, MAX_PAD_BYTES = 1 << 20 };
 
 /** The words of one line. */
 typedef struct words_t {
@@ -167,28 +168,56 @@ static bool run_health(const words_t *words, FILE *answer)
     return true;
 }
 
-static bool run_barrier(const words_t *words, FILE *answer)
+enum { HOLD, OPEN, WAIT };
+
+static const char *const hold_names[] = {"hold", "open", "wait", NULL};
+
+/* The rest of `... wait N [MS]`. */
+static bool run_wait(const words_t *words, FILE *answer, uint64_t (*wait)(uint64_t, unsigned))
 {
-    static const char *const names[] = {"hold", "open", "wait", NULL};
     uint64_t count;
     uint64_t ms;
-    int at = which(words, 1, names);
-    if (at == 0) {
-        app_barrier_hold();
-        return true;
-    }
-    if (at == 1) {
-        app_barrier_open();
-        return true;
-    }
-    if (at < 0 || words->n < 3 || !number(words, 2, &count, UINT32_MAX, 0) ||
+    if (which(words, 1, hold_names) != WAIT || words->n < 3 ||
+        !number(words, 2, &count, UINT32_MAX, 0) ||
         !number(words, 3, &ms, MAX_WAIT_MS, BARRIER_WAIT_MS)) {
         return false;
     }
-    uint64_t held = app_barrier_wait(count, (unsigned)ms);
+    uint64_t held = wait(count, (unsigned)ms);
     fprintf(answer, "%s %llu\n", held < count ? "error: held only" : "held",
             (unsigned long long)held);
     return true;
+}
+
+static bool run_barrier(const words_t *words, FILE *answer)
+{
+    switch (which(words, 1, hold_names)) {
+    case HOLD:
+        app_barrier_hold();
+        return true;
+    case OPEN:
+        app_barrier_open();
+        return true;
+    default:
+        return run_wait(words, answer, app_barrier_wait);
+    }
+}
+
+static bool run_answers(const words_t *words, FILE *answer)
+{
+    uint64_t count;
+    switch (which(words, 1, hold_names)) {
+    case HOLD:
+        if (!number(words, 2, &count, UINT32_MAX, 0)) {
+            return false;
+        }
+        app_answers_hold(count);
+        return true;
+    case OPEN:
+        app_answers_open();
+        return true;
+    default:
+        return run_wait(words, answer, app_answers_wait);
+    }
 }
 
 static bool run_ledger(const words_t *words, FILE *answer)
@@ -213,6 +242,87 @@ static bool run_sessions(const words_t *words, FILE *answer)
     return words->n == 1;
 }
 
+static bool run_zone_pad(const words_t *words, FILE *answer)
+{
+    uint64_t bytes;
+    if (words->n != 3 || !number(words, 2, &bytes, MAX_PAD_BYTES, 0)) {
+        return false;
+    }
+    app_zone_pad((size_t)bytes);
+    return true;
+}
+
+static bool run_zone_ttl(const words_t *words, FILE *answer)
+{
+    uint64_t seconds;
+    if (words->n != 3 || !number(words, 2, &seconds, UINT32_MAX, 0)) {
+        return false;
+    }
+    app_zone_ttl(seconds);
+    return true;
+}
+
+static bool run_zone_rules(const words_t *words, FILE *answer)
+{
+    static const char *const names[] = {"off", "on", NULL};
+    int at = which(words, 2, names);
+    if (at >= 0) {
+        app_zone_rules(at == 1);
+    }
+    return at >= 0;
+}
+
+static bool run_zone_say(const words_t *words, FILE *answer)
+{
+    uint64_t count;
+    char *lines = NULL;
+    size_t lines_n;
+    if (words->n < 3 || !number(words, 3, &count, UINT32_MAX, 0)) {
+        return false;
+    }
+    if (strcmp(words->at[2], "none") != 0 && !app_raw_read(&lines, &lines_n, words->at[2])) {
+        return false;
+    }
+    app_zone_say(lines, count);
+    return true;
+}
+
+static bool run_zone_forget(const words_t *words, FILE *answer)
+{
+    app_zone_forget();
+    return words->n == 2;
+}
+
+static bool run_zone_count(const words_t *words, FILE *answer)
+{
+    app_zone_print_count(answer);
+    return words->n == 2;
+}
+
+static bool run_zone_sessions(const words_t *words, FILE *answer)
+{
+    app_zone_print_sessions(answer);
+    return words->n == 2;
+}
+
+static bool run_zone(const words_t *words, FILE *answer)
+{
+    static const struct {
+        const char *name;
+        bool (*run)(const words_t *, FILE *answer);
+    } parts[] = {
+        {"pad", run_zone_pad},           {"ttl", run_zone_ttl},       {"rules", run_zone_rules},
+        {"say", run_zone_say},           {"forget", run_zone_forget}, {"count", run_zone_count},
+        {"sessions", run_zone_sessions},
+    };
+    for (size_t i = 0; words->n > 1 && i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (strcmp(words->at[1], parts[i].name) == 0) {
+            return parts[i].run(words, answer);
+        }
+    }
+    return false;
+}
+
 static const command_t commands[] = {
     {"slow", "slow MS", run_slow},
     {"hang", "hang [head|all]", run_hang},
@@ -227,9 +337,12 @@ static const command_t commands[] = {
     {"status", "status N [COUNT]", run_status},
     {"health", "health ok|fail|hang", run_health},
     {"barrier", "barrier hold|open|wait N [MS]", run_barrier},
+    {"answers", "answers hold [COUNT]|open|wait N [MS]", run_answers},
     {"ledger", "ledger [clear]", run_ledger},
     {"count", "count", run_count},
     {"sessions", "sessions", run_sessions},
+    {"zone", "zone pad N|ttl N|rules on|off|say none|LINES [COUNT]|forget|count|sessions",
+     run_zone},
 };
 
 static void say_unknown(FILE *answer)

@@ -71,6 +71,7 @@ typedef struct app_answer_t {
     bool trailer;                /* a chunked body ends with a trailer field */
     app_reset_t reset;           /* where it breaks off */
     char extra[APP_EXTRA_BYTES]; /* further field lines, each with CRLF; may be empty */
+    const char *fields;          /* the same of any length, borrowed; NULL: none */
 } app_answer_t;
 
 /** Reads a head. On OK and MALFORMED the request is to be ended with app_http_end. */

@@ -47,12 +47,13 @@ static int unescape(const char *text, size_t *used)
     return low >= 0 ? high * 16 + low : -1;
 }
 
-static bool read_text(app_raw_t *to, const char *text)
+bool app_raw_read(char **bytes, size_t *n, const char *text)
 {
-    to->bytes = malloc(strlen(text) + 1);
-    if (!to->bytes) {
+    char *to = malloc(strlen(text) + 1);
+    if (!to) {
         abort();
     }
+    *bytes = to;
     while (*text) {
         size_t used = 1;
         int byte = (unsigned char)*text;
@@ -61,19 +62,22 @@ static bool read_text(app_raw_t *to, const char *text)
             byte = unescape(text, &used);
         }
         if (byte < 0) {
+            free(*bytes);
+            *bytes = NULL;
             return false;
         }
-        to->bytes[to->n++] = (char)byte;
+        *to++ = (char)byte;
         text += used;
     }
+    *to = '\0';
+    *n = (size_t)(to - *bytes);
     return true;
 }
 
 bool app_raw_set(app_raw_kind_t kind, const char *text, uint64_t count)
 {
     app_raw_t made = {.kind = kind};
-    if (text && !read_text(&made, text)) {
-        app_raw_end(&made);
+    if (text && !app_raw_read(&made.bytes, &made.n, text)) {
         return false;
     }
     pthread_mutex_lock(&lock);

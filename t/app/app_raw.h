@@ -34,6 +34,10 @@ typedef struct app_raw_t {
  */
 bool app_raw_set(app_raw_kind_t kind, const char *text, uint64_t count);
 
+/** Reads such text into `bytes`, which is then the caller's, with a NUL behind them. False, nothing
+ * allocated, when it is none. */
+bool app_raw_read(char **bytes, size_t *n, const char *text);
+
 /** What the next answer is made of; to be ended with app_raw_end. Any thread. */
 app_raw_t app_raw_take(void);
 

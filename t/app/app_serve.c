@@ -12,6 +12,7 @@
 #include "app_raw.h"
 #include "app_session.h"
 #include "app_state.h"
+#include "app_zone_l2.h"
 
 enum { PAGE_BYTES = 4096, MAX_WAIT_MS = 600000 };
 
@@ -23,6 +24,8 @@ typedef struct app_exchange_t {
     app_answer_t answer;   /* filled by the page */
     EVP_MD_CTX *digest;    /* of the body; NULL when nobody wants to know */
     bool switches;         /* to another protocol: the page is the head that says so */
+    app_zone_said_t said;  /* of the session; with -zones only */
+    char *text;            /* a long body; owned, may be NULL */
     char page[PAGE_BYTES]; /* room for a short body */
 } app_exchange_t;
 
@@ -105,12 +108,23 @@ static cookie_t find_cookie(const app_request_t *req)
     return cookie;
 }
 
+static const char *cookie_path(void)
+{
+    return app_options.context[0] ? app_options.context : "/";
+}
+
 static void set_cookie(app_exchange_t *ex, app_text_t id)
 {
-    const char *path = app_options.context[0] ? app_options.context : "/";
     snprintf(ex->answer.extra, sizeof(ex->answer.extra),
              "Set-Cookie: %s=%.*s.%s; Path=%s; HttpOnly\r\n", app_options.sticky, APP_TEXT_ARG(id),
-             app_options.route, path);
+             app_options.route, cookie_path());
+}
+
+static void take_cookie_back(app_exchange_t *ex)
+{
+    snprintf(ex->answer.extra, sizeof(ex->answer.extra),
+             "Set-Cookie: %s=; Path=%s; Max-Age=0; HttpOnly\r\n", app_options.sticky,
+             cookie_path());
 }
 
 /* A known id goes on; one that another instance issued is adopted; else there is a new session. */
@@ -135,6 +149,37 @@ static uint64_t visit(app_exchange_t *ex, char id[APP_SESSION_ID_BYTES + 1])
     return app_session_visit(app_text(id));
 }
 
+/* The same by the rules of doc/zones.md. False, the answer filled in, when the state is needed
+ * first. */
+static bool serve_session(app_exchange_t *ex, app_zone_act_t act, app_text_t add)
+{
+    cookie_t cookie = find_cookie(ex->req);
+    app_zone_told_t told;
+    app_zone_told_read(&told, ex->req);
+    app_zone_ask_t ask = {.act = act, .add = add, .told = &told};
+    ask.id = app_session_id_looks_valid(cookie.id) ? cookie.id : app_text("");
+    if (app_zone_l2_is_on()) {
+        app_zone_l2_serve(&ex->said, &ask);
+    } else {
+        app_zone_serve(&ex->said, &ask);
+    }
+    app_zone_told_end(&told);
+    ex->answer.fields = ex->said.fields;
+    if (ex->said.failed) {
+        say_line(ex, 503, "the address of zones does not answer as it should");
+        return false;
+    }
+    if (ex->said.miss) {
+        say_line(ex, 503, "the state of the session is needed first");
+        return false;
+    }
+    bool foreign = cookie.route.n > 0 && !app_text_is(cookie.route, app_options.route);
+    if (ex->said.issued || (ex->said.id[0] && foreign && app_options.reissue)) {
+        set_cookie(ex, app_text(ex->said.id));
+    }
+    return true;
+}
+
 /* --- pages ------------------------------------------------------------------------------------ */
 
 static const char html[] =
@@ -148,7 +193,15 @@ static const char html[] =
 static void page_front(app_exchange_t *ex)
 {
     char id[APP_SESSION_ID_BYTES + 1];
-    unsigned long long visits = visit(ex, id);
+    unsigned long long visits;
+    if (!app_options.zones) {
+        visits = visit(ex, id);
+    } else if (serve_session(ex, APP_ZONE_VISIT, app_text(""))) {
+        memcpy(id, ex->said.id, sizeof(id));
+        visits = ex->said.visits;
+    } else {
+        return;
+    }
     app_text_t accept = app_http_field(ex->req, "Accept");
     if (accept.n > 0 && memmem(accept.p, accept.n, "text/html", 9)) {
         int n = snprintf(ex->page, sizeof(ex->page), html, app_options.name, app_options.name,
@@ -255,6 +308,51 @@ static void page_upgrade(app_exchange_t *ex)
     ex->answer.body_bytes = (uint64_t)n;
 }
 
+/* Serves the session and shows it. */
+static void show_session(app_exchange_t *ex, app_zone_act_t act)
+{
+    app_text_t add = app_http_param(ex->req, "add");
+    if (add.n > 0 && !app_zone_item_is_valid(add)) {
+        say_line(ex, 400, "add is no name, use 1 to 64 of A-Z a-z 0-9 _ -");
+        return;
+    }
+    if (!serve_session(ex, act, add)) {
+        return;
+    }
+    const app_zone_said_t *said = &ex->said;
+    int n = asprintf(&ex->text, "%s epoch=%llu version=%llu visits=%llu items=%s session=%s\n",
+                     app_options.name, (unsigned long long)said->epoch,
+                     (unsigned long long)said->version, (unsigned long long)said->visits,
+                     said->items, said->id);
+    if (n < 0) {
+        abort();
+    }
+    say(ex, 200, "text/plain", ex->text, (size_t)n);
+}
+
+static void page_cart(app_exchange_t *ex)
+{
+    show_session(ex, APP_ZONE_CART);
+}
+
+static void page_touch(app_exchange_t *ex)
+{
+    show_session(ex, APP_ZONE_TOUCH);
+}
+
+static void page_login(app_exchange_t *ex)
+{
+    show_session(ex, APP_ZONE_LOGIN);
+}
+
+static void page_logout(app_exchange_t *ex)
+{
+    if (serve_session(ex, APP_ZONE_LOGOUT, app_text(""))) {
+        take_cookie_back(ex);
+        say_line(ex, 200, app_options.name);
+    }
+}
+
 static const app_page_t pages[] = {
     {"/plain", NULL, false, page_plain},      {"/bytes", NULL, false, page_bytes},
     {"/chunked", NULL, false, page_chunked},  {"/upload", "POST, PUT", false, page_upload},
@@ -263,7 +361,25 @@ static const app_page_t pages[] = {
     {"/upgrade", "GET", false, page_upgrade},
 };
 
+/* With -zones there are these too. */
+static const app_page_t zone_pages[] = {
+    {"/cart", NULL, false, page_cart},
+    {"/touch", NULL, false, page_touch},
+    {"/login", NULL, false, page_login},
+    {"/logout", NULL, false, page_logout},
+};
+
 static const app_page_t front = {"", NULL, false, page_front};
+
+static const app_page_t *find_among(const app_page_t *list, size_t n, app_text_t path)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (app_text_is(path, list[i].path)) {
+            return &list[i];
+        }
+    }
+    return NULL;
+}
 
 /* The page of a path, NULL when it is not of this application. */
 static const app_page_t *find_page(app_text_t path)
@@ -274,12 +390,11 @@ static const app_page_t *find_page(app_text_t path)
         return NULL;
     }
     app_text_t below = {path.p + context_n, path.n - context_n};
-    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-        if (app_text_is(below, pages[i].path)) {
-            return &pages[i];
-        }
-    }
-    return &front;
+    size_t pages_n = sizeof(pages) / sizeof(pages[0]);
+    size_t zone_pages_n = app_options.zones ? sizeof(zone_pages) / sizeof(zone_pages[0]) : 0;
+    const app_page_t *page = find_among(pages, pages_n, below);
+    page = page ? page : find_among(zone_pages, zone_pages_n, below);
+    return page ? page : &front;
 }
 
 static void fill_answer(app_exchange_t *ex, const app_page_t *page)
@@ -329,7 +444,12 @@ static bool serve_answer(app_exchange_t *ex, const app_fault_t *fault)
 {
     ex->answer.reset = fault->reset;
     ex->answer.status = fault->status ? fault->status : ex->answer.status;
-    if (!app_http_answer(ex->conn, ex->req, &ex->answer)) {
+    char *instead = app_zone_take_say();
+    ex->answer.fields = instead ? instead : ex->answer.fields;
+    app_answers_at_first_byte();
+    bool written = app_http_answer(ex->conn, ex->req, &ex->answer);
+    free(instead);
+    if (!written) {
         return false;
     }
     /* Noted before the last bytes leave: a client that has the answer finds it in the ledger. */
@@ -422,6 +542,8 @@ static bool serve_application(app_conn_t *conn, app_request_t *req)
     }
     bool stays = serve_read(ex, page);
     EVP_MD_CTX_free(ex->digest);
+    app_zone_said_end(&ex->said);
+    free(ex->text);
     free(ex);
     return stays;
 }

@@ -22,11 +22,7 @@ static session_t *buckets[BUCKETS]; /* guard: lock */
 
 static session_t **bucket(app_text_t id)
 {
-    uint64_t h = 0xcbf29ce484222325ULL;
-    for (size_t i = 0; i < id.n; i++) {
-        h = (h ^ (unsigned char)id.p[i]) * 0x100000001b3ULL;
-    }
-    return &buckets[(h ^ h >> 32) % BUCKETS];
+    return &buckets[app_text_hash(id) % BUCKETS];
 }
 
 /* Inside the lock. */

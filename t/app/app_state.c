@@ -34,6 +34,9 @@ static uint64_t reset_left = UINT64_MAX;
 static uint64_t status_left = UINT64_MAX;
 static bool barrier_closed;
 static uint64_t held_n;
+static uint64_t answers_to_hold;
+static uint64_t answers_opened; /* how often; an answer waits for the next time */
+static uint64_t answers_held_n;
 static uint64_t hanging_n;
 static line_t *lines;
 static size_t lines_n;
@@ -198,7 +201,8 @@ void app_barrier_open(void)
     leave_changed();
 }
 
-uint64_t app_barrier_wait(uint64_t count, unsigned ms)
+/* How many a counter says, once it has reached `count` or so much time has passed. */
+static uint64_t wait_for_count(const uint64_t *counter, uint64_t count, unsigned ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -207,14 +211,55 @@ uint64_t app_barrier_wait(uint64_t count, unsigned ms)
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     enter();
-    while (held_n < count) {
+    while (*counter < count) {
         if (pthread_cond_timedwait(&changed, &lock, &until) == ETIMEDOUT) {
             break;
         }
     }
-    uint64_t held = held_n;
+    uint64_t reached = *counter;
     leave();
-    return held;
+    return reached;
+}
+
+uint64_t app_barrier_wait(uint64_t count, unsigned ms)
+{
+    return wait_for_count(&held_n, count, ms);
+}
+
+void app_answers_hold(uint64_t count)
+{
+    enter();
+    answers_to_hold = count ? count : UINT64_MAX;
+    leave();
+}
+
+void app_answers_open(void)
+{
+    enter();
+    answers_to_hold = 0;
+    answers_opened++;
+    leave_changed();
+}
+
+uint64_t app_answers_wait(uint64_t count, unsigned ms)
+{
+    return wait_for_count(&answers_held_n, count, ms);
+}
+
+void app_answers_at_first_byte(void)
+{
+    enter();
+    uint64_t seen = answers_opened;
+    if (answers_to_hold > 0) {
+        answers_to_hold -= answers_to_hold != UINT64_MAX;
+        answers_held_n++;
+        pthread_cond_broadcast(&changed);
+        while (answers_opened == seen) {
+            pthread_cond_wait(&changed, &lock);
+        }
+        answers_held_n--;
+    }
+    leave();
 }
 
 /* Inside the lock. */
@@ -327,5 +372,6 @@ void app_count_print(FILE *out)
     fprintf(out, "total %zu\n", app_conn_total());
     fprintf(out, "held %llu\n", (unsigned long long)held_n);
     fprintf(out, "hanging %llu\n", (unsigned long long)hanging_n);
+    fprintf(out, "answers %llu\n", (unsigned long long)answers_held_n);
     leave();
 }

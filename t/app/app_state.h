@@ -84,6 +84,18 @@ void app_barrier_open(void);
 /** Waits until `count` requests are held, but not longer than `ms`. How many are held. */
 uint64_t app_barrier_wait(uint64_t count, unsigned ms);
 
+/** The next `count` answers, 0 for all of them, are made and then wait before their first byte. */
+void app_answers_hold(uint64_t count);
+
+/** Lets those that wait go, and holds no more. */
+void app_answers_open(void);
+
+/** Waits until `count` answers are held, but not longer than `ms`. How many are held. */
+uint64_t app_answers_wait(uint64_t count, unsigned ms);
+
+/** Waits as an answer that was made has to. */
+void app_answers_at_first_byte(void);
+
 /** Lines go to the end of this file too, as their heads are read. False, errno set, if it cannot be
  * opened. Before other threads run. */
 bool app_ledger_open(const char *path);

@@ -19,6 +19,7 @@
 #include "app_control.h"
 #include "app_net.h"
 #include "app_serve.h"
+#include "app_zone_l2.h"
 #include "app_state.h"
 
 enum { EXIT_USAGE = 2, PATH_BYTES = 4096 };
@@ -44,6 +45,15 @@ bool app_text_is(app_text_t text, const char *s)
 bool app_text_is_nocase(app_text_t text, const char *s)
 {
     return text.n == strlen(s) && strncasecmp(text.p, s, text.n) == 0;
+}
+
+uint64_t app_text_hash(app_text_t text)
+{
+    uint64_t h = 0xcbf29ce484222325ULL;
+    for (size_t i = 0; i < text.n; i++) {
+        h = (h ^ (unsigned char)text.p[i]) * 0x100000001b3ULL;
+    }
+    return h ^ h >> 32;
 }
 
 bool app_number(uint64_t *result, app_text_t text, uint64_t max)
@@ -85,6 +95,9 @@ static const struct {
     {"control", &app_options.control},
     {"ports-file", &app_options.ports_file},
     {"ledger", &app_options.ledger},
+    {"zones", &app_options.zones},
+    {"zones-url", &app_options.zones_url},
+    {"zones-token", &app_options.zones_token},
 };
 
 static int usage(const char *arg)
@@ -199,6 +212,11 @@ int main(int argc, char **argv)
             return usage(argv[i]);
         }
     }
+    bool l2 = app_options.zones && strcmp(app_options.zones, "l2") == 0;
+    if (app_options.zones && !l2 && strcmp(app_options.zones, "l1") != 0) {
+        fprintf(stderr, "appd: -zones=%s is unknown, use l1 or l2\n", app_options.zones);
+        return EXIT_USAGE;
+    }
     complete_options();
     allow_many_descriptors();
     signal(SIGPIPE, SIG_IGN);
@@ -209,7 +227,7 @@ int main(int argc, char **argv)
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, NULL);
-    if (!start_tls() || !open_ledger() || !app_net_open() ||
+    if ((l2 && !app_zone_l2_start()) || !start_tls() || !open_ledger() || !app_net_open() ||
         !app_net_start(application_accepted, app_control_start) || !write_ports_file()) {
         return EXIT_FAILURE;
     }

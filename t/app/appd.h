@@ -27,6 +27,9 @@ typedef struct app_options_t {
     const char *listen[APP_MAX_LISTENERS]; /* addresses for the application */
     size_t listen_n;                       /* how many of them */
     bool reissue;                          /* an adopted session gets a cookie with our route */
+    const char *zones;                     /* NULL, or "l1" or "l2" of doc/zones.md */
+    const char *zones_url;                 /* l2: the address of the handler, or NULL */
+    const char *zones_token;               /* l2: file with the application's token, or NULL */
 } app_options_t;
 
 extern app_options_t app_options;
@@ -48,6 +51,9 @@ bool app_text_is(app_text_t text, const char *s);
 
 /** Same bytes as the C string but for the case of ASCII letters. */
 bool app_text_is_nocase(app_text_t text, const char *s);
+
+/** A hash of the bytes (FNV-1a). */
+uint64_t app_text_hash(app_text_t text);
 
 /** Reads a decimal number of at most `max`. False, result untouched, for anything else. */
 bool app_number(uint64_t *result, app_text_t text, uint64_t max);

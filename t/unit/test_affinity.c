@@ -402,6 +402,27 @@ static void random_cookies_never_select_a_member_that_they_do_not_name(void)
     CU_ASSERT_TRUE(found > 100);
 }
 
+static void cookies_of_two_sessions_are_told_apart_from_one_that_is_there_twice(void)
+{
+    static const struct {
+        const char *cookies;
+        bool differ;
+    } rows[] = {
+        {"", false},
+        {"zsessionid=a.hostA", false},
+        {"zsessionid=a.hostA; zsessionid=a.hostB", false},
+        {"zsessionid=a; zsessionid=a.hostB", false},
+        {"zsessionid=a.hostA; zsessionid=b.hostA", true},
+        {"zsessionid=b.nobody; x=1; zsessionid=a.hostA", true},
+        {"zsessionid=a.hostA; xzsessionid=b.hostA", false},
+    };
+    const hap_affinity_rule_t rule = {.mode = HAP_AFFINITY_APP,
+                                      .cookie = HAP_STR_LIT("zsessionid")};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CU_ASSERT_EQUAL(hap_affinity_differ(&rule, hap_str(rows[i].cookies)), rows[i].differ);
+    }
+}
+
 const unit_test_t suite_affinity[] = {
     UNIT_TEST(z4_the_session_cookie_names_the_member_by_its_route),
     UNIT_TEST(z4_a_request_without_a_session_names_no_member),
@@ -433,5 +454,6 @@ const unit_test_t suite_affinity[] = {
     UNIT_TEST(a_session_can_be_moved_elsewhere),
     UNIT_TEST(every_verdict_has_its_sentence),
     UNIT_TEST(random_cookies_never_select_a_member_that_they_do_not_name),
+    UNIT_TEST(cookies_of_two_sessions_are_told_apart_from_one_that_is_there_twice),
     UNIT_END,
 };

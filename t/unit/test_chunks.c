@@ -61,6 +61,17 @@ static void trailers_are_read_and_left_out(void)
 }
 
 /* What follows is the next message, and is not touched. */
+/* Either side may announce, and send, what only the proxy may say. */
+static void trailers_carry_no_fields_of_zones(void)
+{
+    static const char body[] = "1\r\nx\r\n0\r\nHA-Session: gone\r\nha_fence: 9\r\n"
+                               "HA-Session-Data: 0; QQ\r\n\r\n";
+    for (size_t piece = 1; piece <= sizeof(body); piece++) {
+        UNIT_STR_EQ(feed(body, piece, false), "1\r\nx\r\n0\r\n\r\n||done");
+        UNIT_STR_EQ(feed(body, piece, true), "x||done");
+    }
+}
+
 static void the_next_message_is_left_alone(void)
 {
     char bytes[] = "0;longer-than-what-is-written\r\n\r\nGET / HTTP/1.1\r\n";
@@ -192,6 +203,7 @@ const unit_test_t suite_chunks[] = {
     UNIT_TEST(a_body_comes_out_as_it_is_whole_and_in_pieces),
     UNIT_TEST(sizes_are_written_as_short_as_they_can_be_and_extensions_left_out),
     UNIT_TEST(trailers_are_read_and_left_out),
+    UNIT_TEST(trailers_carry_no_fields_of_zones),
     UNIT_TEST(the_next_message_is_left_alone),
     UNIT_TEST(malformed_chunks_are_refused),
     UNIT_TEST(extensions_and_trailers_that_follow_no_grammar_are_refused),

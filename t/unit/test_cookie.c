@@ -177,6 +177,35 @@ static void set_cookie_refuses_what_browsers_would_drop(void)
     CU_ASSERT_EQUAL(built("id", "v", text, 0)[0], '!');
 }
 
+static void a_cookie_that_is_taken_back_is_not_set(void)
+{
+    static const struct {
+        const char *header;
+        const char *value; /* NULL: taken back */
+    } rows[] = {
+        {"zsessionid=abc.hostA; Path=/App; HttpOnly", "abc.hostA"},
+        {"zsessionid=\"abc.hostA\"", "abc.hostA"},
+        {"zsessionid = abc ; Max-Age=10", "abc"},
+        {"zsessionid=abc; Max-Age=010", "abc"},
+        {"zsessionid=abc; expires=Thu, 01 Jan 2071 00:00:00 GMT", "abc"},
+        {"zsessionid=", NULL},
+        {"zsessionid=; Path=/", NULL},
+        {"zsessionid", NULL},
+        {"zsessionid=\"\"", NULL},
+        {"zsessionid=abc; Max-Age=0", NULL},
+        {"zsessionid=abc;max-age= -1;Path=/", NULL},
+        {"zsessionid=deleted; expires=Thu, 01-Jan-1970 00:00:01 GMT; Max-Age=0", NULL},
+        {"zsessionid=deleted; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        hap_str_t value = HAP_STR_LIT("untouched");
+        bool set = hap_cookie_is_set(&value, hap_str(rows[i].header));
+        CU_ASSERT_EQUAL(set, rows[i].value != NULL);
+        UNIT_STR_EQ(hap_str_dup(value, unit_pool), set ? rows[i].value : "untouched");
+    }
+}
+
 const unit_test_t suite_cookie[] = {
     UNIT_TEST(cookies_are_separated_by_semicolons_with_or_without_blanks),
     UNIT_TEST(two_joined_headers_are_two_sets_of_cookies),
@@ -193,5 +222,6 @@ const unit_test_t suite_cookie[] = {
     UNIT_TEST(set_cookie_carries_what_was_asked_for),
     UNIT_TEST(set_cookie_refuses_what_is_outside_the_grammar),
     UNIT_TEST(set_cookie_refuses_what_browsers_would_drop),
+    UNIT_TEST(a_cookie_that_is_taken_back_is_not_set),
     UNIT_END,
 };

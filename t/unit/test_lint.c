@@ -45,6 +45,7 @@ static void what_we_write_has_no_finding(void)
     UNIT_STR_EQ(findings_of(GOOD MOUNT), "");
     UNIT_STR_EQ(findings_of(unit_golden("merged-balancer.conf")), "");
     UNIT_STR_EQ(findings_of(unit_golden("merged-plain.conf")), "");
+    UNIT_STR_EQ(findings_of(unit_golden("merged-zones.conf")), "");
     UNIT_STR_EQ(findings_of(unit_golden("fragment-full.conf")), "");
     UNIT_STR_EQ(findings_of(unit_golden("fragment-least.conf")), "");
     UNIT_STR_EQ(findings_of(unit_golden("fragment-path.conf")), "");
@@ -162,6 +163,7 @@ static void a_directive_of_ours_for_an_unknown_balancer_is_found(void)
 {
     UNIT_STR_EQ(findings_of(GOOD "HABalancer app\nHACheck App uri=/\n"), "");
     UNIT_STR_EQ(findings_of(GOOD "HABalancer ap\n"), "5:unknown!");
+    UNIT_STR_EQ(findings_of(GOOD "HAZone ap\n"), "5:unknown!");
 }
 
 static void a_directive_of_ours_in_a_virtual_host_has_its_balancer_there(void)
@@ -221,6 +223,54 @@ static void balancers_that_stop_httpd_from_starting_are_found(void)
                 "2:names!");
 }
 
+#define ZONES "ProxySet balancer://app stickysession=id\nHABalancer app\nHAZone app "
+#define STORE "key=k store=memcached:"
+
+static void a_store_that_other_proxies_cannot_share_is_found(void)
+{
+    UNIT_STR_EQ(findings_of(GOOD ZONES STORE "h:1,i\n"), "");
+    UNIT_STR_EQ(findings_of(GOOD ZONES STORE "h:1,0.0.0.0:1\n"), "7:zone");
+    UNIT_STR_EQ(findings_of(GOOD ZONES STORE "[::],h\n"), "7:zone");
+    UNIT_STR_EQ(findings_of(GOOD ZONES STORE "h,localhost\n"), "7:zone");
+    UNIT_STR_EQ(findings_of(GOOD ZONES STORE "127.0.0.1:1,[::1]:2\n"), "");
+    UNIT_STR_EQ(findings_of(GOOD ZONES STORE "h\n"), "7:zone");
+    UNIT_STR_EQ(first_why(GOOD ZONES STORE "h\n"),
+                "there is one memcached, so no second copy, and its loss is the loss of all: name "
+                "another one that runs elsewhere");
+}
+
+static void zones_that_the_module_would_refuse_are_found(void)
+{
+    UNIT_STR_EQ(findings_of(GOOD ZONES "\n"), "");
+    UNIT_STR_EQ(findings_of(GOOD ZONES "store=memcached:h,i\n"), "7:zone!");
+    UNIT_STR_EQ(findings_of(GOOD ZONES "store=memcached:h,i\nHAZone app key=k\n"), "");
+    UNIT_STR_EQ(findings_of(GOOD ZONES "store=memcache:h,i\n"), "7:zone!");
+    UNIT_STR_EQ(findings_of(GOOD ZONES "zone=USERS\n"), "7:zone!");
+    UNIT_STR_EQ(findings_of(GOOD ZONES "budget=60ms\nHAZone app budget=70ms\n"), "8:twice!");
+    UNIT_STR_EQ(findings_of(GOOD "HABalancer app\nHAZone app\n"), "6:zone!");
+    UNIT_STR_EQ(findings_of(GOOD "HABalancer app\nHAZone app zone=STORAGE\n"), "");
+    UNIT_STR_EQ(findings_of(GOOD "HAZone app\n"), "5:zone!");
+    UNIT_STR_EQ(findings_of(GOOD ZONES "\nHABalancer app affinity=none\n"), "7:zone!");
+    UNIT_STR_EQ(findings_of(GOOD ZONES "\nHABalancer app affinity=insert\n"), "7:zone!");
+}
+
+static void what_a_zone_lacks_is_told_with_the_line_of_the_key_that_wants_it(void)
+{
+    UNIT_STR_EQ(findings_of(GOOD ZONES "store=memcached:h,i\nHAZone app budget=60ms\n"), "7:zone!");
+    UNIT_STR_EQ(findings_of(GOOD ZONES "budget=60ms\nHAZone app store=memcached:h,i\n"), "8:zone!");
+    UNIT_STR_EQ(findings_of(GOOD "HABalancer app\nHAZone app zone=USER\nHAZone APP budget=60ms\n"),
+                "6:zone!");
+    UNIT_STR_EQ(findings_of(GOOD "HABalancer app\nHAZone app store=shm\nHAZone app budget=60ms\n"),
+                "7:zone!");
+}
+
+static void what_a_zone_lacks_here_may_be_in_an_included_file(void)
+{
+    UNIT_STR_EQ(findings_of(GOOD "Include x.conf\nHAZone app\n"), "");
+    UNIT_STR_EQ(findings_of(GOOD "Include x.conf\nHAZone app store=memcached:h,i\n"), "");
+    UNIT_STR_EQ(findings_of(GOOD "Include x.conf\nHAZone app store=memcached:h\n"), "6:zone");
+}
+
 const unit_test_t suite_lint[] = {
     UNIT_TEST(what_we_write_has_no_finding),
     UNIT_TEST(a_slash_on_one_side_only_is_found),
@@ -233,6 +283,10 @@ const unit_test_t suite_lint[] = {
     UNIT_TEST(a_handler_under_a_mount_is_found),
     UNIT_TEST(max_is_per_child_and_the_sum_is_shown),
     UNIT_TEST(a_directive_of_ours_for_an_unknown_balancer_is_found),
+    UNIT_TEST(a_store_that_other_proxies_cannot_share_is_found),
+    UNIT_TEST(zones_that_the_module_would_refuse_are_found),
+    UNIT_TEST(what_a_zone_lacks_is_told_with_the_line_of_the_key_that_wants_it),
+    UNIT_TEST(what_a_zone_lacks_here_may_be_in_an_included_file),
     UNIT_TEST(a_directive_of_ours_in_a_virtual_host_has_its_balancer_there),
     UNIT_TEST(lines_of_a_balancer_are_joined_and_a_key_stands_once),
     UNIT_TEST(a_method_that_no_module_brings_is_found),

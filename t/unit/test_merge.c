@@ -43,6 +43,26 @@ static bool builds(const hap_fragment_t *fragments, size_t count, bool balancer)
     return hap_merge_build(&merge, fragments, count, balancer, &diag, unit_pool) == APR_SUCCESS;
 }
 
+static hap_merge_zones_t zones_of(const char *kinds, const char *store, const char *key)
+{
+    hap_merge_zones_t zones = {.kinds = 0};
+    CU_ASSERT_EQUAL_FATAL(hap_merge_zones_make(&zones, hap_str(kinds), hap_str(store), hap_str(key),
+                                               &diag, unit_pool),
+                          APR_SUCCESS);
+    return zones;
+}
+
+/* Why there cannot be such zones. */
+static const char *no_zones(const char *kinds, const char *store, const char *key)
+{
+    hap_merge_zones_t zones;
+    diag.why[0] = '\0';
+    CU_ASSERT_EQUAL(hap_merge_zones_make(&zones, hap_str(kinds), hap_str(store), hap_str(key),
+                                         &diag, unit_pool),
+                    APR_EINVAL);
+    return diag.why;
+}
+
 /* Whether the two cannot be one balancer, with a sentence that has these words. */
 static bool clash(hap_fragment_t a, hap_fragment_t b, const char *words)
 {
@@ -61,6 +81,8 @@ static void emit_writes_the_golden_files(void)
     CU_ASSERT_TRUE(builds(same, 2, true));
     merge.lane = HAP_MERGE_LANE_ON;
     UNIT_STR_EQ(hap_merge_emit(&merge, unit_pool).p, unit_golden("merged-balancer.conf"));
+    merge.zones = zones_of("storage,user", "memcached:HostA:11211,hostB", "");
+    UNIT_STR_EQ(hap_merge_emit(&merge, unit_pool).p, unit_golden("merged-zones.conf"));
     CU_ASSERT_TRUE(builds(different, 2, false));
     UNIT_STR_EQ(hap_merge_emit(&merge, unit_pool).p, unit_golden("merged-plain.conf"));
 }
@@ -305,6 +327,72 @@ static void the_lane_is_said_for_every_balancer_alike(void)
     CU_ASSERT_NOT_EQUAL(hap_merge_parse(&read, hap_str(mixed), &diag, unit_pool), APR_SUCCESS);
 }
 
+static void zones_are_said_in_one_spelling(void)
+{
+    static const struct {
+        const char *kinds, *store, *key, *text;
+    } rows[] = {
+        {"USER", "", "", "zone=USER store=shm"},
+        {"user", "shm:32M", "", "zone=USER store=shm"},
+        {"Storage", "shm:2048k", "a.key", "zone=STORAGE store=shm:2M key=a.key"},
+        {"STORAGE,USER", "memcached:H", "",
+         "zone=USER,STORAGE store=memcached:h:11211 key=zone.key"},
+        {"USER", "memcached:h:1,[2001:DB8::1]:2", "/etc/k",
+         "zone=USER store=memcached:h:1,[2001:db8::1]:2 key=/etc/k"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        hap_merge_zones_t zones = zones_of(rows[i].kinds, rows[i].store, rows[i].key);
+        UNIT_STR_EQ(hap_merge_zones_text(&zones, unit_pool), rows[i].text);
+    }
+}
+
+static void zones_that_cannot_be_written_are_refused_by_option(void)
+{
+    CU_ASSERT_PTR_NOT_NULL(strstr(no_zones("USERS", "", ""), "-zones: "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(no_zones("", "", ""), "-zones: "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(no_zones("USER", "memcached:", ""), "-store: "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(no_zones("USER", "file:x", ""), "-store: "));
+    static const char *const bad[] = {"a b", "a\"b", "'",    "${x}",
+                                      "a\\", "none", "\x01", "\xc3\xa4"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CU_ASSERT_PTR_NOT_NULL(strstr(no_zones("USER", "", bad[i]), "-key: "));
+    }
+}
+
+static void zones_are_said_for_every_balancer_alike(void)
+{
+    hap_merge_t read;
+    hap_fragment_t other = shop;
+    other.sticky = "shopid";
+    CU_ASSERT_TRUE_FATAL(builds((const hap_fragment_t[]){host_a, other}, 2, true));
+    merge.zones = zones_of("USER", "shm", "");
+    hap_str_t text = hap_merge_emit(&merge, unit_pool);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text.p, "    HAZone     Shop zone=USER store=shm\n"));
+    CU_ASSERT_EQUAL_FATAL(hap_merge_parse(&read, text, &diag, unit_pool), APR_SUCCESS);
+    CU_ASSERT_EQUAL(hap_merge_diff(&read, &merge, unit_pool)->nelts, 0);
+    const char *last = strstr(text.p, "    HAZone     App");
+    const char *behind = strchr(last, '\n') + 1;
+    const char *without = apr_psprintf(unit_pool, "%.*s%s", (int)(last - text.p), text.p, behind);
+    CU_ASSERT_NOT_EQUAL(hap_merge_parse(&read, hap_str(without), &diag, unit_pool), APR_SUCCESS);
+    CU_ASSERT_EQUAL(diag.line, 21);
+}
+
+static void an_application_without_sessions_has_no_zone_for_their_states(void)
+{
+    hap_merge_zones_t user = zones_of("USER", "", "");
+    hap_merge_zones_t storage = zones_of("STORAGE", "", "");
+    CU_ASSERT_TRUE_FATAL(builds((const hap_fragment_t[]){host_a, shop}, 2, true));
+    CU_ASSERT_EQUAL(hap_merge_check_zones(&merge, &storage, &diag), APR_SUCCESS);
+    CU_ASSERT_EQUAL(hap_merge_check_zones(&merge, &user, &diag), APR_EINVAL);
+    UNIT_STR_EQ(diag.why, "application Shop has no session cookie, so there is no session whose "
+                          "state could be kept: give -sticky=COOKIE to zero modproxy generate on "
+                          "its hosts, or merge it into a file of its own");
+    hap_merge_t read;
+    merge.zones = user;
+    CU_ASSERT_EQUAL(hap_merge_parse(&read, hap_merge_emit(&merge, unit_pool), &diag, unit_pool),
+                    APR_EINVAL);
+}
+
 static void diff_says_what_changes(void)
 {
     hap_fragment_t moved = host_b;
@@ -329,6 +417,11 @@ static void diff_says_what_changes(void)
     after.lane = HAP_MERGE_LANE_OFF;
     changes = hap_merge_diff(&before, &after, unit_pool);
     UNIT_STR_EQ(apr_array_pstrcat(unit_pool, changes, '\n'), "HALane changed from none to Off");
+    before = after;
+    after.zones = zones_of("USER", "", "");
+    changes = hap_merge_diff(&before, &after, unit_pool);
+    UNIT_STR_EQ(apr_array_pstrcat(unit_pool, changes, '\n'),
+                "HAZone changed from none to zone=USER store=shm");
 }
 
 static void diff_against_nothing_names_every_application(void)
@@ -361,6 +454,10 @@ const unit_test_t suite_merge[] = {
     UNIT_TEST(a_changed_byte_is_refused_or_makes_another_valid_merge),
     UNIT_TEST(an_edited_or_truncated_merge_is_refused_with_its_line),
     UNIT_TEST(the_lane_is_said_for_every_balancer_alike),
+    UNIT_TEST(zones_are_said_in_one_spelling),
+    UNIT_TEST(zones_that_cannot_be_written_are_refused_by_option),
+    UNIT_TEST(zones_are_said_for_every_balancer_alike),
+    UNIT_TEST(an_application_without_sessions_has_no_zone_for_their_states),
     UNIT_TEST(diff_says_what_changes),
     UNIT_TEST(diff_against_nothing_names_every_application),
     UNIT_END,

@@ -34,14 +34,15 @@ static void defaults_are_those_of_the_table(void)
 
 static void every_default_is_a_value_that_its_own_row_accepts(void)
 {
-    const hap_options_t *tables[] = {&hap_policy_options, &hap_check_options};
-    for (size_t t = 0; t < 2; t++) {
+    const hap_options_t *tables[] = {&hap_policy_options, &hap_check_options, &hap_zone_options};
+    for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
         CU_ASSERT_TRUE(tables[t]->n <= 64);
         for (size_t i = 0; i < tables[t]->n; i++) {
             const hap_option_t *row = &tables[t]->rows[i];
             union {
                 hap_policy_t policy;
                 hap_check_policy_t check;
+                hap_zone_policy_t zone;
                 uint64_t set;
             } record = {.set = 0};
             char pair[200];
@@ -92,8 +93,8 @@ static const char *const wrong[] = {
 /* Numbers beyond both ends are in the integration test, row by row. */
 static void every_key_refuses_what_is_no_value_of_its_kind(void)
 {
-    const hap_options_t *tables[] = {&hap_policy_options, &hap_check_options};
-    for (size_t t = 0; t < 2; t++) {
+    const hap_options_t *tables[] = {&hap_policy_options, &hap_check_options, &hap_zone_options};
+    for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
         for (size_t i = 0; i < tables[t]->n; i++) {
             const hap_option_t *row = &tables[t]->rows[i];
             bool any_text = row->kind == HAP_OPTION_TEXT || row->kind == HAP_OPTION_FILE;
@@ -102,6 +103,7 @@ static void every_key_refuses_what_is_no_value_of_its_kind(void)
                 union {
                     hap_policy_t policy;
                     hap_check_policy_t check;
+                    hap_zone_policy_t zone;
                     uint64_t set;
                 } record = {.set = 0};
                 const char *pair = apr_psprintf(unit_pool, "%s=%s", row->name, wrong[k]);
@@ -180,15 +182,20 @@ static void a_virtual_host_takes_back_a_file(void)
 
 static void keys_that_contradict_each_other_are_refused(void)
 {
+    hap_policy_clash_t clash;
     fresh();
     set("sign=/etc/key");
-    CU_ASSERT_EQUAL(hap_policy_check(&policy, &diag), APR_EINVAL);
+    CU_ASSERT_EQUAL(hap_policy_check(&policy, &clash, &diag), APR_EINVAL);
+    UNIT_STR_EQ(clash.key, "sign");
+    UNIT_STR_EQ(clash.needs, "affinity");
     set("affinity=insert");
-    CU_ASSERT_EQUAL(hap_policy_check(&policy, &diag), APR_SUCCESS);
+    CU_ASSERT_EQUAL(hap_policy_check(&policy, &clash, &diag), APR_SUCCESS);
     set("queue=3");
-    CU_ASSERT_EQUAL(hap_policy_check(&policy, &diag), APR_EINVAL);
+    CU_ASSERT_EQUAL(hap_policy_check(&policy, &clash, &diag), APR_EINVAL);
+    UNIT_STR_EQ(clash.key, "queue");
+    UNIT_STR_EQ(clash.needs, "max");
     set("max=3");
-    CU_ASSERT_EQUAL(hap_policy_check(&policy, &diag), APR_SUCCESS);
+    CU_ASSERT_EQUAL(hap_policy_check(&policy, &clash, &diag), APR_SUCCESS);
 }
 
 const unit_test_t suite_option[] = {

@@ -229,12 +229,67 @@ static void via_is_added_kept_or_blocked(void)
                 "GET /App HTTP/1.1\nHost: hosta:8080\nX: y\nConnection: Keep-Alive\n\n");
 }
 
+static void fields_of_zones_never_reach_a_member_unless_the_proxy_adds_them(void)
+{
+    static const char asked[] = "GET /App HTTP/1.1\n"
+                                "Host: a\n"
+                                "HA-Session: 1\n"
+                                "ha_session: 2\n"
+                                "X-Own: 3\n"
+                                "HA-Session_data: 4\n"
+                                "Ha-FENCE: 5\n"
+                                "HA_Session-Foo: 6\n"
+                                "HA-Sessio: 7\n"
+                                "Connection: HA-Session, ha_fence\n"
+                                "\n";
+    hap_relay_to_t to = to_hosta;
+    UNIT_STR_EQ(to_member(asked, &to), "GET /App HTTP/1.1\n"
+                                       "Host: hosta:8080\n"
+                                       "X-Own: 3\n"
+                                       "HA-Sessio: 7\n"
+                                       "Connection: Keep-Alive\n"
+                                       "\n");
+    CU_ASSERT_TRUE(request.head.zone);
+    to.extra = HAP_STR_LIT("HA-Fence: 8\r\nHA-Session: none\r\n");
+    UNIT_STR_EQ(to_member(asked, &to), "GET /App HTTP/1.1\n"
+                                       "Host: hosta:8080\n"
+                                       "X-Own: 3\n"
+                                       "HA-Sessio: 7\n"
+                                       "HA-Fence: 8\n"
+                                       "HA-Session: none\n"
+                                       "Connection: Keep-Alive\n"
+                                       "\n");
+    read_request("GET /App HTTP/1.1\nHost: a\nX-Own: 3\n\n");
+    CU_ASSERT_FALSE(request.head.zone);
+}
+
+static void requestheader_makes_no_field_of_zones(void)
+{
+    static const hap_edit_t rows[] = {
+        {HAP_EDIT_SET, {"HA-Session", 10}, {"set", 3}},
+        {HAP_EDIT_ADD, {"ha_session_data", 15}, {"added", 5}},
+        {HAP_EDIT_APPEND, {"HA-Fence", 8}, {"appended", 8}},
+        {HAP_EDIT_MERGE, {"HA-Session-Foo", 14}, {"merged", 6}},
+        {HAP_EDIT_UNSET, {"HA-Session-Bar", 14}, {NULL, 0}},
+    };
+    static const hap_edit_rules_t rules = {.request = {rows, sizeof(rows) / sizeof(rows[0])}};
+    static char made[OUT_BYTES];
+    char out[OUT_BYTES];
+    hap_edit_text_t text = {made, 0, sizeof(made)};
+    read_request("GET /App HTTP/1.1\nHost: a\nHA-Session: 1\nHA-Fence: 2\nHA-Session-Foo: 3\n"
+                 "HA-Session-Bar: 4\nConnection: HA-Fence\n\n");
+    CU_ASSERT_TRUE(hap_edit_request(&request, &rules, &text));
+    UNIT_STR_EQ(unit_shown(out, hap_relay_request(out, sizeof(out), &request, &to_hosta)),
+                "GET /App HTTP/1.1\nHost: hosta:8080\nConnection: Keep-Alive\n\n");
+}
+
 /* As the client wrote it, but nothing follows it. */
 static void a_request_alone_has_no_body_and_ends_the_connection(void)
 {
     char out[OUT_BYTES];
     read_request("POST /App/x?y HTTP/1.1\nHost: front:81\nExpect: 100-continue\n"
-                 "content-length: 7\nConnection: keep-alive, X-Own\nX-Own: 1\nCookie: a=b\n\n");
+                 "content-length: 7\nConnection: keep-alive, X-Own\nX-Own: 1\nCookie: a=b\n"
+                 "ha_session: 1\n\n");
     UNIT_STR_EQ(unit_shown(out, hap_relay_alone(out, sizeof(out), &request)),
                 "POST /App/x?y HTTP/1.1\nHost: front:81\nCookie: a=b\nConnection: close\n\n");
     read_request("POST /App HTTP/1.1\nTransfer-Encoding: chunked\nHost: front\n\n");
@@ -267,7 +322,8 @@ static size_t write_request(char *out, size_t room)
         .via = {"front", 5},
         .server_name = {"front", 5},
     };
-    static const hap_relay_to_t to = {.relay = &all, .base = {"/b", 2}, .upgrade = true};
+    static const hap_relay_to_t to = {
+        .relay = &all, .base = {"/b", 2}, .extra = {"X: y\r\n", 6}, .upgrade = true};
     return hap_relay_request(out, room, &request, &to);
 }
 
@@ -314,6 +370,8 @@ const unit_test_t suite_relay[] = {
     UNIT_TEST(what_came_as_forwarded_is_merged_with_our_own),
     UNIT_TEST(connection_cannot_take_our_own_forwarded_off),
     UNIT_TEST(via_is_added_kept_or_blocked),
+    UNIT_TEST(fields_of_zones_never_reach_a_member_unless_the_proxy_adds_them),
+    UNIT_TEST(requestheader_makes_no_field_of_zones),
     UNIT_TEST(a_request_alone_has_no_body_and_ends_the_connection),
     UNIT_TEST(a_request_that_does_not_fit_is_not_written),
     UNIT_TEST(a_mount_holds_what_is_behind_a_slash),

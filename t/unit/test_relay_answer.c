@@ -423,6 +423,52 @@ static size_t write_answer(char *out, size_t room)
     return hap_relay_answer(out, room, &answer, &back);
 }
 
+static void fields_of_zones_never_reach_a_client(void)
+{
+    static const char fields[] = "HA-Session: put; ver=1; ttl=1; parts=0\n"
+                                 "ha_session_data : 0; QQ\n"
+                                 "X-Own: 1\n"
+                                 "Ha-FENCE:\n"
+                                 " folded\n"
+                                 "HA-Session-Foo: 2\n"
+                                 "Connection: Upgrade, HA-Session\n"
+                                 "Upgrade: websocket\n";
+    hap_relay_back_t back = back_kept;
+    const char *said = apr_pstrcat(unit_pool, "HTTP/1.1 200 OK\n", fields, "\n", NULL);
+    UNIT_STR_EQ(to_client(said, &back), "HTTP/1.1 200 OK\n" DATED "X-Own: 1\n\n");
+    CU_ASSERT_TRUE(answer.head.zone);
+    said = apr_pstrcat(unit_pool, "HTTP/1.1 103 Early Hints\n", fields, "\n", NULL);
+    UNIT_STR_EQ(to_client(said, &back), "HTTP/1.1 103 Early Hints\nX-Own: 1\n\n");
+    back.keep = HAP_RELAY_UPGRADE;
+    said = apr_pstrcat(unit_pool, "HTTP/1.1 101 x\n", fields, "\n", NULL);
+    UNIT_STR_EQ(to_client(said, &back), "HTTP/1.1 101 x\nX-Own: 1\nUpgrade: websocket\n"
+                                        "Connection: Upgrade\n\n");
+    read_answer("HTTP/1.1 200 OK\nX-Own: 1\n\n", false);
+    CU_ASSERT_FALSE(answer.head.zone);
+}
+
+static void header_makes_no_field_of_zones(void)
+{
+    static const hap_edit_t rows[] = {
+        {HAP_EDIT_SET, {"HA-Session", 10}, {"set", 3}},
+        {HAP_EDIT_ADD, {"ha_session_data", 15}, {"added", 5}},
+        {HAP_EDIT_APPEND, {"HA-Fence", 8}, {"appended", 8}},
+        {HAP_EDIT_MERGE, {"HA-Session-Foo", 14}, {"merged", 6}},
+        {HAP_EDIT_UNSET, {"HA-Session-Bar", 14}, {NULL, 0}},
+    };
+    static const hap_edits_t edits = {rows, sizeof(rows) / sizeof(rows[0])};
+    const hap_edit_rules_t rules = {.answer = edits, .always = edits};
+    static char made[OUT_BYTES];
+    char out[OUT_BYTES];
+    hap_edit_text_t text = {made, 0, sizeof(made)};
+    read_answer("HTTP/1.1 200 OK\nHA-Session: 1\nHA-Fence: 2\nHA-Session-Foo: 3\n"
+                "HA-Session-Bar: 4\nConnection: HA-Fence\n\n",
+                false);
+    CU_ASSERT_TRUE(hap_edit_answer(&answer, &rules, &text));
+    UNIT_STR_EQ(unit_shown(out, hap_relay_answer(out, sizeof(out), &answer, &back_kept)),
+                "HTTP/1.1 200 OK\n" DATED "\n");
+}
+
 static void an_answer_that_does_not_fit_is_not_written(void)
 {
     char some[OUT_BYTES];
@@ -462,6 +508,8 @@ const unit_test_t suite_relay_answer[] = {
     UNIT_TEST(paths_and_domains_of_cookies_become_the_clients),
     UNIT_TEST(an_attribute_on_a_line_of_its_own_is_mapped_too),
     UNIT_TEST(a_folded_value_comes_out_on_one_line),
+    UNIT_TEST(fields_of_zones_never_reach_a_client),
+    UNIT_TEST(header_makes_no_field_of_zones),
     UNIT_TEST(an_answer_that_does_not_fit_is_not_written),
     UNIT_END,
 };

@@ -64,30 +64,57 @@ sub _requests_file($self, $workload, $routes)
 
 # --- sending --------------------------------------------------------------------------------------
 
-# Runs a program to its end. The JSON of its last line.
-sub _run($self, $timeout, $env, @command)
+sub _begin($self, $env, @command)
+{
+    my $name = 'load-' . ++$self->{count};
+    return {name => $name, pid => $self->{t}->spawn($name, cmd => \@command, env => $env)};
+}
+
+# Waits for the end of one that was begun. The JSON of its last line.
+sub end($self, $load, $timeout = 3 * TIMEOUT_SECONDS + 3600)
 {
     my $t = $self->{t};
-    my $name = 'load-' . ++$self->{count};
-    my $pid = $t->spawn($name, cmd => \@command, env => $env);
-    if (!eval { $t->wait_end($pid, $timeout); 1 }) {
+    if (!eval { $t->wait_end($load->{pid}, $timeout); 1 }) {
         my $why = $@;
-        $t->signal($pid, 'KILL');
+        $t->signal($load->{pid}, 'KILL');
         die $why;
     }
-    my $text = HA::Log->new($t->dir("$name.out"))->text;
-    unlink $t->dir("$name.out");
+    my $text = HA::Log->new($t->dir("$load->{name}.out"))->text;
+    unlink $t->dir("$load->{name}.out");
     my ($line) = $text =~ /^(\{.*\})$/m;
     die "the load generator failed: $text\n" if !defined $line;
     return decode_json($line);
 }
 
+# Runs a program to its end, likewise.
+sub _run($self, $timeout, $env, @command)
+{
+    return $self->end($self->_begin($env, @command), $timeout);
+}
+
+# Begins to run a program, for `end`.
+sub begin_program($self, @command)
+{
+    return $self->_begin({}, @command);
+}
+
+# Begins to send the requests in a file with bench/load, for `end`.
+sub begin_file($self, $port, $file, @options)
+{
+    my $program = HA::Test::top_builddir() . '/bench/load';
+    return $self->_begin({}, $program, '-p', $port, '-f', $file, '-t', TIMEOUT_SECONDS, @options);
+}
+
+# The same, to its end. Its result.
+sub send_file($self, $port, $file, @options)
+{
+    return $self->end($self->begin_file($port, $file, @options));
+}
+
 sub _own($self, $contender, $workload, @options)
 {
     my $file = $self->_requests_file($workload, $contender->{routes});
-    my $program = HA::Test::top_builddir() . '/bench/load';
-    my @to = ('-p', $contender->port, '-f', $file, '-t', TIMEOUT_SECONDS);
-    return $self->_run(3 * TIMEOUT_SECONDS + 3600, {}, $program, @to, @options);
+    return $self->send_file($contender->port, $file, @options);
 }
 
 # As fast as answers come.

@@ -15,8 +15,8 @@ use constant {START_TRIES => 5, CONTROL_SECONDS => 15, LET_GO_SECONDS => 2,
     READ_BYTES => 65536};
 
 # Options: route; context; sticky; health; reissue => 1; tls => [CERT, KEY]; unix => 1 listens on a
-# Unix-domain socket as well; ledger => 1 keeps a ledger in a file, see seen; args => [...] further
-# arguments.
+# Unix-domain socket as well; ledger => 1 keeps a ledger in a file, see seen; zones => 1 speaks L1
+# of doc/zones.md; args => [...] further arguments.
 sub new($class, $t, $name, %opt)
 {
     return bless {t => $t, name => $name, %opt}, $class;
@@ -31,6 +31,7 @@ sub _arguments($self)
     push @args, "-tls-cert=$self->{tls}[0]", "-tls-key=$self->{tls}[1]" if $self->{tls};
     push @args, '-ledger=' . $self->_ledger_file if $self->{ledger};
     push @args, '-reissue' if $self->{reissue};
+    push @args, '-zones=l1' if $self->{zones};
     push @args, '-ports-file=' . $self->_ports_file, @{$self->{args} // []};
     return @args;
 }
@@ -126,10 +127,7 @@ sub pause($self)
 {
     $self->{t}->signal($self->{pid}, 'STOP');
     $self->{paused} = 1;
-    $self->{t}->wait_for(
-        sub { (HA::Test::process_list()->{$self->{pid}}{state} // '') eq 'T' },
-        15, 'a stopped process'
-    );
+    $self->{t}->wait_stopped($self->{pid});
     return;
 }
 
@@ -192,21 +190,63 @@ sub flood($self, $what, $count = '')    { $self->control("flood $what $count"); 
 sub barrier_hold($self)                 { $self->control('barrier hold');          return }
 sub barrier_open($self)                 { $self->control('barrier open');          return }
 sub ledger_clear($self)                 { $self->control('ledger clear');          return }
+sub answers_hold($self, $count = '')    { $self->control("answers hold $count");   return }
+sub answers_open($self)                 { $self->control('answers open');          return }
+sub zone_forget($self)                  { $self->control('zone forget');           return }
+sub zone_pad($self, $bytes)             { $self->control("zone pad $bytes");       return }
+sub zone_ttl($self, $seconds)           { $self->control("zone ttl $seconds");     return }
+sub zone_rules($self, $how)             { $self->control("zone rules $how");       return }
 
-# Waits until n requests are held; dies when they are not after that time.
+# Waits until n requests, or n answers, are held; dies when they are not after that time.
 sub barrier_wait($self, $n, $ms = 10000)
 {
     $self->control("barrier wait $n $ms", $ms / 1000 + CONTROL_SECONDS);
     return;
 }
 
+sub answers_wait($self, $n, $ms = 10000)
+{
+    $self->control("answers wait $n $ms", $ms / 1000 + CONTROL_SECONDS);
+    return;
+}
+
+sub _escaped($bytes)
+{
+    return $bytes =~ s/([^!-\[\]-~])/sprintf '\\x%02x', ord $1/ger;
+}
+
 # Answers are these bytes, and then the connection does as `then` says: stay, close, reset. Without
 # arguments they are its own again.
 sub raw($self, $then = 'none', $bytes = '', $count = '')
 {
-    my $text = $bytes =~ s/([^!-\[\]-~])/sprintf '\\x%02x', ord $1/ger;
-    $self->control("raw $then $text $count");
+    $self->control("raw $then " . _escaped($bytes) . " $count");
     return;
+}
+
+# Answers have these field lines instead of its own about sessions, given without their ends: all
+# answers, or with `count` the next ones. Without lines they are its own again.
+sub zone_say($self, $lines = undef, $count = '')
+{
+    my $bytes = join '', map {"$_\r\n"} @{$lines // []};
+    $self->control('zone say ' . ($lines ? _escaped($bytes) : 'none') . " $count");
+    return;
+}
+
+# What it has heard and said of sessions, see t/app/README.md.
+sub zone_count($self)
+{
+    return {map {split / /} $self->control('zone count')};
+}
+
+# Its sessions: {id => {epoch, version, visits, items}}.
+sub zone_sessions($self)
+{
+    my %sessions;
+    for my $line ($self->control('zone sessions')) {
+        my ($id, @values) = split / /, $line;
+        @{$sessions{$id}}{qw(epoch version visits items)} = @values;
+    }
+    return \%sessions;
 }
 
 # Closes connections that wait for a next request. How many they were.
@@ -257,7 +297,8 @@ sub let_go($self)
 {
     return if !$self->running;
     $self->resume if $self->{paused};
-    $self->control($_, LET_GO_SECONDS) for 'release', 'raw none', 'barrier open', 'health ok';
+    $self->control($_, LET_GO_SECONDS)
+        for 'release', 'raw none', 'barrier open', 'answers open', 'health ok';
     return;
 }
 

@@ -108,12 +108,14 @@ sub _fill($self, $until)
     }
 }
 
-# Bytes as they come, at least one, or all up to the end or the time-out with all => 1.
+# Bytes as they come, at least one, or all up to the end or the time-out with all => 1, or up to
+# where they match, with until => qr//.
 sub read_raw($self, %opt)
 {
     my $until = time + ($opt{timeout} // $self->{timeout});
     return '' if !$self->{socket};
-    while ($opt{all} || $self->{in} eq '') {
+    while ($opt{all} || $opt{until} || $self->{in} eq '') {
+        last if $opt{until} && $self->{in} =~ $opt{until};
         last if !$self->_fill($until);
     }
     my $bytes = $self->{in};

@@ -43,7 +43,7 @@ my %MPM_DEFAULTS = (
 # when the text of config does; ports => how many; listen => [...] further Listen arguments;
 # log_level => 'info'; descriptors => how many each process may have; name => 'httpd'; hosts => FILE
 # in place of /etc/hosts and of name servers, where can_have_hosts is true; single => 1 for one
-# process that is all (-X); config => text, whole => 1 when that is all of it. In the text @PORT@,
+# process that is all (-X); env => {...} further environment; config => text, whole => 1 when that is all of it. In the text @PORT@,
 # @PORT2@ ... and @ROOT@ stand for the ports and the folder.
 sub new($class, $t, %opt)
 {
@@ -204,7 +204,10 @@ sub runtime_env
 
 sub _env($self)
 {
-    return $self->{haproxy} || $self->{preload} ? runtime_env() : {};
+    my %env = $self->{haproxy} || $self->{preload} ? %{runtime_env()} : ();
+    my %own = %{$self->{env} // {}};
+    my @preloaded = grep {defined} $env{LD_PRELOAD}, $own{LD_PRELOAD};
+    return {%env, %own, @preloaded ? (LD_PRELOAD => join ':', @preloaded) : ()};
 }
 
 # Runs the server once more, aside, to its end: (true when that was a good one, its output).

@@ -27,7 +27,7 @@ use constant {READ_BYTES => 65536, POLL_SECONDS => 0.005, LOOK_SECONDS => 1};
 #   ['reset']         closes with a TCP reset
 #
 # A connection without steps left waits for a request. early => qr/TARGET/ is for requests whose
-# bodies are not read before the answer.
+# bodies are not read before the answer. record => 1 keeps every byte that comes, see received.
 sub new($class, $t, $name, %opt)
 {
     my $self = bless {t => $t, name => $name, early => qr/^$/, %opt}, $class;
@@ -72,6 +72,12 @@ sub ledger($self)
     return @entries;
 }
 
+# Every byte that has come since the start or `forget`, of all connections.
+sub received($self)
+{
+    return substr HA::Log->new($self->{t}->dir("$self->{name}.bytes"))->text, $self->{forgotten_bytes} // 0;
+}
+
 sub wait_note($self, $name)
 {
     $self->{t}->wait_for(sub { grep {$_->{what} eq "note-$name"} $self->ledger });
@@ -81,6 +87,7 @@ sub wait_note($self, $name)
 sub forget($self)
 {
     $self->{forgotten} = @{HA::Log->new($self->{t}->dir("$self->{name}.ledger"))->lines};
+    $self->{forgotten_bytes} += length $self->received if $self->{record};
     return;
 }
 
@@ -96,6 +103,9 @@ sub _note($self, $what, $connection, $request = {})
 sub _serve($self)
 {
     open($self->{book}, '>>', $self->{t}->dir("$self->{name}.ledger")) or die "ledger: $!\n";
+    if ($self->{record}) {
+        open($self->{tape}, '>>:raw', $self->{t}->dir("$self->{name}.bytes")) or die "bytes: $!\n";
+    }
     $self->{connections} = {};
     while (1) {
         my ($read, $write) = $self->_interests;
@@ -152,6 +162,7 @@ sub _receive($self, $connection)
 {
     my $got = sysread $connection->{socket}, $connection->{in}, READ_BYTES, length $connection->{in};
     return if !defined $got && $!{EAGAIN};
+    syswrite $self->{tape}, substr $connection->{in}, -$got if $got && $self->{tape};
     if (!defined $got || ($got == 0 && ($connection->{ended} || !@{$connection->{steps}}))) {
         $self->_drop($connection);
     } elsif ($got == 0) {
@@ -167,11 +178,26 @@ sub _request($self, $connection)
     my ($head, %request) = ($1, method => $2, target => $3, connection => $connection->{number});
     ($request{length}) = $head =~ /^Content-Length: (\d+)\r$/mi;
     ($request{tag}) = $head =~ /^X-Request-Tag: (\S+)\r$/mi;
-    my $body_n = $request{target} =~ $self->{early} ? 0 : $request{length} // 0;
+    my $chunked = $head =~ /^Transfer-Encoding: chunked\r$/mi;
+    my $body_n = $request{target} =~ $self->{early} ? 0
+        : $chunked ? _chunks_length(substr $connection->{in}, length $head) // return undef
+        : $request{length} // 0;
     return undef if length $connection->{in} < length($head) + $body_n;
     $request{body} = substr $connection->{in}, length $head, $body_n;
     substr($connection->{in}, 0, length($head) + $body_n) = '';
     return \%request;
+}
+
+# How long chunks are that begin these bytes, with their trailers; undef when they do not end.
+sub _chunks_length($bytes)
+{
+    while ($bytes =~ /\G([0-9a-f]+)[^\r]*\r\n/gci) {
+        my $size = hex $1;
+        return $bytes =~ /\G(?:[^\r]+\r\n)*\r\n/g ? pos $bytes : undef if $size == 0;
+        return undef if length($bytes) < pos($bytes) + $size + 2;
+        pos($bytes) += $size + 2;
+    }
+    return undef;
 }
 
 sub _go_on($self, $connection)

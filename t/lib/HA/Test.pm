@@ -17,6 +17,7 @@ use Time::HiRes qw(sleep time);
 
 use HA::App;
 use HA::Client;
+use HA::Example;
 use HA::Httpd;
 use HA::Load;
 use HA::Log;
@@ -94,8 +95,8 @@ sub build_var($name)
     if (!%vars) {
         my $makefile = top_builddir() . '/Makefile';
         open(my $in, '<', $makefile) or die "no $makefile: configure first\n";
-        while (<$in>) {
-            $vars{$1} //= $2 if /^(\w+) = (.*?)\s*$/;
+        while (my $line = <$in>) {
+            $vars{$1} //= $2 if $line =~ /^(\w+) = (.*?)\s*$/;
         }
     }
     return $vars{$name} // '';
@@ -216,6 +217,14 @@ sub wait_end($self, $pid, $timeout = DEADLINE_SECONDS)
     return $process->{status};
 }
 
+# Waits until a process that got SIGSTOP has stopped.
+sub wait_stopped($self, $pid)
+{
+    my $stopped = sub { (process_list()->{$pid}{state} // '') eq 'T' };
+    $self->wait_for($stopped, DEADLINE_SECONDS, 'a stopped process');
+    return;
+}
+
 # Processes by the fields of /proc/PID/stat: pid => {ppid, session, state}.
 sub process_list
 {
@@ -286,6 +295,12 @@ sub mark($self)
 sub app($self, $name, %opt)
 {
     return $self->{apps}{$name} //= HA::App->new($self, $name, %opt)->start;
+}
+
+# Starts an instance of an example's application, in a language of HA::Example.
+sub example($self, $language, $name, %opt)
+{
+    return HA::Example->new($self, $language, $name, %opt)->start;
 }
 
 # Configures an httpd and starts it; start => 0 leaves that to the test.
@@ -464,15 +479,26 @@ sub _surprises_of_logs($self)
     return @found;
 }
 
-# The thread sanitizer does not see how httpd and APR, built without it, order their accesses: only
-# what it says of code of ours counts.
+use constant OURS => qr{ \S*/(?:mod_haproxy|lib)(?:/\w+)+\.[ch]:};
+
+# The thread sanitizer does not see how httpd and APR, built without it, order their accesses, such
+# as to a pool that one thread gave back and another one took. Only what it says of code of ours
+# counts, of a race where both sides are; a side without its stack may be.
+sub _is_of_ours($report)
+{
+    return $report =~ /SUMMARY: .*@{[OURS]}/ if $report !~ /SUMMARY: ThreadSanitizer: data race/;
+    my @sides = grep {/^ *(?:Previous )?(?:atomic )?(?:read|write) of size /i} split /\n\n/, $report;
+    return !grep {$_ !~ OURS && !/failed to restore the stack/} @sides;
+}
+
 sub _reports_in($path)
 {
     open(my $in, '<', $path) or return;
-    my @all = <$in>;
-    my @lines = grep {/ERROR: |runtime error:|WARNING: |SUMMARY: /} @all;
-    chomp @lines;
-    return grep {m{SUMMARY: .*/(?:mod_haproxy|lib)(?:/\w+)+\.[ch]:}} @lines if "@lines" =~ /ThreadSanitizer/;
+    my $all = join '', <$in>;
+    if ($all =~ /ThreadSanitizer/) {
+        return map {/^(SUMMARY: .*)/m} grep {/^SUMMARY: /m && _is_of_ours($_)} split /^=+\n/m, $all;
+    }
+    my @lines = $all =~ /^(.*(?:ERROR: |runtime error:|WARNING: |SUMMARY: ).*)$/mg;
     return @lines ? @lines : "a sanitizer's report without a known line: $path";
 }
 

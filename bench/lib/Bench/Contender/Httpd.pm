@@ -120,6 +120,8 @@ sub _ours($self)
     return "HABalancer bench\n" . $self->_lane_line . "\n$listen";
 }
 
+sub _modules($self) { return @modules }
+
 sub launch($self)
 {
     my $t = $self->{t};
@@ -132,7 +134,7 @@ sub launch($self)
         name => $self->{folder},
         mpm => 'event',
         mpm_config => $self->_mpm,
-        modules => \@modules,
+        modules => [$self->_modules],
         haproxy => $self->_is_ours,
         log_level => 'notice',
         config => <<~"END",
