@@ -230,13 +230,17 @@ int hap_zone_compare(const hap_zone_record_t *a, const hap_zone_record_t *b)
     return order ? order : ORDER(a->tie, b->tie);
 }
 
+bool hap_zone_is_over(const hap_zone_record_t *record, int64_t now_s)
+{
+    return record->stored_s <= now_s - (int64_t)record->ttl_s;
+}
+
 /* A record that is there and should have ended long ago, or that comes from the future, says that a
  * clock was set: then too long is better than too short. */
 bool hap_zone_age_makes_sense(const hap_zone_record_t *record, int64_t now_s)
 {
     enum { DIFFER = 8 };
-    return record->stored_s <= now_s + record->ttl_s / DIFFER &&
-           record->stored_s > now_s - (int64_t)record->ttl_s;
+    return record->stored_s <= now_s + record->ttl_s / DIFFER && !hap_zone_is_over(record, now_s);
 }
 
 uint32_t hap_zone_rest_s(const hap_zone_record_t *record, int64_t now_s)

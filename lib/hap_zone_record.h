@@ -68,6 +68,10 @@ const unsigned char *hap_zone_sealed_key(hap_str_t sealed);
  * tombstone, version, tie. */
 int hap_zone_compare(const hap_zone_record_t *a, const hap_zone_record_t *b);
 
+/** Whether the record has had its time by this clock: a copy of it that is there is about to end,
+ * or a clock was set. */
+bool hap_zone_is_over(const hap_zone_record_t *record, int64_t now_s);
+
 /** Whether `stored_s` may be so by this clock: neither in the future, but for an eighth of the ttl
  * that clocks of proxies may differ by, nor so long ago that the record would be gone. */
 bool hap_zone_age_makes_sense(const hap_zone_record_t *record, int64_t now_s);

@@ -4,6 +4,8 @@
 # Z6: the STORAGE zone is replicated too.
 use v5.36;
 
+use Time::HiRes qw(sleep);
+
 use HA::Memcached;
 use HA::Mount qw(balancer);
 use HA::Test;
@@ -328,6 +330,22 @@ sub page($store)
 
 # --- nodes are killed -----------------------------------------------------------------------------
 
+# The ends of a record on two nodes are up to a second apart. They are made and looked at all over that
+# second.
+sub ends
+{
+    my @paths = map {"STORAGE/ends$_"} 1 .. 10;
+    for my $path (@paths) {
+        is(make($path, 1, HA_TTL => 2), 201, "$path is made for 2 s");
+        sleep 0.1;
+    }
+    my $all_gone = sub {
+        return !grep {status(GET => $_) != 404} @paths;
+    };
+    ok(eval { $t->wait_for($all_gone, 10, 'all of them to end'); 1 }, 'and looked at all the time they end');
+    return;
+}
+
 sub lost_nodes
 {
     my $path = 'STORAGE/survives';
@@ -412,6 +430,7 @@ for my $store ('shm', 'memcached') {
         subtest 'sessions' => \&sessions;
         subtest 'refusals' => \&refusals;
         subtest 'ids' => \&ids;
+        subtest 'ends' => \&ends;
         subtest 'tokens' => \&tokens;
         subtest 'two writers' => sub { writers($store) };
         subtest 'a crowd' => \&parallel_patches;

@@ -252,10 +252,12 @@ static bool has(const hapstore_copy_t *copy, const hap_zone_record_t *record)
 
 /* Puts what was found to those of the first nodes that lack it. Nothing is decided by what is on
  * one node alone: somebody may have stored another record on the other one meanwhile, which counts.
+ * A record that has had its time ends on one node before the other: put again it would never end.
  */
 static next_t mend(hapstore_run_t *run)
 {
     const hapstore_copy_t *found = run->newest;
+    const int64_t now_s = run->op->wish.now_s;
     unsigned left = HAPSTORE_COPIES;
     unsigned lacking = 0;
     run->putting = hap_strn(found->value.bytes, found->value.n);
@@ -268,8 +270,8 @@ static next_t mend(hapstore_run_t *run)
         left--;
         if (has(copy, &found->record)) {
             run->op->copies++;
-        } else {
-            want_put(copy, hap_zone_rest_s(&found->record, run->op->wish.now_s));
+        } else if (!hap_zone_is_over(&found->record, now_s)) {
+            want_put(copy, hap_zone_rest_s(&found->record, now_s));
             lacking++;
         }
     }

@@ -371,6 +371,22 @@ static void an_age_makes_sense_unless_a_clock_was_set(void)
     CU_ASSERT_FALSE(makes_sense(0, 1000, 1000));
 }
 
+static bool is_over(uint32_t ttl_s, int64_t stored_s, int64_t now_s)
+{
+    const hap_zone_record_t record = {.ttl_s = ttl_s, .stored_s = stored_s};
+    return hap_zone_is_over(&record, now_s);
+}
+
+static void a_record_is_over_when_it_had_its_time(void)
+{
+    CU_ASSERT_FALSE(is_over(1800, 1000, 2799));
+    CU_ASSERT_TRUE(is_over(1800, 1000, 2800));
+    CU_ASSERT_TRUE(is_over(1800, 1000, 1700000000));
+    CU_ASSERT_FALSE(is_over(1800, 1000, 0));
+    CU_ASSERT_TRUE(is_over(0, 1000, 1000));
+    CU_ASSERT_FALSE(is_over(UINT32_MAX, INT64_MAX, 1700000000));
+}
+
 static void a_rest_is_always_one_that_memcached_takes_for_seconds(void)
 {
     CU_ASSERT_EQUAL(rest(0, 1000, 1000), 1);
@@ -393,6 +409,7 @@ const unit_test_t suite_zone_record[] = {
     UNIT_TEST(each_end_of_opening_has_a_sentence),
     UNIT_TEST(of_two_records_the_newer_is_told_by_epoch_tombstone_version_and_tie),
     UNIT_TEST(a_copy_is_kept_for_the_rest_of_the_records_time),
+    UNIT_TEST(a_record_is_over_when_it_had_its_time),
     UNIT_TEST(an_age_makes_sense_unless_a_clock_was_set),
     UNIT_TEST(a_copy_is_kept_for_all_of_it_when_a_clock_was_set),
     UNIT_TEST(a_rest_is_always_one_that_memcached_takes_for_seconds),
