@@ -105,13 +105,32 @@ void mh_visit_prefer_owner(mh_visit_t *visit)
     }
 }
 
+/* What is remembered is of the owner that the session began with, no store has anything newer, and
+ * the cookie names another one: so another proxy has moved the session since. */
+static bool has_moved(const mh_visit_t *visit)
+{
+    return visit->is_known && visit->known.epoch == 1 && !cookie_agrees(visit) &&
+           visit->choice->session.member >= 0;
+}
+
+static void believe_cookie(mh_visit_t *visit)
+{
+    visit->known.owner = mh_zone_owner(visit->choice->session.route);
+    visit->known.epoch++;
+    visit->known.version = 0;
+    mh_zone_remember(visit->zone, &visit->key, &visit->known);
+}
+
 static bool found(mh_visit_t *visit)
 {
     const hapstore_op_t *op = &visit->op;
-    if (op->end != HAPSTORE_DONE) {
-        visit->unreached = true;
-    } else if (op->verdict != HAP_ZONE_LOST) {
+    bool lost = op->verdict == HAP_ZONE_LOST;
+    visit->unreached = op->end != HAPSTORE_DONE;
+    if (!visit->unreached && !lost) {
         visit->is_known = mh_zone_recall(visit->zone, &visit->key, &visit->known);
+    }
+    if ((visit->unreached || lost || !op->found) && has_moved(visit)) {
+        believe_cookie(visit);
     }
     mh_visit_prefer_owner(visit);
     return false;

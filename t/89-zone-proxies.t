@@ -13,6 +13,7 @@ my $t = HA::Test->new;
 my @apps = my ($a, $b) = map {$t->app($_, zones => 1)} qw(hostA hostB);
 my @nodes = map {HA::Memcached->new($t, "memcached$_")} 1, 2;
 $t->expect_log(qr/App: member host[AB] failed on|App: member host[AB]: .*(?:suspect|down)|AH00898|AH00957|AH01102|AH01114/);
+$t->expect_log(qr/App: memcached 127\.0\.0\.1:\d+: (?:up -> down|down -> up)/);
 
 # The second one has the nodes in another order, which must not matter.
 sub two_proxies($name, %opt)
@@ -197,6 +198,34 @@ for my $lane ('On', 'Off') {
             }
         );
         $_->stop for @proxies;
+    };
+}
+
+# What this proxy remembers is from before that: only the client's cookie tells it where the session is.
+for my $lane ('On', 'Off') {
+    subtest "a session moves through one, then no memcached has it, HALane $lane" => sub {
+        my %lost = ('both are flushed' => sub { $_->flush for @nodes }, 'both are killed' => sub { $_->kill for @nodes });
+        for my $how (sort keys %lost) {
+            my @proxies = two_proxies("moved$lane-" . ($how =~ s/ /-/gr), lane => $lane, zone => 'recheck=0');
+            my ($first, $second) = on_host_a(@proxies);
+            is(cart($second, '/App/cart')->{instance}, 'hostA', "$how: the other one knows where it was");
+            leave_host_a(@proxies);
+            is(cart($first, '/App/cart?add=milk')->{items}, 'tea,milk', 'it moves');
+            take_host_a(@proxies);
+            $lost{$how}->();
+            my $cart = cart($second, '/App/cart');
+            is("$cart->{instance} $cart->{items}", 'hostB tea,milk', 'the other one believes the cookie');
+            $cart = cart($second, '/App/cart?add=sugar');
+            is("$cart->{instance} $cart->{items}", 'hostB tea,milk,sugar', 'and goes on there');
+            is(cart($first, '/App/cart')->{items}, 'tea,milk,sugar', 'as the first one does');
+            if ($how =~ /flushed/) {
+                my $kept = sub { is(cart($_, '/App/cart')->{items}, 'tea,milk,sugar', 'what is stored then is kept') for $second, $first };
+                without($t, $b, $kept);
+            } else {
+                $_->start for @nodes;
+            }
+            $_->stop for @proxies;
+        }
     };
 }
 
