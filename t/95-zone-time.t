@@ -79,7 +79,7 @@ sub clock_is_set($proxy, $lane, @nodes)
 sub lives($seconds, $what, $proxy, $id, @nodes)
 {
     my $name = record_name($id);
-    my @lives = @nodes ? map {$_->life($name) // $_->life($name)} @nodes : stored($proxy, $id)->header('HA-TTL');
+    my @lives = @nodes ? map {$_->life($name)} @nodes : stored($proxy, $id)->header('HA-TTL');
     ok(defined && abs($_ - $seconds) < SLACK, $what) || diag 'it is kept ' . ($_ // 0) . ' s' for @lives;
     return;
 }

@@ -4,11 +4,12 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#include "hap_thread.h"
 
 enum { EVENTS = 32 };
 
@@ -292,15 +293,9 @@ static void *turn_and_turn(void *data)
     return NULL;
 }
 
-/* Signals are the program's: none is to end up in a thread that it does not know. */
 apr_status_t hapstore_serve(hapstore_t *store)
 {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rv = pthread_create(&store->thread, NULL, turn_and_turn, store);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rv = hap_thread_start(&store->thread, turn_and_turn, store);
     store->serves = rv == 0;
     return rv;
 }

@@ -7,11 +7,11 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "hap_thread.h"
 
 struct hapstore_lookup_t {
     _Atomic unsigned holders; /* who asked, and the thread */
@@ -79,23 +79,6 @@ static void *look_up(void *data)
     return NULL;
 }
 
-/* Signals are the program's. */
-static bool start(hapstore_lookup_t *lookup)
-{
-    pthread_t thread;
-    pthread_attr_t attr;
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rv = pthread_create(&thread, &attr, look_up, lookup);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return rv == 0;
-}
-
 hapstore_lookup_t *hapstore_lookup_begin(const char *host)
 {
     size_t n = strlen(host) + 1;
@@ -105,7 +88,7 @@ hapstore_lookup_t *hapstore_lookup_begin(const char *host)
     }
     memcpy(lookup->host, host, n);
     lookup->holders = 2;
-    if (!start(lookup)) {
+    if (hap_thread_start(NULL, look_up, lookup) != 0) {
         free(lookup);
         return NULL;
     }

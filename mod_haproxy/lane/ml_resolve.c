@@ -5,12 +5,13 @@
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+
+#include "hap_thread.h"
 
 struct ml_question_t {
     ml_work_t work;      /* carries it back to the loop */
@@ -181,25 +182,6 @@ static void *resolver_main(void *data)
     return NULL;
 }
 
-static int start_thread(ml_resolve_t *resolve)
-{
-    pthread_t thread;
-    pthread_attr_t attr;
-    sigset_t all, before;
-    int rv = pthread_attr_init(&attr);
-    if (rv != 0) {
-        return rv;
-    }
-    /* Detached: nobody has to wait for a name server that does not answer. */
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rv = pthread_create(&thread, &attr, resolver_main, resolve);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return rv;
-}
-
 apr_status_t ml_resolve_create(ml_resolve_t **resolve, ml_loop_t *loop, ml_lookup_fn *lookup)
 {
     ml_resolve_t *made = calloc(1, sizeof(*made));
@@ -210,7 +192,8 @@ apr_status_t ml_resolve_create(ml_resolve_t **resolve, ml_loop_t *loop, ml_looku
     pthread_cond_init(&made->asked, NULL);
     made->loop = loop;
     made->lookup = lookup ? lookup : system_lookup;
-    int rv = start_thread(made);
+    /* Nobody has to wait for a name server that does not answer. */
+    int rv = hap_thread_start(NULL, resolver_main, made);
     if (rv != 0) {
         resolve_free(made);
         return rv;

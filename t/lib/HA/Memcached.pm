@@ -89,7 +89,7 @@ sub ask($self, $command, $data = undef)
     my $client = HA::Client->new(port => $self->{port}, timeout => 5);
     $client->send("$command\r\n" . (defined $data ? "$data\r\n" : ''));
     return $client->read_raw(
-        until => qr/^(?:END|OK|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|TOUCHED|ERROR|VERSION .*|CLIENT_ERROR.*|SERVER_ERROR.*)\r\n\z/m
+        until => qr/^(?:END|EN|HD.*|OK|STORED|NOT_STORED|EXISTS|NOT_FOUND|DELETED|TOUCHED|ERROR|VERSION .*|CLIENT_ERROR.*|SERVER_ERROR.*)\r\n\z/m
     );
 }
 
@@ -107,14 +107,11 @@ sub names($self)
     return @names;
 }
 
-# How many seconds a value has to live yet; undef if there is none.
+# How many seconds a value has to live yet, -1: no end; undef if there is none.
 sub life($self, $name)
 {
-    for my $line (split /\r?\n/, $self->ask('lru_crawler metadump all')) {
-        my ($shown, $until) = $line =~ /^key=(\S+) exp=(-?\d+)/ or next;
-        return $until - $self->stat('time') if $shown =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ger eq $name;
-    }
-    return undef;
+    my ($seconds) = $self->ask("mg $name t") =~ /^HD t(-?\d+)/;
+    return $seconds;
 }
 
 # A value; undef if there is none.
