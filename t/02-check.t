@@ -8,7 +8,7 @@ use HA::Test;
 
 my $t = HA::Test->new;
 my $tree = $t->dir('tree');
-mkdir $_ or die "$_: $!\n" for $tree, "$tree/tools", "$tree/build";
+mkdir $_ or die "$_: $!\n" for $tree, map {"$tree/$_"} qw(tools t build build/t);
 for my $name (qw(check failures)) {
     File::Copy::copy(HA::Test::top_srcdir() . "/tools/$name", "$tree/tools/$name") or die "$!\n";
 }
@@ -29,7 +29,7 @@ sub result($name, $result, $log)
 {
     $t->write_file("$tree/$name.log", $log);
     $t->write_file("$tree/$name.result", ":global-test-result: $result\n");
-    return "cp ../$name.log . && cp ../$name.result $name.trs && echo '$result: $name'\n";
+    return "cp ../$name.log $name.log && cp ../$name.result $name.trs && echo '$result: $name'\n";
 }
 
 subtest 'of what failed it says what and why, and no more' => sub {
@@ -53,6 +53,29 @@ subtest 'of what failed it says what and why, and no more' => sub {
     like($said, qr/^word 951\n(?:word \d+\n)+word 1000$/m, 'its end');
     unlike($said, qr/secret|a good one|word 950\n|passes 500/, 'not what passed, nor all');
     cmp_ok(scalar @{$log->lines}, '<', 150, 'a page or two');
+};
+
+subtest 'a test of real servers that failed runs again alone' => sub {
+    my %log = (late => 'not ok 1', broken => 'not ok 1', crashed => "not ok 1\n# ERROR: AddressSanitizer");
+    my ($all, $alone) = ('', '');
+    for my $name (sort keys %log) {
+        $t->write_file("$tree/t/$name.t", '');
+        $all .= result("t/$name", FAIL => "$log{$name}\n");
+        my $result = $name eq 'broken' ? 'FAIL' : 'PASS';
+        $t->write_file("$tree/t/$name.again", ":global-test-result: $result\n");
+        $alone .= "[ t/$name.t != '\$(TESTS)' ] || cp ../t/$name.again t/$name.trs\n";
+    }
+    $all .= result('unit', FAIL => "a unit test\n");
+    my $recipe = join '', map {"if [ -z '\$(TESTS)' ]; then $_; else true; fi\n"} split /\n/, $all;
+    my ($pid, $log) = start_check('again', "$recipe${alone}[ '\$(TESTS)' = t/late.t ]\n");
+    is($t->wait_end($pid) >> 8, 1, 'exit 1');
+    my $said = $log->text;
+    my @again = $said =~ /^== build: (\S+) again, alone$/mg;
+    is("@again", 't/broken.t t/late.t', 'none that a sanitizer has ended, and no unit test');
+    like($said, qr/^== build\/t\/late failed/m, 'what it said at first is shown');
+    like($said, qr/^passed only when run again, alone: build\/t\/late\.t\n1 passed, 3 failed, 0 skipped\n\z/m, 'the end names it')
+        or diag($said);
+    unlink glob "$tree/build/*.trs $tree/build/t/*.trs $tree/t/*";
 };
 
 for my $signal (qw(INT TERM)) {
