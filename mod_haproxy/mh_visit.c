@@ -139,7 +139,7 @@ static bool found(mh_visit_t *visit)
 /* A cookie that says otherwise may be from another proxy, which has seen a failover. */
 static bool is_fresh(const mh_visit_t *visit)
 {
-    bool recent = visit->known.age_ms <= visit->zone->recheck_ms && cookie_agrees(visit);
+    bool recent = visit->known.age_ms < visit->zone->recheck_ms && cookie_agrees(visit);
     return visit->is_known && (visit->zone->alone || recent);
 }
 

@@ -136,6 +136,20 @@ for my $lane ('On', 'Off') {
     };
 }
 
+for my $lane ('On', 'Off') {
+    subtest "requests in the same millisecond, recheck=0, HALane $lane" => sub {
+        my @nodes = memcacheds(64, 64);
+        my $proxy = proxy_of("each-$lane", \@nodes, lane => $lane);
+        my $client = $t->client(port => $proxy->port);
+        cart($client, '/App/cart?add=tea');
+        my @before = map {$_->stat('cmd_get')} @nodes;
+        $client->send($client->format_request(GET => '/App/cart') x 50);
+        is($client->read_response('GET')->status, 200, "request $_ is answered") for 1 .. 50;
+        cmp_ok($nodes[$_]->stat('cmd_get') - $before[$_], '>=', 50, 'each has asked the store') for 0, 1;
+        finish($proxy, @nodes);
+    };
+}
+
 # The proxies of both lanes have sessions of their own in the same nodes: one wait is enough for both.
 for my $recheck (0, 1) {
     subtest "memcached are killed in turn, with a request of each session between, recheck=${recheck}s" => sub {
