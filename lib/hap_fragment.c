@@ -133,30 +133,12 @@ apr_status_t hap_fragment_parse_url(const char **host, unsigned *port, hap_str_t
                                     const char *field, hap_diag_t *diag, apr_pool_t *pool)
 {
     hap_str_t scheme = HAP_STR_LIT("http://");
-    size_t colon = url.n;
-    while (colon > 0 && url.p[colon - 1] != ':') {
-        colon--;
-    }
-    if (!hap_str_starts(url, scheme) || colon <= scheme.n) {
+    hap_str_t address = hap_str_sub(url, scheme.n, url.n);
+    if (!hap_str_starts(url, scheme) || hap_str_find(address, ':', 0) == address.n) {
         hap_diag_set(diag, 0, "%s: \"%s\" is not http://HOST:PORT", field, hap_str_show(url, pool));
         return APR_EINVAL;
     }
-    const char *spelt = NULL;
-    hap_str_t name = hap_str_sub(url, scheme.n, colon - 1);
-    apr_status_t rv = hap_grammar_host(&spelt, name, field, diag, pool);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    if (!hap_str_eq(name, hap_str(spelt))) {
-        hap_diag_set(diag, 0, "%s: the host \"%s\" is written \"%s\"", field,
-                     hap_str_show(name, pool), spelt);
-        return APR_EINVAL;
-    }
-    rv = hap_grammar_port(port, hap_str_sub(url, colon, url.n), field, diag, pool);
-    if (rv == APR_SUCCESS) {
-        *host = spelt;
-    }
-    return rv;
+    return hap_grammar_address(host, port, address, field, diag, pool);
 }
 
 void hap_fragment_copy(hap_fragment_t *copy, const hap_fragment_t *fragment, apr_pool_t *pool)

@@ -298,6 +298,35 @@ static hap_host_kind_t kind_of_ipv6(const struct in6_addr *address)
     return HAP_HOST_REMOTE;
 }
 
+apr_status_t hap_grammar_address(const char **host, unsigned *port, hap_str_t value,
+                                 const char *field, hap_diag_t *diag, apr_pool_t *pool)
+{
+    const char *spelt = NULL;
+    size_t end = value.n;
+    while (end > 0 && value.p[end - 1] != ':') {
+        end--;
+    }
+    if (end == 0) {
+        hap_diag_set(diag, 0, "%s: \"%s\" is not HOST:PORT", field, hap_str_show(value, pool));
+        return APR_EINVAL;
+    }
+    hap_str_t name = hap_str_sub(value, 0, end - 1);
+    apr_status_t rv = hap_grammar_host(&spelt, name, field, diag, pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (!hap_str_eq(name, hap_str(spelt))) {
+        hap_diag_set(diag, 0, "%s: the host \"%s\" is written \"%s\"", field,
+                     hap_str_show(name, pool), spelt);
+        return APR_EINVAL;
+    }
+    rv = hap_grammar_port(port, hap_str_sub(value, end, value.n), field, diag, pool);
+    if (rv == APR_SUCCESS) {
+        *host = spelt;
+    }
+    return rv;
+}
+
 hap_host_kind_t hap_grammar_host_kind(const char *host)
 {
     static const char *const loopback[] = {"localhost", "localhost.localdomain", "ip6-localhost",

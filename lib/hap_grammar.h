@@ -68,6 +68,13 @@ apr_status_t hap_grammar_port(unsigned *port, hap_str_t value, const char *field
 apr_status_t hap_grammar_host(const char **host, hap_str_t value, const char *field,
                               hap_diag_t *diag, apr_pool_t *pool);
 
+/**
+ * HOST:PORT, with the host in the spelling that hap_grammar_host gives. `*host` is allocated from
+ * `pool`.
+ */
+apr_status_t hap_grammar_address(const char **host, unsigned *port, hap_str_t value,
+                                 const char *field, hap_diag_t *diag, apr_pool_t *pool);
+
 /** Whom a host means when somebody else reads it. */
 typedef enum hap_host_kind_t {
     HAP_HOST_REMOTE,      /* the same machine for everybody */

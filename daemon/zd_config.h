@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns what config.json says (doc/zerod.md): HAL's keys as they are, and ours. Does not read files
+ * or look anything up: text comes in.
+ */
+#ifndef ZD_CONFIG_H
+#define ZD_CONFIG_H
+
+#include <stdbool.h>
+
+#include <apr_errno.h>
+#include <apr_pools.h>
+
+#include "hap_diag.h"
+#include "hap_map.h"
+#include "hap_str.h"
+
+enum {
+    ZD_CONFIG_BYTES_MAX = 1 << 20,
+    ZD_TIMEOUT_MS_MIN = 2000, /* an election takes up to that */
+    ZD_TIMEOUT_MS_MAX = 3600000,
+    ZD_RETRIES_MAX = 100
+};
+
+/** A program and its arguments, run without a shell. */
+typedef const char *const *zd_argv_t; /* ends in NULL; NULL: there is none */
+
+/** A replica of the service. Its index is its id. */
+typedef struct zd_replica_conf_t {
+    zd_argv_t ensure_active;
+    zd_argv_t ensure_passive;
+    zd_argv_t restart; /* starts its daemon when that is dead; NULL: nobody does */
+} zd_replica_conf_t;
+
+typedef struct zd_config_t {
+    const char *app;
+    const zd_replica_conf_t *replicas;
+    unsigned replicas_n;
+    unsigned timeout_ms; /* a lease's; without a renewal for so long another replica takes over */
+    unsigned retries;    /* how often ensure-active may fail in a row */
+    const hap_map_node_t *nodes; /* one for each replica, by its id, then the others */
+    const char *const *binds;    /* by node: HOST:PORT that it listens at; NULL: its address */
+    unsigned nodes_n;
+    const char *secret_file; /* NULL with one node only */
+    const char *data_dir;    /* each daemon's data is in the folder of its id in it */
+    const char *ignored;     /* key that means nothing here, for a line in the log; NULL: none */
+} zd_config_t;
+
+/**
+ * Reads config.json. Copies into `pool`. APR_EINVAL with line and sentence, which names the key, on
+ * what is no JSON, a key that is missing, unknown, twice or of a wrong type, ids that do not count
+ * from 0, or a command without an end of its quotes.
+ */
+apr_status_t zd_config_parse(const zd_config_t **config, hap_str_t text, hap_diag_t *diag,
+                             apr_pool_t *pool);
+
+/** Index of the node with this id, or -1. */
+int zd_config_node(const zd_config_t *config, hap_str_t id);
+
+#endif
