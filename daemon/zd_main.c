@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the command line of zerod: options, the configuration's file, the daemon's folder.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#include "hap_grammar.h"
+#include "hapio_file.h"
+#include "zd_config.h"
+#include "zd_daemon.h"
+#include "zd_log.h"
+
+enum { EXIT_USAGE = 2, EXIT_IO = 3 };
+
+static const char usage[] = "zerod -c CONFIG.JSON -i ID [-n] [-d]\n"
+                            "\n"
+                            "  -c FILE   what is the same on all nodes\n"
+                            "  -i ID     which of its nodes this one is\n"
+                            "  -n        check the file, and end\n"
+                            "  -d        stay in front, with the log on standard error\n";
+
+typedef struct options_t {
+    const char *file;
+    const char *id;
+    bool check;
+    bool in_front;
+} options_t;
+
+static int read_options(options_t *options, int argc, char **argv)
+{
+    int option;
+    while ((option = getopt(argc, argv, "c:i:nd")) != -1) {
+        switch (option) {
+        case 'c':
+            options->file = optarg;
+            break;
+        case 'i':
+            options->id = optarg;
+            break;
+        case 'n':
+            options->check = true;
+            break;
+        case 'd':
+            options->in_front = true;
+            break;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc || !options->file || (!options->id && !options->check)) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    return 0;
+}
+
+static int read_config(const zd_config_t **config, const char *file, apr_pool_t *pool)
+{
+    hap_str_t text;
+    hap_diag_t diag = {0, ""};
+    if (hapio_file_read(&text, file, ZD_CONFIG_BYTES_MAX, &diag, pool) != APR_SUCCESS) {
+        fprintf(stderr, "zerod: %s: %s\n", file, diag.why);
+        return EXIT_IO;
+    }
+    if (zd_config_parse(config, text, &diag, pool) == APR_SUCCESS) {
+        return 0;
+    }
+    if (diag.line) {
+        fprintf(stderr, "zerod: %s:%d: %s\n", file, diag.line, diag.why);
+    } else {
+        fprintf(stderr, "zerod: %s: %s\n", file, diag.why);
+    }
+    return 1;
+}
+
+/* An id of a replica, or of another node. */
+static bool is_node(const zd_config_t *config, const char *id)
+{
+    unsigned long number;
+    return zd_config_node(config, hap_str(id)) >= 0 ||
+           hap_str_uint(&number, hap_str(id), config->replicas_n - 1);
+}
+
+static int make_folder(const char *path)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST) {
+        return 0;
+    }
+    fprintf(stderr, "zerod: %s: %s\n", path, strerror(errno));
+    return EXIT_IO;
+}
+
+/* One daemon for each folder: a second one would write into the first one's log. */
+static int lock_folder(const char *dir, apr_pool_t *pool)
+{
+    const char *path = apr_pstrcat(pool, dir, "/lock", NULL);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        fprintf(stderr, "zerod: %s: %s\n", path, strerror(errno));
+        return EXIT_IO;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        fprintf(stderr, "zerod: %s: another zerod has this folder\n", dir);
+        return 1;
+    }
+    return 0; /* open as long as the process */
+}
+
+static int make_dir(const char **dir, const zd_config_t *config, const char *id, apr_pool_t *pool)
+{
+    const char *base = config->data_dir ? config->data_dir : ".";
+    *dir = apr_psprintf(pool, "%s/hal%s", base, id);
+    int code = make_folder(base);
+    code = code ? code : make_folder(*dir);
+    code = code ? code : make_folder(apr_pstrcat(pool, *dir, "/raft", NULL));
+    return code ? code : lock_folder(*dir, pool);
+}
+
+/* Behind: in a session of its own, with the log in hal<id>.out as HAL has it. */
+static int go_behind(const char *id, apr_pool_t *pool)
+{
+    const char *path = apr_psprintf(pool, "hal%s.out", id);
+    int out = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (out < 0 || in < 0) {
+        fprintf(stderr, "zerod: %s: %s\n", path, strerror(errno));
+        return EXIT_IO;
+    }
+    pid_t pid = fork();
+    if (pid < 0) {
+        fprintf(stderr, "zerod: fork: %s\n", strerror(errno));
+        return EXIT_IO;
+    }
+    if (pid > 0) {
+        _exit(0);
+    }
+    setsid();
+    dup2(in, STDIN_FILENO);
+    dup2(out, STDOUT_FILENO);
+    dup2(out, STDERR_FILENO);
+    return 0;
+}
+
+static int run(const options_t *options, apr_pool_t *pool)
+{
+    const zd_config_t *config;
+    zd_daemon_conf_t conf = {.id = options->id};
+    int code = read_config(&config, options->file, pool);
+    if (code || options->check) {
+        return code;
+    }
+    if (!is_node(config, options->id)) {
+        fprintf(stderr, "zerod: -i %s: %s has no such id\n", options->id, options->file);
+        return EXIT_USAGE;
+    }
+    if (config->nodes_n > 1) {
+        fprintf(stderr, "zerod: %s: this version runs one node alone\n", options->file);
+        return 1;
+    }
+    code = make_dir(&conf.dir, config, options->id, pool);
+    code = code || options->in_front ? code : go_behind(options->id, pool);
+    if (code) {
+        return code;
+    }
+    zd_log_open(options->id);
+    if (config->ignored) {
+        zd_log("%s: \"%s\" means nothing here", options->file, config->ignored);
+    }
+    conf.config = config;
+    return zd_daemon_run(&conf);
+}
+
+int main(int argc, char **argv)
+{
+    options_t options = {.file = NULL};
+    apr_pool_t *pool;
+    int code = read_options(&options, argc, argv);
+    if (code) {
+        return code;
+    }
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    code = run(&options, pool);
+    apr_terminate();
+    return code;
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the engine and the state machine under it.
+ */
+#include "config.h"
+
+#include "zd_raft.h"
+
+#include <stdlib.h>
+
+#include <apr_strings.h>
+#include <raft.h>
+#include <raft/uv.h>
+
+enum {
+    SEGMENT_BYTES = 1 << 20,
+    CAPACITY_KB = SEGMENT_BYTES / 2048, /* no entry is taken when less is reserved on the disk */
+    SNAPSHOT_THRESHOLD = 1024,          /* entries after which the log is cut */
+    SNAPSHOT_TRAILING = 512
+};
+
+struct zd_raft_t {
+    struct raft raft;
+    struct raft_io io;
+    struct raft_fsm fsm;
+    struct raft_uv_transport transport;
+    zd_raft_conf_t conf;
+    zd_state_t *state;
+    zd_wish_t *sent; /* those on their way */
+    uv_prepare_t turn;
+    struct raft_barrier barrier; /* what is behind it was committed before this node led */
+    uint64_t barrier_term;       /* of that; 0: none is on its way */
+    uint64_t ready_term;         /* in which this node leads and has carried all out */
+    uint64_t seen_term;
+    uint64_t seen_index;
+    int seen_role;
+    bool seen_ready;
+    bool closing;
+    bool stopped; /* the engine is closed */
+};
+
+/* --- a transport for who has no peers --------------------------------------------------------- */
+
+static int transport_init(struct raft_uv_transport *transport, raft_id id, const char *address)
+{
+    return 0;
+}
+
+static int transport_listen(struct raft_uv_transport *transport, raft_uv_accept_cb cb)
+{
+    return 0;
+}
+
+static int transport_connect(struct raft_uv_transport *transport, struct raft_uv_connect *request,
+                             raft_id id, const char *address, raft_uv_connect_cb cb)
+{
+    return RAFT_NOCONNECTION;
+}
+
+static void transport_close(struct raft_uv_transport *transport, raft_uv_transport_close_cb cb)
+{
+    cb(transport);
+}
+
+/* --- the state machine ------------------------------------------------------------------------ */
+
+static zd_wish_t *sent_as(zd_raft_t *self, const zd_command_t *command)
+{
+    for (zd_wish_t *wish = self->sent; wish; wish = wish->next) {
+        if (wish->command.seq == command->seq &&
+            strcmp(wish->command.client, command->client) == 0) {
+            return wish;
+        }
+    }
+    return NULL;
+}
+
+/* What is committed and cannot be read is of a newer version of the daemon: to go on without it
+ * would make this state another one than that of the others. */
+static int apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **result)
+{
+    zd_raft_t *self = fsm->data;
+    zd_command_t command;
+    hap_diag_t diag;
+    apr_pool_t *pool;
+    *result = NULL;
+    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
+        return RAFT_NOMEM;
+    }
+    apr_status_t rv = zd_command_decode(&command, hap_strn(buf->base, buf->len), &diag, pool);
+    if (rv == APR_SUCCESS) {
+        zd_result_t end = zd_state_apply(self->state, &command);
+        zd_wish_t *wish = sent_as(self, &command);
+        if (wish) {
+            wish->result = end;
+        }
+    }
+    apr_pool_destroy(pool);
+    return rv == APR_SUCCESS ? 0 : RAFT_MALFORMED;
+}
+
+static int snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsigned *n_bufs)
+{
+    zd_raft_t *self = fsm->data;
+    hap_str_t bytes;
+    hap_diag_t diag;
+    apr_pool_t *pool;
+    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
+        return RAFT_NOMEM;
+    }
+    struct raft_buffer *buf = raft_malloc(sizeof(*buf));
+    bool saved = zd_state_save(&bytes, self->state, &diag, pool) == APR_SUCCESS;
+    void *copy = saved ? raft_malloc(bytes.n) : NULL;
+    if (buf && copy) {
+        memcpy(copy, bytes.p, bytes.n);
+        *buf = (struct raft_buffer){.base = copy, .len = bytes.n};
+        *bufs = buf;
+        *n_bufs = 1;
+    } else {
+        raft_free(buf);
+        raft_free(copy);
+    }
+    apr_pool_destroy(pool);
+    return buf && copy ? 0 : RAFT_NOMEM;
+}
+
+static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
+{
+    zd_raft_t *self = fsm->data;
+    hap_diag_t diag;
+    zd_state_t *loaded = zd_state_load(hap_strn(buf->base, buf->len), &diag);
+    if (loaded == NULL) {
+        return RAFT_CORRUPT;
+    }
+    zd_state_free(self->state);
+    self->state = loaded;
+    raft_free(buf->base);
+    return 0;
+}
+
+/* --- commands --------------------------------------------------------------------------------- */
+
+/* An entry on its way to the log. */
+typedef struct entry_t {
+    struct raft_apply request;
+    zd_raft_t *self;
+    zd_wish_t *wish;
+} entry_t;
+
+static void forget(zd_raft_t *self, const zd_wish_t *wish)
+{
+    zd_wish_t **at = &self->sent;
+    while (*at != wish) {
+        at = &(*at)->next;
+    }
+    *at = wish->next;
+}
+
+static void entry_done(struct raft_apply *request, int status, void *result)
+{
+    entry_t *entry = (entry_t *)request;
+    zd_wish_t *wish = entry->wish;
+    forget(entry->self, wish);
+    free(entry);
+    wish->committed = status == 0;
+    wish->why = raft_strerror(status);
+    wish->done(wish);
+}
+
+static bool submit(zd_raft_t *self, zd_wish_t *wish, hap_str_t bytes)
+{
+    entry_t *entry = calloc(1, sizeof(*entry));
+    struct raft_buffer buf = {.base = raft_malloc(bytes.n), .len = bytes.n};
+    if (!entry || !buf.base) {
+        free(entry);
+        raft_free(buf.base);
+        return false;
+    }
+    memcpy(buf.base, bytes.p, bytes.n);
+    *entry = (entry_t){.self = self, .wish = wish};
+    wish->next = self->sent;
+    self->sent = wish;
+    int rv = raft_apply(&self->raft, &entry->request, &buf, 1, entry_done);
+    if (rv != 0) {
+        wish->why = raft_strerror(rv);
+        forget(self, wish);
+        free(entry);
+        raft_free(buf.base);
+        return false;
+    }
+    return true;
+}
+
+/* A command that nobody can read would stop every node: it does not get to the log. */
+void zd_raft_send(zd_raft_t *self, zd_wish_t *wish)
+{
+    hap_str_t bytes;
+    hap_diag_t diag;
+    apr_pool_t *pool;
+    wish->committed = false;
+    wish->why = raft_strerror(RAFT_NOMEM);
+    wish->result = (zd_result_t){.end = ZD_REFUSED};
+    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
+        wish->done(wish);
+        return;
+    }
+    apr_status_t rv = zd_command_encode(&bytes, &wish->command, &diag, pool);
+    bool sent = rv == APR_SUCCESS && !self->closing && submit(self, wish, bytes);
+    if (rv != APR_SUCCESS) {
+        wish->committed = true;
+        apr_cpystrn(wish->result.why, diag.why, sizeof(wish->result.why));
+    }
+    apr_pool_destroy(pool);
+    if (!sent) {
+        wish->done(wish);
+    }
+}
+
+/* --- what has changed ------------------------------------------------------------------------- */
+
+bool zd_raft_leads(const zd_raft_t *self)
+{
+    return self->ready_term == self->raft.current_term &&
+           raft_state((struct raft *)&self->raft) == RAFT_LEADER;
+}
+
+uint64_t zd_raft_term(const zd_raft_t *self)
+{
+    return self->raft.current_term;
+}
+
+const zd_state_t *zd_raft_state(const zd_raft_t *self)
+{
+    return self->state;
+}
+
+static void barrier_done(struct raft_barrier *barrier, int status)
+{
+    zd_raft_t *self = barrier->data;
+    if (status == 0) {
+        self->ready_term = self->barrier_term;
+    }
+    self->barrier_term = 0;
+}
+
+/* A leader that is elected anew may still have to carry out what others have committed. */
+static void make_ready(zd_raft_t *self)
+{
+    uint64_t term = zd_raft_term(self);
+    if (self->closing || self->barrier_term || self->ready_term == term) {
+        return;
+    }
+    self->barrier.data = self;
+    if (raft_barrier(&self->raft, &self->barrier, barrier_done) == 0) {
+        self->barrier_term = term;
+    }
+}
+
+/* Before the loop waits: whatever the engine has done is done by then. */
+static void look(uv_prepare_t *turn)
+{
+    zd_raft_t *self = turn->data;
+    int role = raft_state(&self->raft);
+    uint64_t term = zd_raft_term(self);
+    uint64_t index = zd_state_index(self->state);
+    if (role == RAFT_LEADER) {
+        make_ready(self);
+    }
+    bool ready = zd_raft_leads(self);
+    if (role == self->seen_role && term == self->seen_term && index == self->seen_index &&
+        ready == self->seen_ready) {
+        return;
+    }
+    self->seen_ready = ready;
+    self->seen_role = role;
+    self->seen_term = term;
+    self->seen_index = index;
+    if (role == RAFT_UNAVAILABLE && !self->closing) {
+        self->conf.ended(self->conf.baton, raft_errmsg(&self->raft));
+        return;
+    }
+    self->conf.changed(self->conf.baton);
+}
+
+/* --- beginning and ending --------------------------------------------------------------------- */
+
+static apr_status_t fails(hap_diag_t *diag, const char *what, int rv, const char *why)
+{
+    hap_diag_set(diag, 0, "%s: %s%s%s", what, raft_strerror(rv), *why ? ", " : "", why);
+    return rv == RAFT_CORRUPT || rv == RAFT_MALFORMED ? APR_EINVAL : APR_EGENERAL;
+}
+
+static int bootstrap(zd_raft_t *self)
+{
+    struct raft_configuration alone;
+    raft_configuration_init(&alone);
+    int rv = raft_configuration_add(&alone, self->conf.number, self->conf.address, RAFT_VOTER);
+    rv = rv ? rv : raft_bootstrap(&self->raft, &alone);
+    raft_configuration_close(&alone);
+    return rv == RAFT_CANTBOOTSTRAP ? 0 : rv;
+}
+
+static int start_engine(zd_raft_t *self)
+{
+    raft_set_pre_vote(&self->raft, true);
+    raft_set_snapshot_threshold(&self->raft, SNAPSHOT_THRESHOLD);
+    raft_set_snapshot_trailing(&self->raft, SNAPSHOT_TRAILING);
+    /* On, it renames segments that it cannot read, and forgets what was acknowledged in them. */
+    raft_uv_set_auto_recovery(&self->io, false);
+    raft_uv_set_segment_size(&self->io, SEGMENT_BYTES);
+#if !ZD_RAFT_LOSES
+    /* Its own threshold is more than all segments of this size that it prepares. */
+    raft_set_capacity_threshold(&self->raft, CAPACITY_KB);
+#endif
+    int rv = bootstrap(self);
+    return rv ? rv : raft_start(&self->raft);
+}
+
+static void stopped(struct raft *raft)
+{
+    zd_raft_t *self = raft->data;
+    self->stopped = true;
+    if (self->closing) {
+        uv_prepare_stop(&self->turn);
+        uv_close((uv_handle_t *)&self->turn, NULL);
+        self->conf.ended(self->conf.baton, NULL);
+    }
+}
+
+/* The engine's handles need turns of the loop to close. */
+static void undo(zd_raft_t *self)
+{
+    raft_close(&self->raft, stopped);
+    while (!self->stopped) {
+        uv_run(self->conf.loop, UV_RUN_ONCE);
+    }
+    zd_raft_free(self);
+}
+
+apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag_t *diag)
+{
+    zd_raft_t *self = calloc(1, sizeof(*self));
+    if (self == NULL || (self->state = zd_state_make()) == NULL) {
+        free(self);
+        return fails(diag, conf->dir, RAFT_NOMEM, "");
+    }
+    self->conf = *conf;
+    self->seen_role = -1;
+    self->transport = (struct raft_uv_transport){
+        .version = 1,
+        .init = transport_init,
+        .listen = transport_listen,
+        .connect = transport_connect,
+        .close = transport_close,
+    };
+    self->fsm = (struct raft_fsm){
+        .version = 1, .data = self, .apply = apply, .snapshot = snapshot, .restore = restore};
+    int rv = raft_uv_init(&self->io, conf->loop, conf->dir, &self->transport);
+    if (rv != 0) {
+        fails(diag, conf->dir, rv, self->io.errmsg);
+        zd_state_free(self->state);
+        free(self);
+        return APR_EGENERAL;
+    }
+    rv = raft_init(&self->raft, &self->io, &self->fsm, conf->number, conf->address);
+    if (rv != 0) {
+        apr_status_t status = fails(diag, conf->dir, rv, raft_errmsg(&self->raft));
+        zd_raft_free(self);
+        return status;
+    }
+    self->raft.data = self;
+    rv = start_engine(self);
+    if (rv != 0) {
+        apr_status_t status = fails(diag, conf->dir, rv, raft_errmsg(&self->raft));
+        undo(self);
+        return status;
+    }
+    uv_prepare_init(conf->loop, &self->turn);
+    self->turn.data = self;
+    uv_prepare_start(&self->turn, look);
+    *raft = self;
+    return APR_SUCCESS;
+}
+
+void zd_raft_close(zd_raft_t *self)
+{
+    self->closing = true;
+    raft_close(&self->raft, stopped);
+}
+
+void zd_raft_free(zd_raft_t *self)
+{
+    raft_uv_close(&self->io);
+    zd_state_free(self->state);
+    free(self);
+}

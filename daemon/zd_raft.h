@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns libraft: the log on disk, who leads, and carrying out what is committed on the one state.
+ * The only file that includes raft.h. All of it is for the thread of the loop.
+ */
+#ifndef ZD_RAFT_H
+#define ZD_RAFT_H
+
+#include <uv.h>
+
+#include "zd_state.h"
+
+typedef struct zd_raft_t zd_raft_t;
+
+/** A command on its way. The caller's until `done` was called. */
+typedef struct zd_wish_t zd_wish_t;
+struct zd_wish_t {
+    zd_command_t command; /* borrowed until then */
+    bool committed;       /* else it may be, or not: send it again with the same client and seq */
+    const char *why;      /* when it is not; static */
+    zd_result_t result;   /* when it is */
+    void (*done)(zd_wish_t *wish);
+    void *baton;
+    zd_wish_t *next; /* zd_raft's */
+};
+
+/** What the engine is started with. Texts are borrowed for its life. */
+typedef struct zd_raft_conf_t {
+    uv_loop_t *loop;
+    const char *dir;     /* its own, which exists */
+    uint64_t number;     /* in the engine, from 1 */
+    const char *address; /* of this node */
+    /* Called when the leader, the term or the state has changed, from the loop. */
+    void (*changed)(void *baton);
+    /* Called once after zd_raft_close, and when the engine has given up: `why` says so then. */
+    void (*ended)(void *baton, const char *why);
+    void *baton;
+} zd_raft_conf_t;
+
+/** Begins, with what is on disk; a folder without a log becomes that of a cluster of this node
+ * alone. APR_EINVAL or APR_EGENERAL with a sentence when the log is damaged, or cannot be read or
+ * written: nothing was changed then. */
+apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag_t *diag);
+
+/** Ends the engine; commands on their way end uncommitted, then `ended` is called, after which
+ * zd_raft_free may be. */
+void zd_raft_close(zd_raft_t *raft);
+void zd_raft_free(zd_raft_t *raft);
+
+/** Takes a command to the log. `done` is called later, also when this node does not lead. */
+void zd_raft_send(zd_raft_t *raft, zd_wish_t *wish);
+
+/** Whether this node leads, and has carried out all that was committed before. */
+bool zd_raft_leads(const zd_raft_t *raft);
+uint64_t zd_raft_term(const zd_raft_t *raft);
+
+/** The state. Borrows until the loop goes on. */
+const zd_state_t *zd_raft_state(const zd_raft_t *raft);
+
+#endif

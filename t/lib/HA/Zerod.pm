@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+# Owns a daemon of a cluster in a private folder: its configuration, its life, and asking it through its
+# control socket. Does not know what its answers mean.
+package HA::Zerod;
+use v5.36;
+
+use IO::Socket::UNIX;
+use JSON::PP ();
+
+use HA::Log;
+use HA::Test;
+
+use constant {TIMEOUT_SECONDS => 10};
+
+# Options: config => further keys of config.json; start => 0 leaves it for start().
+sub new($class, $t, $name, %opt)
+{
+    my $self = bless {t => $t, name => $name, id => $opt{id} // 0}, $class;
+    $self->{dir} = $t->dir($name);
+    mkdir $self->{dir} or die "$self->{dir}: $!\n";
+    my %config = (
+        appName => 'Voting',
+        replicaIdList => ['0'],
+        timeout => 5000,
+        noOfRetryAttempts => 3,
+        'ensure-active-0' => 'true',
+        'ensure-passive-0' => 'true',
+        dataDir => $self->{dir},
+        %{$opt{config} // {}}
+    );
+    $self->{config} = $t->write_file("$self->{dir}/config.json", JSON::PP->new->canonical->encode(\%config));
+    return ($opt{start} // 1) ? $self->start : $self;
+}
+
+sub program { return HA::Test::top_builddir() . '/zerod' }
+
+sub command($self, @more)
+{
+    return (program(), '-c', $self->{config}, '-i', $self->{id}, @more);
+}
+
+# Starts it and waits until it has something to say of itself.
+sub start($self)
+{
+    $self->launch;
+    $self->{t}->wait_for(sub { defined(($self->status // {})->{primary}) || !$self->running }, TIMEOUT_SECONDS, "the start of $self->{name}");
+    die "$self->{name} did not start:\n" . $self->said . "\n" if !$self->running;
+    return $self;
+}
+
+# Starts it, whatever comes of that.
+sub launch($self)
+{
+    delete $self->{socket};
+    $self->{pid} = $self->{t}->spawn($self->{name}, cmd => [$self->command('-d')], death => POSIX::SIGTERM);
+    return;
+}
+
+# Starts it, when it is expected to refuse: (its exit code, what it said then).
+sub refusal($self)
+{
+    my $before = length $self->said;
+    $self->launch;
+    $self->{t}{processes}{$self->{pid}}{may_fail} = 1;
+    my $status = $self->{t}->wait_end($self->{pid});
+    return ($status & 127 ? 'signal ' . ($status & 127) : $status >> 8, substr $self->said, $before);
+}
+
+sub pid($self)     { return $self->{pid} }
+sub running($self) { return !defined $self->{t}->ended($self->{pid}) }
+sub data($self)    { return "$self->{dir}/hal$self->{id}" }
+sub said($self)    { return HA::Log->new($self->{t}->dir("$self->{name}.out"))->text }
+
+sub kill($self)
+{
+    $self->{t}->signal($self->{pid}, 'KILL');
+    $self->{t}->wait_end($self->{pid});
+    return;
+}
+
+sub stop($self)
+{
+    $self->{t}->signal($self->{pid}, 'TERM');
+    return $self->{t}->wait_end($self->{pid});
+}
+
+# What it answers to a line; undef when nobody does.
+sub ask_line($self, $line)
+{
+    $self->{socket} //= IO::Socket::UNIX->new(Peer => $self->data . '/control.sock', Timeout => TIMEOUT_SECONDS) or return undef;
+    local $SIG{PIPE} = 'IGNORE';
+    my $answer = syswrite($self->{socket}, "$line\n") ? readline $self->{socket} : undef;
+    delete $self->{socket} if !defined $answer;
+    return $answer;
+}
+
+sub ask($self, $question)
+{
+    my $answer = $self->ask_line(JSON::PP->new->encode($question)) // return undef;
+    return JSON::PP->new->decode($answer);
+}
+
+sub status($self) { return $self->ask({ask => 'status'}) }
+
+# "END VERSION", with the sentence unless it is done, of a command; or "error: ...".
+sub order($self, $do, %fields)
+{
+    my $answer = $self->ask({ask => 'command', command => {do => $do, %fields}}) // return undef;
+    return "error: $answer->{error}" if $answer->{error};
+    return "$answer->{end} $answer->{version}" . ($answer->{why} ne '' ? ": $answer->{why}" : '');
+}
+
+# The map file as it is: its text, or undef; and what it says.
+sub map_text($self)
+{
+    open(my $in, '<:raw', $self->data . '/map') or return undef;
+    local $/;
+    return <$in>;
+}
+
+sub map($self)
+{
+    my $text = $self->map_text // return undef;
+    my ($front, $body) = split /\n/, $text, 2;
+    my ($kind, $version, $bytes, $sum) = split / /, $front;
+    die "a map is damaged\n" if length $body != $bytes || HA::Zerod::sha256($body) ne $sum;
+    return JSON::PP->new->decode($body);
+}
+
+sub sha256($bytes)
+{
+    require Digest::SHA;
+    return Digest::SHA::sha256_hex($bytes);
+}
+
+1;
