@@ -5,6 +5,7 @@
 #include "zd_daemon.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -36,6 +37,9 @@ typedef struct daemon_t {
     const char *unplanned; /* why it was not committed, once that is said */
     uint64_t written;      /* version of the map file */
     bool unwritable;       /* and it was said */
+    bool electable;        /* this node may lead */
+    unsigned heir;         /* place of the node that the lead was offered to last */
+    bool belongs;          /* connections know the cluster */
     bool led;              /* when it was last looked */
     uint64_t event_seen;   /* index of the last line of history that is in the log */
     int exit_code;
@@ -76,6 +80,7 @@ static void write_map(daemon_t *self)
 }
 
 static void plan_next(daemon_t *self);
+static void hand_over(daemon_t *self);
 static void end(daemon_t *self);
 
 static void retry(uv_timer_t *timer)
@@ -87,6 +92,7 @@ static void retry(uv_timer_t *timer)
     if (self->unplanned) {
         plan_next(self);
     }
+    hand_over(self);
 }
 
 /* --- what a leader says ----------------------------------------------------------------------- */
@@ -130,7 +136,7 @@ static void plan_next(daemon_t *self)
         .uuid = self->uuid,
     };
     const zd_cluster_t *cluster = zd_state_cluster(zd_raft_state(self->raft));
-    if (self->planning || self->ending || !zd_raft_leads(self->raft) ||
+    if (self->planning || self->ending || !zd_raft_leads(self->raft) || !self->electable ||
         !zd_plan_next(&self->plan.command, cluster, self->conf->config, &leader)) {
         return;
     }
@@ -139,6 +145,22 @@ static void plan_next(daemon_t *self)
     self->plan.done = planned;
     self->plan.baton = self;
     zd_raft_send(self->raft, &self->plan);
+}
+
+/* A witness that was elected says nothing: it offers the lead to one node after the other. */
+static void hand_over(daemon_t *self)
+{
+    const zd_config_t *config = self->conf->config;
+    if (self->electable || self->ending || !zd_raft_leads(self->raft)) {
+        return;
+    }
+    for (unsigned i = 0; i < config->nodes_n; i++) {
+        self->heir = (self->heir + 1) % config->nodes_n;
+        if (config->nodes[self->heir].electable) {
+            zd_raft_transfer(self->raft, self->heir + 1);
+            return;
+        }
+    }
 }
 
 /* --- what has changed ------------------------------------------------------------------------- */
@@ -194,9 +216,15 @@ static void changed(void *baton)
         zd_log("term %" PRIu64 ": %s", zd_raft_term(self->raft), leads ? "leads" : "leads no more");
         self->led = leads;
     }
+    const char *uuid = zd_state_cluster(zd_raft_state(self->raft))->uuid;
+    if (uuid && self->conf->tls && !self->belongs) {
+        zd_tls_ctx_belongs(self->conf->tls, uuid);
+        self->belongs = true;
+    }
     log_events(self);
     write_map(self);
     plan_next(self);
+    hand_over(self);
 }
 
 /* --- questions -------------------------------------------------------------------------------- */
@@ -380,6 +408,31 @@ static void read_map(daemon_t *self)
         return;
     }
     self->written = map->version;
+    if (self->conf->tls) {
+        zd_tls_ctx_belongs(self->conf->tls, map->uuid);
+        self->belongs = true;
+    }
+}
+
+/* Who has a vote; numbers are places in the configuration, as zd_plan has them. */
+static void find_peers(daemon_t *self, zd_raft_conf_t *raft)
+{
+    static const hap_map_node_t alone = {.address = ZD_PLAN_ALONE};
+    const zd_config_t *config = self->conf->config;
+    unsigned n = config->nodes_n ? config->nodes_n : 1;
+    int own = config->nodes_n ? zd_config_node(config, hap_str(self->conf->id)) : 0;
+    const hap_map_node_t *nodes = config->nodes_n ? config->nodes : &alone;
+    zd_peer_t *peers = apr_pcalloc(self->pool, n * sizeof(*peers));
+    for (unsigned i = 0; i < n; i++) {
+        if (nodes[i].role != HAP_MAP_OBSERVER) {
+            peers[raft->peers_n++] = (zd_peer_t){.number = i + 1, .address = nodes[i].address};
+        }
+    }
+    raft->peers = peers;
+    raft->number = (uint64_t)own + 1;
+    raft->address = nodes[own].address;
+    raft->bind = config->nodes_n && config->binds[own] ? config->binds[own] : raft->address;
+    self->electable = nodes[own].electable || !config->nodes_n;
 }
 
 static bool open_parts(daemon_t *self)
@@ -387,15 +440,15 @@ static bool open_parts(daemon_t *self)
     hap_diag_t diag;
     const char *dir = self->conf->dir;
     const char *path = apr_pstrcat(self->pool, dir, "/control.sock", NULL);
-    const zd_raft_conf_t raft = {
+    zd_raft_conf_t raft = {
         .loop = &self->loop,
         .dir = apr_pstrcat(self->pool, dir, "/raft", NULL),
-        .number = 1,
-        .address = ZD_PLAN_ALONE,
+        .tls = self->conf->tls,
         .changed = changed,
         .ended = raft_ended,
         .baton = self,
     };
+    find_peers(self, &raft);
     if (zd_raft_open(&self->raft, &raft, &diag) != APR_SUCCESS ||
         zd_control_open(&self->control, &self->loop, path, asked, self, &diag) != 0) {
         zd_log("%s", diag.why);
@@ -413,6 +466,7 @@ int zd_daemon_run(const zd_daemon_conf_t *conf)
         zd_log("no random numbers, or no loop");
         return 1;
     }
+    signal(SIGPIPE, SIG_IGN); /* a peer that dies is an error of a write */
     for (int i = 0; i < 2; i++) {
         uv_signal_init(&self.loop, &self.signals[i]);
         self.signals[i].data = &self;

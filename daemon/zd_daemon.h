@@ -7,12 +7,14 @@
 #define ZD_DAEMON_H
 
 #include "zd_config.h"
+#include "zd_tls.h"
 
 /** What the daemon runs with. Borrowed until it ends. */
 typedef struct zd_daemon_conf_t {
     const zd_config_t *config;
-    const char *id;  /* its node's */
-    const char *dir; /* its own folder, which exists: log, map, control socket */
+    const char *id;    /* its node's */
+    const char *dir;   /* its own folder, which exists: log, map, control socket */
+    zd_tls_ctx_t *tls; /* NULL: it is alone */
 } zd_daemon_conf_t;
 
 /** Runs until SIGTERM or SIGINT, or until the engine gives up. The exit code of the program: 0, 1

@@ -2,6 +2,8 @@
 /*
  * Owns the command line of zerod: options, the configuration's file, the daemon's folder.
  */
+#include "config.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +17,7 @@
 
 #include "hap_grammar.h"
 #include "hapio_file.h"
+#include "hapio_secret.h"
 #include "zd_config.h"
 #include "zd_daemon.h"
 #include "zd_log.h"
@@ -151,6 +154,32 @@ static int go_behind(const char *id, apr_pool_t *pool)
     return 0;
 }
 
+/* What the daemons of several nodes know one another by. */
+static int read_secret(zd_tls_ctx_t **tls, const zd_config_t *config)
+{
+    hapio_secret_t secret;
+    hap_diag_t diag = {0, ""};
+    if (config->nodes_n < 2) {
+        return 0;
+    }
+#if ZD_RAFT_LOSES
+    fprintf(stderr, "zerod: it was built with a libraft before 0.18, which can lose what several "
+                    "nodes have agreed on: one node only\n");
+    return 1;
+#endif
+    if (hapio_secret_read(&secret, config->secret_file, &diag) != APR_SUCCESS) {
+        fprintf(stderr, "zerod: %s: %s\n", config->secret_file, diag.why);
+        return EXIT_IO;
+    }
+    *tls = zd_tls_ctx_make(hapio_secret_text(&secret), &diag);
+    hapio_secret_wipe(&secret);
+    if (!*tls) {
+        fprintf(stderr, "zerod: %s: %s\n", config->secret_file, diag.why);
+        return 1;
+    }
+    return 0;
+}
+
 static int run(const options_t *options, apr_pool_t *pool)
 {
     const zd_config_t *config;
@@ -163,9 +192,9 @@ static int run(const options_t *options, apr_pool_t *pool)
         fprintf(stderr, "zerod: -i %s: %s has no such id\n", options->id, options->file);
         return EXIT_USAGE;
     }
-    if (config->nodes_n > 1) {
-        fprintf(stderr, "zerod: %s: this version runs one node alone\n", options->file);
-        return 1;
+    code = read_secret(&conf.tls, config);
+    if (code) {
+        return code;
     }
     code = make_dir(&conf.dir, config, options->id, pool);
     code = code || options->in_front ? code : go_behind(options->id, pool);
@@ -177,7 +206,9 @@ static int run(const options_t *options, apr_pool_t *pool)
         zd_log("%s: \"%s\" means nothing here", options->file, config->ignored);
     }
     conf.config = config;
-    return zd_daemon_run(&conf);
+    code = zd_daemon_run(&conf);
+    zd_tls_ctx_free(conf.tls);
+    return code;
 }
 
 int main(int argc, char **argv)

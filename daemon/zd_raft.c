@@ -12,6 +12,8 @@
 #include <raft.h>
 #include <raft/uv.h>
 
+#include "zd_raft_net.h"
+
 enum {
     SEGMENT_BYTES = 1 << 20,
     CAPACITY_KB = SEGMENT_BYTES / 2048, /* no entry is taken when less is reserved on the disk */
@@ -38,29 +40,6 @@ struct zd_raft_t {
     bool closing;
     bool stopped; /* the engine is closed */
 };
-
-/* --- a transport for who has no peers --------------------------------------------------------- */
-
-static int transport_init(struct raft_uv_transport *transport, raft_id id, const char *address)
-{
-    return 0;
-}
-
-static int transport_listen(struct raft_uv_transport *transport, raft_uv_accept_cb cb)
-{
-    return 0;
-}
-
-static int transport_connect(struct raft_uv_transport *transport, struct raft_uv_connect *request,
-                             raft_id id, const char *address, raft_uv_connect_cb cb)
-{
-    return RAFT_NOCONNECTION;
-}
-
-static void transport_close(struct raft_uv_transport *transport, raft_uv_transport_close_cb cb)
-{
-    cb(transport);
-}
 
 /* --- the state machine ------------------------------------------------------------------------ */
 
@@ -256,6 +235,19 @@ static void make_ready(zd_raft_t *self)
     }
 }
 
+static void transferred(struct raft_transfer *request)
+{
+    free(request);
+}
+
+void zd_raft_transfer(zd_raft_t *self, uint64_t number)
+{
+    struct raft_transfer *request = calloc(1, sizeof(*request));
+    if (!request || raft_transfer(&self->raft, request, number, transferred) != 0) {
+        free(request);
+    }
+}
+
 /* Before the loop waits: whatever the engine has done is done by then. */
 static void look(uv_prepare_t *turn)
 {
@@ -292,11 +284,15 @@ static apr_status_t fails(hap_diag_t *diag, const char *what, int rv, const char
 
 static int bootstrap(zd_raft_t *self)
 {
-    struct raft_configuration alone;
-    raft_configuration_init(&alone);
-    int rv = raft_configuration_add(&alone, self->conf.number, self->conf.address, RAFT_VOTER);
-    rv = rv ? rv : raft_bootstrap(&self->raft, &alone);
-    raft_configuration_close(&alone);
+    struct raft_configuration all;
+    int rv = 0;
+    raft_configuration_init(&all);
+    for (unsigned i = 0; rv == 0 && i < self->conf.peers_n; i++) {
+        const zd_peer_t *peer = &self->conf.peers[i];
+        rv = raft_configuration_add(&all, peer->number, peer->address, RAFT_VOTER);
+    }
+    rv = rv ? rv : raft_bootstrap(&self->raft, &all);
+    raft_configuration_close(&all);
     return rv == RAFT_CANTBOOTSTRAP ? 0 : rv;
 }
 
@@ -337,6 +333,41 @@ static void undo(zd_raft_t *self)
     zd_raft_free(self);
 }
 
+static bool open_net(zd_raft_t *self, hap_diag_t *diag)
+{
+    const zd_net_conf_t conf = {
+        .loop = self->conf.loop,
+        .tls = self->conf.tls,
+        .number = self->conf.number,
+        .address = self->conf.address,
+        .bind = self->conf.bind,
+        .accepted = zd_raft_net_accepted,
+        .baton = &self->transport,
+    };
+    zd_net_t *net = NULL;
+    if (conf.tls && !(net = zd_net_open(&conf, diag))) {
+        return false;
+    }
+    zd_raft_net_make(&self->transport, net);
+    return true;
+}
+
+static void net_closed(struct raft_uv_transport *transport)
+{
+    *(bool *)transport->data = true;
+}
+
+/* Before there is an engine that does it. */
+static void close_net(zd_raft_t *self)
+{
+    bool closed = false;
+    self->transport.data = &closed;
+    self->transport.close(&self->transport, net_closed);
+    while (!closed) {
+        uv_run(self->conf.loop, UV_RUN_ONCE);
+    }
+}
+
 apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag_t *diag)
 {
     zd_raft_t *self = calloc(1, sizeof(*self));
@@ -346,18 +377,17 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     }
     self->conf = *conf;
     self->seen_role = -1;
-    self->transport = (struct raft_uv_transport){
-        .version = 1,
-        .init = transport_init,
-        .listen = transport_listen,
-        .connect = transport_connect,
-        .close = transport_close,
-    };
     self->fsm = (struct raft_fsm){
         .version = 1, .data = self, .apply = apply, .snapshot = snapshot, .restore = restore};
+    if (!open_net(self, diag)) {
+        zd_state_free(self->state);
+        free(self);
+        return APR_EGENERAL;
+    }
     int rv = raft_uv_init(&self->io, conf->loop, conf->dir, &self->transport);
     if (rv != 0) {
         fails(diag, conf->dir, rv, self->io.errmsg);
+        close_net(self);
         zd_state_free(self->state);
         free(self);
         return APR_EGENERAL;
@@ -365,6 +395,7 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     rv = raft_init(&self->raft, &self->io, &self->fsm, conf->number, conf->address);
     if (rv != 0) {
         apr_status_t status = fails(diag, conf->dir, rv, raft_errmsg(&self->raft));
+        close_net(self);
         zd_raft_free(self);
         return status;
     }

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "zd_state.h"
+#include "zd_tls.h"
 
 typedef struct zd_raft_t zd_raft_t;
 
@@ -24,12 +25,22 @@ struct zd_wish_t {
     zd_wish_t *next; /* zd_raft's */
 };
 
+/** A node of the cluster as it begins. */
+typedef struct zd_peer_t {
+    uint64_t number; /* in the engine, from 1 */
+    const char *address;
+} zd_peer_t;
+
 /** What the engine is started with. Texts are borrowed for its life. */
 typedef struct zd_raft_conf_t {
     uv_loop_t *loop;
-    const char *dir;     /* its own, which exists */
-    uint64_t number;     /* in the engine, from 1 */
-    const char *address; /* of this node */
+    const char *dir;        /* its own, which exists */
+    uint64_t number;        /* of this node */
+    const char *address;    /* of this node */
+    const zd_peer_t *peers; /* all that have a vote, this one too */
+    unsigned peers_n;
+    const char *bind;  /* where to listen for the others */
+    zd_tls_ctx_t *tls; /* NULL: there are no others */
     /* Called when the leader, the term or the state has changed, from the loop. */
     void (*changed)(void *baton);
     /* Called once after zd_raft_close, and when the engine has given up: `why` says so then. */
@@ -37,8 +48,8 @@ typedef struct zd_raft_conf_t {
     void *baton;
 } zd_raft_conf_t;
 
-/** Begins, with what is on disk; a folder without a log becomes that of a cluster of this node
- * alone. APR_EINVAL or APR_EGENERAL with a sentence when the log is damaged, or cannot be read or
+/** Begins, with what is on disk; a folder without a log becomes that of a cluster of these
+ * peers. APR_EINVAL or APR_EGENERAL with a sentence when the log is damaged, or cannot be read or
  * written: nothing was changed then. */
 apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag_t *diag);
 
@@ -53,6 +64,9 @@ void zd_raft_send(zd_raft_t *raft, zd_wish_t *wish);
 /** Whether this node leads, and has carried out all that was committed before. */
 bool zd_raft_leads(const zd_raft_t *raft);
 uint64_t zd_raft_term(const zd_raft_t *raft);
+
+/** Hands the lead over to a node that has a vote. Nothing happens if it cannot be done. */
+void zd_raft_transfer(zd_raft_t *raft, uint64_t number);
 
 /** The state. Borrows until the loop goes on. */
 const zd_state_t *zd_raft_state(const zd_raft_t *raft);

@@ -32,6 +32,41 @@ sub new($class, $t, $name, %opt)
     return ($opt{start} // 1) ? $self->start : $self;
 }
 
+# Daemons of one cluster, each in its own folder; those of ids from 0, then the `more` nodes as they
+# stand in config.json. They run at once, unless start => 0.
+sub cluster($class, $t, $name, %opt)
+{
+    my $n = $opt{n} // 3;
+    my %more = %{$opt{more} // {}};
+    my $secret = $t->write_file("$name.secret", $opt{secret} // ('5ec4e7' x 8) . "\n");
+    chmod 0600, $secret;
+    my %config = (
+        replicaIdList => [map {"$_"} 0 .. $n - 1],
+        nodes => {(map {$_ => '127.0.0.1:' . $t->port} 0 .. $n - 1), map {$_ => {%{$more{$_}}, address => '127.0.0.1:' . $t->port}} keys %more},
+        secretFile => $secret,
+        map {("ensure-active-$_" => 'true', "ensure-passive-$_" => 'true')} 0 .. $n - 1
+    );
+    my @all = map {$class->new($t, "$name-$_", id => $_, config => \%config, start => 0)} 0 .. $n - 1, sort keys %more;
+    $_->launch for ($opt{start} // 1) ? @all : ();
+    return @all;
+}
+
+# The one of these that leads and is the primary, once all that run have the same map of it.
+sub leader_of(@zerods)
+{
+    my $t = $zerods[0]{t};
+    my $leader;
+    my $agreed = sub {
+        my @run = grep {$_->running} @zerods;
+        ($leader) = grep {($_->status // {})->{leads}} @run;
+        return 0 if !$leader;
+        my %maps = map {($_->map_text // '') => 1} @run;
+        return keys %maps == 1 && ($leader->map // {primary => ''})->{primary} eq $leader->{id} && @{$leader->map->{apps}};
+    };
+    $t->wait_for($agreed, TIMEOUT_SECONDS, 'a leader that all agree on');
+    return $leader;
+}
+
 sub program { return HA::Test::top_builddir() . '/zerod' }
 
 sub command($self, @more)

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns connections between daemons: TCP, a name that is looked up anew for each of them, TLS, and
+ * who is at the other end. Behind that a connection is a stream of the loop, in plain bytes. Does
+ * not know what goes over it.
+ */
+#ifndef ZD_NET_H
+#define ZD_NET_H
+
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "zd_tls.h"
+
+enum { ZD_NET_ADDRESS_BYTES = 262 /* HOST:PORT and a NUL */ };
+
+typedef struct zd_net_t zd_net_t;
+
+/** Somebody who knows the secret has connected. `stream` is the receiver's: to be closed with
+ * uv_close, and then freed with free(). `address` is borrowed until the return. */
+typedef void zd_net_accepted_fn(void *baton, uint64_t number, const char *address,
+                                uv_stream_t *stream);
+
+/** A connection is there, or is not: `stream` is NULL then, and `why` says why. */
+typedef void zd_net_connected_fn(void *baton, uv_stream_t *stream, const char *why);
+
+/** What a daemon's connections have in common. Texts are borrowed for its life. */
+typedef struct zd_net_conf_t {
+    uv_loop_t *loop;
+    zd_tls_ctx_t *tls;
+    uint64_t number;     /* this node's, in the engine */
+    const char *address; /* at which others reach it */
+    const char *bind;    /* HOST:PORT to listen at */
+    zd_net_accepted_fn *accepted;
+    void *baton;
+} zd_net_conf_t;
+
+/** Listens. NULL with a sentence when it cannot. */
+zd_net_t *zd_net_open(const zd_net_conf_t *conf, hap_diag_t *diag);
+
+/** Connects to HOST:PORT; `connected` is called later, once. False: there is no memory. */
+bool zd_net_connect(zd_net_t *net, const char *address, zd_net_connected_fn *connected,
+                    void *baton);
+
+/** Ends: connections that are not there yet fail, others break. `closed` is called when all is
+ * freed. */
+void zd_net_close(zd_net_t *net, void (*closed)(void *baton), void *baton);
+
+#endif
