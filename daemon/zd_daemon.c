@@ -154,12 +154,12 @@ static void hand_over(daemon_t *self)
     if (self->electable || self->ending || !zd_raft_leads(self->raft)) {
         return;
     }
-    for (unsigned i = 0; i < config->nodes_n; i++) {
-        self->heir = (self->heir + 1) % config->nodes_n;
-        if (config->nodes[self->heir].electable) {
-            zd_raft_transfer(self->raft, self->heir + 1);
-            return;
-        }
+    unsigned next = self->heir;
+    do {
+        next = (next + 1) % config->nodes_n;
+    } while (!config->nodes[next].electable && next != self->heir);
+    if (config->nodes[next].electable && zd_raft_transfer(self->raft, next + 1)) {
+        self->heir = next;
     }
 }
 

@@ -240,12 +240,14 @@ static void transferred(struct raft_transfer *request)
     free(request);
 }
 
-void zd_raft_transfer(zd_raft_t *self, uint64_t number)
+bool zd_raft_transfer(zd_raft_t *self, uint64_t number)
 {
     struct raft_transfer *request = calloc(1, sizeof(*request));
     if (!request || raft_transfer(&self->raft, request, number, transferred) != 0) {
         free(request);
+        return false;
     }
+    return true;
 }
 
 /* Before the loop waits: whatever the engine has done is done by then. */

@@ -65,8 +65,9 @@ void zd_raft_send(zd_raft_t *raft, zd_wish_t *wish);
 bool zd_raft_leads(const zd_raft_t *raft);
 uint64_t zd_raft_term(const zd_raft_t *raft);
 
-/** Hands the lead over to a node that has a vote. Nothing happens if it cannot be done. */
-void zd_raft_transfer(zd_raft_t *raft, uint64_t number);
+/** Hands the lead over to a node that has a vote. False if it cannot be tried now, as while it is
+ * being tried with another one. */
+bool zd_raft_transfer(zd_raft_t *raft, uint64_t number);
 
 /** The state. Borrows until the loop goes on. */
 const zd_state_t *zd_raft_state(const zd_raft_t *raft);

@@ -10,7 +10,7 @@ use JSON::PP ();
 use HA::Log;
 use HA::Test;
 
-use constant {TIMEOUT_SECONDS => 10};
+use constant {TIMEOUT_SECONDS => 10, ELECTION_SECONDS => 30};
 
 # Options: config => further keys of config.json; start => 0 leaves it for start().
 sub new($class, $t, $name, %opt)
@@ -63,7 +63,7 @@ sub leader_of(@zerods)
         my %maps = map {($_->map_text // '') => 1} @run;
         return keys %maps == 1 && ($leader->map // {primary => ''})->{primary} eq $leader->{id} && @{$leader->map->{apps}};
     };
-    $t->wait_for($agreed, TIMEOUT_SECONDS, 'a leader that all agree on');
+    $t->wait_for($agreed, ELECTION_SECONDS, 'a leader that all agree on');
     return $leader;
 }
 
