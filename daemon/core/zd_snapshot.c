@@ -121,6 +121,7 @@ static void read_member(hap_json_reader_t *reader, hap_map_member_t *member, con
 static void read_app(hap_json_reader_t *reader, zd_app_t *app, const json_t *object)
 {
     const json_t *array;
+    const char *where = reader->where;
     app->map.name = hap_json_text(reader, object, "name");
     app->map.single = hap_json_flag(reader, object, "single");
     app->map.active = hap_json_text_or_null(reader, object, "active");
@@ -130,8 +131,10 @@ static void read_app(hap_json_reader_t *reader, zd_app_t *app, const json_t *obj
     hap_map_member_t *members = hap_json_list(reader, &array, &app->map.members_n, object,
                                               "members", HAP_MAP_MEMBERS_MAX, sizeof(*members));
     for (unsigned i = 0; i < app->map.members_n; i++) {
+        reader->where = apr_psprintf(reader->pool, "%s member %u", app->map.name, i + 1);
         read_member(reader, &members[i], json_array_get(array, i));
     }
+    reader->where = where;
     app->map.members = members;
 }
 

@@ -8,6 +8,7 @@
 #include <apr_strings.h>
 
 #include "golden.h"
+#include "hap_envelope.h"
 #include "random.h"
 #include "zd_state.h"
 
@@ -452,6 +453,36 @@ static void no_cut_or_changed_snapshot_is_loaded(void)
     }
 }
 
+/* Why the state is not loaded with one piece of its snapshot replaced, under a first line that
+ * fits.
+ */
+static const char *loaded_with(const char *old, const char *new)
+{
+    const hap_envelope_kind_t kind = {"zero-cluster", 1};
+    const char *body = strchr(saved(state), '\n') + 1;
+    const char *at = strstr(body, old);
+    hap_diag_t diag = {0, ""};
+    hap_str_t bytes;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+    body = apr_pstrcat(unit_pool, apr_pstrndup(unit_pool, body, at - body), new, at + strlen(old),
+                       NULL);
+    hap_envelope_wrap(&bytes, &kind, hap_str(body), &diag, unit_pool);
+    zd_state_t *loaded = zd_state_load(bytes, &diag);
+    zd_state_free(loaded);
+    return loaded ? "loaded" : apr_pstrdup(unit_pool, diag.why);
+}
+
+static void what_a_snapshot_has_wrong_is_named(void)
+{
+    begin();
+    UNIT_STR_EQ(loaded_with("\"url\":\"http://hosta", "\"url\":1,\"x\":\"http://hosta"),
+                "App member 1: \"url\" is not there, or not a text");
+    UNIT_STR_EQ(loaded_with("\"seq\":10", "\"seq\":-1"),
+                "snapshot: \"seq\" is not there, or not a number from 0");
+    UNIT_STR_EQ(loaded_with("\"weight\":1", "\"weight\":4294967297"),
+                "App member hostA: its weight is not 1 to 100");
+}
+
 /* A command of any kind, about few things, so that many of them meet. */
 static zd_command_t any(unit_random_t *random)
 {
@@ -547,6 +578,7 @@ const unit_test_t suite_zd_state[] = {
     UNIT_TEST(a_snapshot_of_version_1_is_loaded_for_ever),
     UNIT_TEST(an_empty_state_is_a_state),
     UNIT_TEST(no_cut_or_changed_snapshot_is_loaded),
+    UNIT_TEST(what_a_snapshot_has_wrong_is_named),
     UNIT_TEST(any_commands_give_the_same_state_through_any_snapshots),
     UNIT_END,
 };
