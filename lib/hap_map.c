@@ -11,8 +11,8 @@
 
 #include "hap_envelope.h"
 #include "hap_grammar.h"
-#include "hap_json.h"
 #include "hap_map_int.h"
+#include "hap_map_json.h"
 
 #define HAP_MAP_ROLE_NAME(name, word) [HAP_MAP_##name] = word,
 const char *const hap_map_role_names[] = {HAP_MAP_ROLES(HAP_MAP_ROLE_NAME)};
@@ -229,24 +229,9 @@ static apr_status_t check_primary(const hap_map_t *map, hap_diag_t *diag)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static json_t *node_json(const hap_map_node_t *node)
-{
-    return json_pack("{s:s, s:s, s:s, s:b}", "id", node->id, "address", node->address, "role",
-                     hap_map_role_names[node->role], "electable", node->electable);
-}
-
-static json_t *member_json(const hap_map_member_t *member)
-{
-    return json_pack("{s:s, s:s, s:i, s:s}", "route", member->route, "url", member->url, "weight",
-                     (int)member->weight, "admin", hap_admin_names[member->admin]);
-}
-
 static json_t *app_json(const hap_map_app_t *app)
 {
-    json_t *members = json_array();
-    for (unsigned i = 0; i < app->members_n; i++) {
-        hap_json_append(&members, member_json(&app->members[i]));
-    }
+    json_t *members = hap_map_members_json(app);
     if (!app->single) {
         return json_pack("{s:s, s:o}", "name", app->name, "members", members);
     }
@@ -259,7 +244,7 @@ static json_t *map_json(const hap_map_t *map)
     json_t *nodes = json_array();
     json_t *apps = json_array();
     for (unsigned i = 0; i < map->nodes_n; i++) {
-        hap_json_append(&nodes, node_json(&map->nodes[i]));
+        hap_json_append(&nodes, hap_map_node_json(&map->nodes[i]));
     }
     for (unsigned i = 0; i < map->apps_n; i++) {
         hap_json_append(&apps, app_json(&map->apps[i]));

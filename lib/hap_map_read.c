@@ -1,49 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns reader a cluster map. What a map may say is hap_map.c's to judge: what has been read is
+ * Owns reading a cluster map. What a map may say is hap_map.c's to judge: what has been read is
  * written again, and has to come out the same.
  */
 #include <apr_strings.h>
-#include <jansson.h>
 
 #include "hap_grammar.h"
-#include "hap_json.h"
-#include "hap_map.h"
 #include "hap_map_int.h"
-
-static void read_node(hap_json_reader_t *reader, hap_map_node_t *node, const json_t *object)
-{
-    node->id = hap_json_text(reader, object, "id");
-    node->address = hap_json_text(reader, object, "address");
-    node->role = hap_json_word(reader, object, "role", hap_map_role_names, HAP_MAP_ROLE_COUNT);
-    node->electable = hap_json_flag(reader, object, "electable");
-}
-
-static void read_member(hap_json_reader_t *reader, hap_map_member_t *member, const json_t *object)
-{
-    member->route = hap_json_text(reader, object, "route");
-    member->url = hap_json_text(reader, object, "url");
-    uint64_t weight = hap_json_number(reader, object, "weight");
-    member->weight = weight <= HAP_MAP_WEIGHT_MAX ? (unsigned)weight : HAP_MAP_WEIGHT_MAX + 1;
-    member->admin = hap_json_word(reader, object, "admin", hap_admin_names, HAP_ADMIN_COUNT);
-}
+#include "hap_map_json.h"
 
 static void read_app(hap_json_reader_t *reader, hap_map_app_t *app, const json_t *object)
 {
-    const json_t *array;
     app->name = hap_json_text(reader, object, "name");
     app->single = json_object_get(object, "active") != NULL;
     if (app->single) {
         app->active = hap_json_text_or_null(reader, object, "active");
         app->epoch = hap_json_number(reader, object, "epoch");
     }
-    hap_map_member_t *members = hap_json_list(reader, &array, &app->members_n, object, "members",
-                                              HAP_MAP_MEMBERS_MAX, sizeof(*members));
-    for (unsigned i = 0; i < app->members_n; i++) {
-        reader->where = apr_psprintf(reader->pool, "%s member %u", app->name, i + 1);
-        read_member(reader, &members[i], json_array_get(array, i));
-    }
-    app->members = members;
+    hap_map_read_members(app, reader, object);
 }
 
 static void read_map(hap_json_reader_t *reader, hap_map_t *map, const json_t *object)
@@ -57,7 +31,7 @@ static void read_map(hap_json_reader_t *reader, hap_map_t *map, const json_t *ob
                                           HAP_MAP_NODES_MAX, sizeof(*nodes));
     for (unsigned i = 0; i < map->nodes_n; i++) {
         reader->where = apr_psprintf(reader->pool, "node %u", i + 1);
-        read_node(reader, &nodes[i], json_array_get(array, i));
+        hap_map_read_node(&nodes[i], reader, json_array_get(array, i));
     }
     map->nodes = nodes;
     reader->where = "map";

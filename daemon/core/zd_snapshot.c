@@ -8,7 +8,7 @@
 #include <apr_strings.h>
 
 #include "hap_envelope.h"
-#include "hap_json.h"
+#include "hap_map_json.h"
 #include "zd_state_int.h"
 
 static const hap_envelope_kind_t kind = {.name = "zero-cluster", .version = 1};
@@ -17,27 +17,21 @@ static const hap_envelope_kind_t kind = {.name = "zero-cluster", .version = 1};
 
 static json_t *node_json(const zd_node_t *node)
 {
-    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:b}", "id", node->map.id, "address",
-                     node->map.address, "role", hap_map_role_names[node->map.role], "electable",
-                     node->map.electable, "raft", (json_int_t)node->raft, "present", node->present);
-}
-
-static json_t *member_json(const hap_map_member_t *member)
-{
-    return json_pack("{s:s, s:s, s:i, s:s}", "route", member->route, "url", member->url, "weight",
-                     (int)member->weight, "admin", hap_admin_names[member->admin]);
+    json_t *json = hap_map_node_json(&node->map);
+    if (json_object_set_new(json, "raft", json_integer((json_int_t)node->raft)) != 0 ||
+        json_object_set_new(json, "present", json_boolean(node->present)) != 0) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
 }
 
 static json_t *app_json(const zd_app_t *app)
 {
-    json_t *members = json_array();
-    for (unsigned i = 0; i < app->map.members_n; i++) {
-        hap_json_append(&members, member_json(&app->map.members[i]));
-    }
     return json_pack("{s:s, s:b, s:s?, s:I, s:I, s:b, s:o}", "name", app->map.name, "single",
                      app->map.single, "active", app->map.active, "epoch",
                      (json_int_t)app->map.epoch, "granted", (json_int_t)app->granted, "paused",
-                     app->paused, "members", members);
+                     app->paused, "members", hap_map_members_json(&app->map));
 }
 
 static json_t *client_json(const zd_client_t *client)
@@ -101,41 +95,20 @@ apr_status_t zd_state_save(hap_str_t *bytes, const zd_state_t *state, hap_diag_t
 
 static void read_node(hap_json_reader_t *reader, zd_node_t *node, const json_t *object)
 {
-    node->map.id = hap_json_text(reader, object, "id");
-    node->map.address = hap_json_text(reader, object, "address");
-    node->map.role = hap_json_word(reader, object, "role", hap_map_role_names, HAP_MAP_ROLE_COUNT);
-    node->map.electable = hap_json_flag(reader, object, "electable");
+    hap_map_read_node(&node->map, reader, object);
     node->raft = hap_json_number(reader, object, "raft");
     node->present = hap_json_flag(reader, object, "present");
 }
 
-static void read_member(hap_json_reader_t *reader, hap_map_member_t *member, const json_t *object)
-{
-    member->route = hap_json_text(reader, object, "route");
-    member->url = hap_json_text(reader, object, "url");
-    uint64_t weight = hap_json_number(reader, object, "weight");
-    member->weight = weight <= HAP_MAP_WEIGHT_MAX ? (unsigned)weight : 0;
-    member->admin = hap_json_word(reader, object, "admin", hap_admin_names, HAP_ADMIN_COUNT);
-}
-
 static void read_app(hap_json_reader_t *reader, zd_app_t *app, const json_t *object)
 {
-    const json_t *array;
-    const char *where = reader->where;
     app->map.name = hap_json_text(reader, object, "name");
     app->map.single = hap_json_flag(reader, object, "single");
     app->map.active = hap_json_text_or_null(reader, object, "active");
     app->map.epoch = hap_json_number(reader, object, "epoch");
     app->granted = hap_json_number(reader, object, "granted");
     app->paused = hap_json_flag(reader, object, "paused");
-    hap_map_member_t *members = hap_json_list(reader, &array, &app->map.members_n, object,
-                                              "members", HAP_MAP_MEMBERS_MAX, sizeof(*members));
-    for (unsigned i = 0; i < app->map.members_n; i++) {
-        reader->where = apr_psprintf(reader->pool, "%s member %u", app->map.name, i + 1);
-        read_member(reader, &members[i], json_array_get(array, i));
-    }
-    reader->where = where;
-    app->map.members = members;
+    hap_map_read_members(&app->map, reader, object);
 }
 
 static void read_cluster(hap_json_reader_t *reader, zd_cluster_t *cluster, const json_t *object)
