@@ -50,14 +50,12 @@ bool hap_json_flag(hap_json_reader_t *reader, const json_t *object, const char *
 unsigned hap_json_word(hap_json_reader_t *reader, const json_t *object, const char *key,
                        const char *const *words, unsigned n)
 {
-    const char *said = hap_json_text(reader, object, key);
-    for (unsigned i = 0; i < n; i++) {
-        if (strcmp(said, words[i]) == 0) {
-            return i;
-        }
+    int at = hap_str_word(hap_str(hap_json_text(reader, object, key)), words, n);
+    if (at < 0) {
+        refuse(reader, key, "a word that is known");
+        return 0;
     }
-    refuse(reader, key, "a word that is known");
-    return 0;
+    return (unsigned)at;
 }
 
 void *hap_json_list(hap_json_reader_t *reader, const json_t **array, unsigned *n,

@@ -228,14 +228,13 @@ static unsigned read_word(reader_t *in, const char *key, words_t words)
 {
     read_key(in, key);
     hap_str_t word = hap_str_sub(in->rest, 0, hap_str_find(in->rest, ' ', 0));
-    for (unsigned i = 0; !in->why && i < words.n; i++) {
-        if (hap_str_eq(word, hap_str(words.word[i]))) {
-            in->rest = hap_str_sub(in->rest, word.n, in->rest.n);
-            return i;
-        }
+    int at = hap_str_word(word, words.word, words.n);
+    if (in->why || at < 0) {
+        in->why = in->why ? in->why : "is none of the words for it";
+        return 0;
     }
-    in->why = in->why ? in->why : "is none of the words for it";
-    return 0;
+    in->rest = hap_str_sub(in->rest, word.n, in->rest.n);
+    return (unsigned)at;
 }
 
 static int hex_value(char c)

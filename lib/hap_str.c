@@ -75,6 +75,16 @@ bool hap_str_line(hap_str_t *line, hap_str_t *rest)
     return true;
 }
 
+int hap_str_word(hap_str_t s, const char *const *words, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (hap_str_eq(s, hap_str(words[i]))) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
 char *hap_str_dup(hap_str_t s, apr_pool_t *pool)
 {
     return apr_pstrmemdup(pool, s.n ? s.p : "", s.n);

@@ -75,6 +75,9 @@ hap_str_t hap_str_trim(hap_str_t s);
 /** Cuts the first line, without its newline, off `rest`. False when `rest` is empty. Borrows. */
 bool hap_str_line(hap_str_t *line, hap_str_t *rest);
 
+/** Index of the first of `n` words that is `s`, or -1 if none is. */
+int hap_str_word(hap_str_t s, const char *const *words, unsigned n);
+
 /** A copy that ends in NUL, from `pool`. */
 char *hap_str_dup(hap_str_t s, apr_pool_t *pool);
 

@@ -117,15 +117,6 @@ static zd_end_t prefer(zd_change_t *change)
     return ZD_DONE;
 }
 
-static int word_of(const char *word, const char *const *words, int n)
-{
-    int i = 0;
-    while (i < n && strcmp(word, words[i]) != 0) {
-        i++;
-    }
-    return i < n ? i : -1;
-}
-
 /* A number of the engine is a node's for ever: one that comes back empty-handed gets a new one. */
 static bool takes_number(zd_change_t *change, const zd_node_t *node)
 {
@@ -151,7 +142,7 @@ static zd_end_t node_set(zd_change_t *change)
     const zd_command_t *command = change->command;
     zd_cluster_t *cluster = change->cluster;
     zd_node_t *node = zd_cluster_node(cluster, command->node);
-    int role = word_of(command->role, hap_map_role_names, HAP_MAP_ROLE_COUNT);
+    int role = hap_str_word(hap_str(command->role), hap_map_role_names, HAP_MAP_ROLE_COUNT);
     if (role < 0) {
         return zd_ends(change, ZD_REFUSED, "\"%s\" is no role", command->role);
     }
@@ -284,7 +275,7 @@ static zd_end_t member_set(zd_change_t *change)
 {
     const zd_command_t *command = change->command;
     zd_app_t *app = app_of(change);
-    int admin = word_of(command->admin, hap_admin_names, HAP_ADMIN_COUNT);
+    int admin = hap_str_word(hap_str(command->admin), hap_admin_names, HAP_ADMIN_COUNT);
     if (!app) {
         return ZD_REFUSED;
     }

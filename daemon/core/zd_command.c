@@ -189,19 +189,17 @@ static apr_status_t read_object(zd_command_t *command, const json_t *object, hap
                                 apr_pool_t *pool)
 {
     const json_t *version = json_object_get(object, "v");
-    const char *word = json_string_value(json_object_get(object, "do"));
-    zd_command_t read = {.what = ZD_DO_COUNT};
+    hap_str_t word = hap_str(json_string_value(json_object_get(object, "do")));
+    int what = hap_str_word(word, zd_do_names, ZD_DO_COUNT);
     if (!json_is_integer(version) || json_integer_value(version) != ZD_COMMAND_VERSION) {
         hap_diag_set(diag, 0, "it is no command of version %d", ZD_COMMAND_VERSION);
         return APR_EINVAL;
     }
-    for (int i = 0; word && i < ZD_DO_COUNT; i++) {
-        read.what = strcmp(word, zd_do_names[i]) == 0 ? (zd_do_t)i : read.what;
-    }
-    if (read.what == ZD_DO_COUNT) {
-        hap_diag_set(diag, 0, "\"%s\" is no command", hap_str_show(hap_str(word), pool));
+    if (what < 0) {
+        hap_diag_set(diag, 0, "\"%s\" is no command", hap_str_show(word, pool));
         return APR_EINVAL;
     }
+    zd_command_t read = {.what = (zd_do_t)what};
     apr_status_t rv = read_fields(&read, object, diag, pool);
     if (rv == APR_SUCCESS) {
         *command = read;

@@ -297,13 +297,13 @@ static apr_status_t read_address(const char **address, const reading_t *reading,
 
 static apr_status_t read_role(hap_map_node_t *node, const reading_t *reading, const json_t *value)
 {
-    for (int i = 0; json_is_string(value) && i < HAP_MAP_ROLE_COUNT; i++) {
-        if (strcmp(json_string_value(value), hap_map_role_names[i]) == 0) {
-            node->role = (hap_map_role_t)i;
-            return APR_SUCCESS;
-        }
+    hap_str_t word = hap_str(json_string_value(value));
+    int role = hap_str_word(word, hap_map_role_names, HAP_MAP_ROLE_COUNT);
+    if (role < 0) {
+        return refuse(reading, node->id, "its role is not voter, witness or observer");
     }
-    return refuse(reading, node->id, "its role is not voter, witness or observer");
+    node->role = (hap_map_role_t)role;
+    return APR_SUCCESS;
 }
 
 static apr_status_t take_node_key(reading_t *reading, unsigned i, const char *key,

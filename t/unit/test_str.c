@@ -57,11 +57,22 @@ static void order_is_by_bytes_and_the_shorter_comes_first(void)
     CU_ASSERT_TRUE(hap_str_cmp(hap_str(NULL), hap_str("")) == 0);
 }
 
+static void a_word_is_found_among_words_only_as_a_whole(void)
+{
+    static const char *const words[] = {"voter", "witness", "vote"};
+    CU_ASSERT_EQUAL(hap_str_word(hap_str("voter"), words, 3), 0);
+    CU_ASSERT_EQUAL(hap_str_word(hap_strn("voters", 4), words, 3), 2);
+    CU_ASSERT_EQUAL(hap_str_word(hap_str("vote"), words, 2), -1);
+    CU_ASSERT_EQUAL(hap_str_word(hap_str("Voter"), words, 3), -1);
+    CU_ASSERT_EQUAL(hap_str_word(hap_str(NULL), words, 3), -1);
+}
+
 const unit_test_t suite_str[] = {
     UNIT_TEST(lines_are_cut_off_one_by_one_and_the_last_needs_no_newline),
     UNIT_TEST(show_makes_every_byte_visible_and_cuts_long_text),
     UNIT_TEST(digits_of_all_numbers_fit),
     UNIT_TEST(uint_takes_digits_up_to_its_limit_and_nothing_else),
     UNIT_TEST(order_is_by_bytes_and_the_shorter_comes_first),
+    UNIT_TEST(a_word_is_found_among_words_only_as_a_whole),
     UNIT_END,
 };
