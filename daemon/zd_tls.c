@@ -106,16 +106,6 @@ static int use_session(SSL *ssl, const EVP_MD *md, const unsigned char **id, siz
 
 /* --- the server: refuses who is of another one ------------------------------------------------ */
 
-static bool is_uuid_shaped(hap_str_t text)
-{
-    for (size_t i = 0; i < text.n; i++) {
-        if (!strchr("0123456789abcdef-", text.p[i]) || text.p[i] == '\0') {
-            return false;
-        }
-    }
-    return text.n == HAP_MAP_UUID_BYTES;
-}
-
 static bool is_ours(zd_tls_t *tls, hap_str_t identity)
 {
     hap_str_t front = hap_strn(identity_front, sizeof(identity_front) - 1);
@@ -127,7 +117,7 @@ static bool is_ours(zd_tls_t *tls, hap_str_t identity)
     if (hap_str_eq(uuid, HAP_STR_LIT("-")) || !tls->ctx->uuid[0]) {
         return true;
     }
-    if (!is_uuid_shaped(uuid)) {
+    if (!hap_map_is_uuid(uuid)) {
         fail(tls, "it is no zerod, or one of another version");
         return false;
     }

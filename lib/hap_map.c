@@ -21,13 +21,7 @@ const hap_envelope_kind_t hap_map_kind = {.name = "zero-map", .version = 1};
 
 /* --- what is a map ---------------------------------------------------------------------------- */
 
-static apr_status_t wrong(hap_diag_t *diag, const char *where, const char *why)
-{
-    hap_diag_set(diag, 0, "%s: %s", where, why);
-    return APR_EINVAL;
-}
-
-static bool is_uuid(hap_str_t uuid)
+bool hap_map_is_uuid(hap_str_t uuid)
 {
     for (size_t i = 0; i < uuid.n; i++) {
         char c = uuid.p[i];
@@ -38,6 +32,12 @@ static bool is_uuid(hap_str_t uuid)
         }
     }
     return uuid.n == HAP_MAP_UUID_BYTES;
+}
+
+static apr_status_t wrong(hap_diag_t *diag, const char *where, const char *why)
+{
+    hap_diag_set(diag, 0, "%s: %s", where, why);
+    return APR_EINVAL;
 }
 
 static apr_status_t check_node(const hap_map_node_t *node, hap_diag_t *diag, apr_pool_t *pool)
@@ -119,7 +119,7 @@ static apr_status_t check_app(const hap_map_app_t *app, hap_diag_t *diag, apr_po
 
 static apr_status_t check(const hap_map_t *map, hap_diag_t *diag, apr_pool_t *pool)
 {
-    if (!is_uuid(hap_str(map->uuid))) {
+    if (!hap_map_is_uuid(hap_str(map->uuid))) {
         return wrong(diag, "uuid", "it is not 8-4-4-4-12 hex digits in lower case");
     }
     if (map->version < 1 || map->version > INT64_MAX || map->term > INT64_MAX) {

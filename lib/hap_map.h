@@ -81,6 +81,9 @@ typedef struct hap_map_t {
     unsigned apps_n;
 } hap_map_t;
 
+/** 8-4-4-4-12 hex digits in lower case, as a cluster is called. */
+bool hap_map_is_uuid(hap_str_t uuid);
+
 /**
  * The file's bytes. Nodes, applications and members come in the order of their names, whatever
  * their order here. Allocates from `pool`. APR_EINVAL with a sentence when the map breaks a rule: a
