@@ -3,23 +3,8 @@
  * Fuzz target of snapshots. Input: a whole one, or without its first line a body, which gets one
  * that fits: else no mutation would ever be read past the checksum.
  */
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <apr_general.h>
-#include <apr_pools.h>
-
-#include "hap_envelope.h"
+#include "fuzz.h"
 #include "zd_state.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 /* What is loaded has one spelling: saved again, it is the same bytes. */
 static void check_bytes(hap_str_t bytes, apr_pool_t *pool)
@@ -39,18 +24,6 @@ static void check_bytes(hap_str_t bytes, apr_pool_t *pool)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const hap_envelope_kind_t kind = {"zero-cluster", 1};
-    static bool ready;
-    if (!ready) {
-        apr_initialize();
-        ready = true;
-    }
-    hap_str_t bytes = hap_strn((const char *)data, size);
-    apr_pool_t *pool;
-    hap_diag_t diag;
-    apr_pool_create(&pool, NULL);
-    check_bytes(bytes, pool);
-    must(hap_envelope_wrap(&bytes, &kind, bytes, &diag, pool) == APR_SUCCESS);
-    check_bytes(bytes, pool);
-    apr_pool_destroy(pool);
+    fuzz_envelope(data, size, &kind, check_bytes);
     return 0;
 }

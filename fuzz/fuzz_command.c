@@ -3,22 +3,8 @@
  * Fuzz target of replicated commands. Input: lines, each a command; what can be read is carried out
  * on one state.
  */
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <apr_general.h>
-#include <apr_pools.h>
-
+#include "fuzz.h"
 #include "zd_state.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 /* Written again, a command is read as the same, and written the same. */
 static void check_spelling(const zd_command_t *command, apr_pool_t *pool)
@@ -69,15 +55,9 @@ static void carry_out(zd_state_t *state, hap_str_t line, apr_pool_t *pool)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bool ready;
-    if (!ready) {
-        apr_initialize();
-        ready = true;
-    }
-    apr_pool_t *pool;
+    apr_pool_t *pool = fuzz_pool();
+    hap_str_t rest = fuzz_text(data, size);
     hap_str_t line;
-    hap_str_t rest = hap_strn((const char *)data, size);
-    apr_pool_create(&pool, NULL);
     zd_state_t *state = zd_state_make();
     while (hap_str_line(&line, &rest)) {
         carry_out(state, line, pool);

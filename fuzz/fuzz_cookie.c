@@ -3,16 +3,9 @@
  * Fuzz target of cookies, path parameters and the choice by route. Input: a line with the session's
  * name, a line with the path, and the value of the Cookie header.
  */
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <apr_general.h>
-#include <apr_pools.h>
-
+#include "fuzz.h"
 #include "hap_affinity.h"
 #include "hap_cookie.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const hap_str_t routes[] = {
     {"hostA", 5},
@@ -21,13 +14,6 @@ static const hap_str_t routes[] = {
 };
 
 enum { NOW_S = 1000, MEMBERS = sizeof(routes) / sizeof(routes[0]) };
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 static int find_route(const void *table, hap_str_t route)
 {
@@ -107,18 +93,10 @@ static const hap_sign_t *sign_keys(apr_pool_t *pool)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bool ready;
-    if (!ready) {
-        apr_initialize();
-        ready = true;
-    }
-    apr_pool_t *pool;
-    apr_pool_create(&pool, NULL);
-    hap_str_t rest = hap_strn((const char *)data, size);
-    hap_str_t name = HAP_STR_LIT("");
-    hap_str_t path = HAP_STR_LIT("");
-    hap_str_line(&name, &rest);
-    hap_str_line(&path, &rest);
+    apr_pool_t *pool = fuzz_pool();
+    hap_str_t rest = fuzz_text(data, size);
+    hap_str_t name = fuzz_line(&rest);
+    hap_str_t path = fuzz_line(&rest);
     hap_affinity_rule_t rule = {
         .mode = HAP_AFFINITY_APP,
         .cookie = name,

@@ -3,12 +3,8 @@
  * Fuzz target of what passes messages on: hap_http1, hap_chunks and hap_relay, judged by a second
  * reader. Input: answers if it begins with "HTTP/", else requests, one behind the other.
  */
-#include <stdint.h>
-
 #include "fuzz_http1.h"
 #include "hap_chunks.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
     MESSAGES_MAX = 8,      /* of one input */

@@ -3,18 +3,9 @@
 #ifndef FUZZ_HTTP1_H
 #define FUZZ_HTTP1_H
 
-#include <stdlib.h>
-
+#include "fuzz.h"
 #include "hap_http1.h"
 #include "reader.h"
-
-/** Ends it all, for a fuzzer or a debugger to see, unless it holds. */
-static inline void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 /** Same bytes. */
 static inline bool fuzz_same(hap_str_t a, reader_word_t b)

@@ -3,23 +3,8 @@
  * Fuzz target of the cluster map. Input: a whole file, or without its first line a body, which gets
  * one that fits: else no mutation would ever be read past the checksum.
  */
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <apr_general.h>
-#include <apr_pools.h>
-
-#include "hap_envelope.h"
+#include "fuzz.h"
 #include "hap_map.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 /* What is accepted has one spelling: written again, it is the same bytes. And it keeps the rules
  * that readers rely on. */
@@ -48,18 +33,6 @@ static void check_text(hap_str_t text, apr_pool_t *pool)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const hap_envelope_kind_t kind = {"zero-map", 1};
-    static bool ready;
-    if (!ready) {
-        apr_initialize();
-        ready = true;
-    }
-    hap_str_t text = hap_strn((const char *)data, size);
-    apr_pool_t *pool;
-    hap_diag_t diag;
-    apr_pool_create(&pool, NULL);
-    check_text(text, pool);
-    must(hap_envelope_wrap(&text, &kind, text, &diag, pool) == APR_SUCCESS);
-    check_text(text, pool);
-    apr_pool_destroy(pool);
+    fuzz_envelope(data, size, &kind, check_text);
     return 0;
 }

@@ -1,37 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzz target of what session zones read that others may have written. Input: a
- * letter and
+ * Fuzz target of what session zones read that others may have written. Input: a letter and
  *
  *   s  the bytes of a store        What opens is what sealing makes of it.
- *   r  a record, not yet sealed    It is sealed here: else no mutation would
- * ever be read past the tag. What the rule makes of it is newer, and can be
- * sealed. k  a key file                  It has keys, or a line and a sentence
- * without any of it. z  the words of store=, zone=  What is taken has one
- * spelling, and a place for each node.
+ *   r  a record, not yet sealed    It is sealed here: else no mutation would ever be read past the
+ *                                  tag. What the rule makes of it is newer, and can be sealed.
+ *   k  a key file                  It has keys, or a line and a sentence without any of it.
+ *   z  the words of store=, zone=  What is taken has one spelling, and a place for each node.
  */
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <apr_general.h>
-
+#include "fuzz.h"
 #include "hap_zone_rule.h"
 #include "hap_zone_spec.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { HEAD_BYTES = 12, TAG_BYTES = 16, NOW_S = 1700000000, HEX_RUN_MAX = 8 };
 
 static const char name[] = "haz1:gJnHzDUWznc0t_eyaSYp8jZqhJawW3RqBEaZQq-V9nI";
 
 static hap_zone_keys_t *keys; /* of this run */
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 static unsigned char *room(size_t n)
 {
@@ -40,9 +25,7 @@ static unsigned char *room(size_t n)
     return bytes;
 }
 
-/* --- records
- * ----------------------------------------------------------------------------------
- */
+/* --- records ---------------------------------------------------------------------------------- */
 
 static void check_rule(const hap_zone_record_t *now, hap_zone_wish_t wish)
 {
@@ -126,8 +109,7 @@ static void check_plain(hap_str_t plain)
     free(sealed);
 }
 
-/* --- files and words
- * -------------------------------------------------------------------------- */
+/* --- files and words -------------------------------------------------------------------------- */
 
 static bool is_hex(char c)
 {
@@ -227,13 +209,7 @@ static void check(char kind, hap_str_t rest, apr_pool_t *pool)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bool ready;
-    apr_pool_t *pool;
-    if (!ready) {
-        apr_initialize();
-        ready = true;
-    }
-    apr_pool_create(&pool, NULL);
+    apr_pool_t *pool = fuzz_pool();
     if (size > 0) {
         check((char)data[0], hap_strn((const char *)data + 1, size - 1), pool);
     }

@@ -5,19 +5,9 @@
  * instance, is read again as the same.
  */
 #include <ctype.h>
-#include <stdint.h>
-#include <stdlib.h>
 
+#include "fuzz.h"
 #include "hap_zone_field.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 /* The same question, asked otherwise. */
 static bool begins(hap_str_t name, const char *prefix)
@@ -106,7 +96,7 @@ static void check_state(hap_zone_said_t *said)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static hap_zone_said_t said;
-    hap_str_t rest = hap_strn((const char *)data, size);
+    hap_str_t rest = fuzz_text(data, size);
     hap_str_t line;
     hap_zone_said_begin(&said);
     while (hap_str_line(&line, &rest)) {

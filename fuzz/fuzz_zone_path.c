@@ -5,27 +5,16 @@
  * read lie within their limits and lead, written again, to the same address; a tag put in front of
  * a good list is in it; what a patch makes is changed no more by the same patch.
  */
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include <apr_general.h>
 #include <apr_strings.h>
 
+#include "fuzz.h"
 #include "hap_zone_etag.h"
 #include "hap_zone_patch.h"
 #include "hap_zone_path.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 enum { ENCODED_MAX = 3 * HAP_ZONE_SID_BYTES_MAX };
-
-static void must(bool holds)
-{
-    if (!holds) {
-        abort();
-    }
-}
 
 static void check_id(hap_str_t id)
 {
@@ -100,20 +89,11 @@ static void check_patch(hap_str_t patch, apr_pool_t *pool)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static bool ready;
-    if (!ready) {
-        apr_initialize();
-        ready = true;
-    }
-    apr_pool_t *pool;
-    apr_pool_create(&pool, NULL);
-    hap_str_t rest = hap_strn((const char *)data, size);
-    hap_str_t target = HAP_STR_LIT("");
-    hap_str_t uri = HAP_STR_LIT("");
-    hap_str_t tags = HAP_STR_LIT("");
-    hap_str_line(&target, &rest);
-    hap_str_line(&uri, &rest);
-    hap_str_line(&tags, &rest);
+    apr_pool_t *pool = fuzz_pool();
+    hap_str_t rest = fuzz_text(data, size);
+    hap_str_t target = fuzz_line(&rest);
+    hap_str_t uri = fuzz_line(&rest);
+    hap_str_t tags = fuzz_line(&rest);
     check_path(target, uri);
     check_tags(tags, pool);
     check_patch(rest, pool);
