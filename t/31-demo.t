@@ -12,21 +12,12 @@ my $traces = HA::Traces->new($t);
 # Starts the demo without setup and build. Its pid, and the log of what it says.
 sub demo($name, @args)
 {
-    my @command = ($^X, '-I', "$top/t/lib", "$top/tools/demo.pl", @args);
-    my $pid = $t->spawn($name, cmd => \@command, env => {TMPDIR => $traces->folder});
-    $t->{processes}{$pid}{may_fail} = 1;
-    return ($pid, HA::Log->new($t->dir("$name.out")));
-}
-
-# Waits until the demo has ended. Its exit code.
-sub exit_code($pid, $timeout)
-{
-    return $t->wait_end($pid, $timeout) >> 8;
+    return $traces->start($name, '-I', "$top/t/lib", "$top/tools/demo.pl", @args);
 }
 
 subtest 'each step comes out with --once' => sub {
     my ($pid, $log) = demo('once', '--once');
-    is(exit_code($pid, 120), 0, 'exit 0') or diag($log->text);
+    is($traces->exit_code($pid, 120), 0, 'exit 0') or diag($log->text);
     like($log->text, qr{^  ok      the log says who carries the requests: $_: /$_: in the lane$}m, "$_: the lane")
         for qw(App Shop);
     like($log->text, qr/^  ok      \d+ requests were sent all the while, 0 failed$/m, 'no request');
@@ -50,7 +41,7 @@ subtest 'Ctrl-C ends what keeps running after the story' => sub {
     my ($instance) = $log->text =~ /hostA has pid (\d+)/;
     kill 'STOP', $instance;
     $t->signal($pid, 'INT');
-    is(exit_code($pid, 30), 0, 'exit 0, though an instance was stopped') or diag($log->text);
+    is($traces->exit_code($pid, 30), 0, 'exit 0, though an instance was stopped') or diag($log->text);
     $traces->none;
 };
 
@@ -66,7 +57,7 @@ for my $moment (@moments) {
             my ($pid, $log) = demo("$what $signal");
             $t->wait_for(sub { $log->text =~ $seen }, 120, $what);
             $t->signal($pid, $signal);
-            is(exit_code($pid, 30), 128 + {INT => 2, TERM => 15}->{$signal}, 'exit 128 + signal')
+            is($traces->exit_code($pid, 30), 128 + {INT => 2, TERM => 15}->{$signal}, 'exit 128 + signal')
                 or diag($log->text);
             $traces->none;
         };

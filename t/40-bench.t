@@ -13,20 +13,7 @@ my $traces = HA::Traces->new($t);
 # Starts it. Its pid, and the log of what it says.
 sub compare($name, @args)
 {
-    my @command = ($^X, HA::Test::top_srcdir() . '/bench/compare', @args);
-    my %env = (
-        TMPDIR => $traces->folder,
-        top_srcdir => HA::Test::top_srcdir(),
-        top_builddir => HA::Test::top_builddir()
-    );
-    my $pid = $t->spawn($name, cmd => \@command, env => \%env);
-    $t->{processes}{$pid}{may_fail} = 1;
-    return ($pid, HA::Log->new($t->dir("$name.out")));
-}
-
-sub exit_code($pid)
-{
-    return $t->wait_end($pid, 60) >> 8;
+    return $traces->start($name, HA::Test::top_srcdir() . '/bench/compare', @args);
 }
 
 # Whether a contender's result is what a measurement can give at all.
@@ -48,7 +35,7 @@ subtest 'a run measures who is asked for and writes JSON' => sub {
     my $file = $t->dir('compare.json');
     my @who = ('--workload=small', '--only=stock,standard', "--json=$file");
     my ($pid, $log) = compare('run', @who, qw(--rounds=1 --seconds=1 --load=own));
-    is(exit_code($pid), 0, 'exit 0') or diag($log->text);
+    is($traces->exit_code($pid, 60), 0, 'exit 0') or diag($log->text);
     like($log->text, qr/^  stock +\d+ +\d+\.\d .* 0$/m, 'a line of the table');
     like($log->text, qr{ratios: standard/stock \d+\.\d\d$}m, 'and a ratio');
 
@@ -72,7 +59,7 @@ subtest 'who asks for what there is not is told what there is' => sub {
     );
     for my $option (sort keys %refused) {
         my ($pid, $log) = compare("refused $option", $option);
-        is(exit_code($pid), 2, "$option: exit 2");
+        is($traces->exit_code($pid, 60), 2, "$option: exit 2");
         like($log->text, $refused{$option}, "$option: a sentence");
     }
 };
@@ -83,7 +70,7 @@ subtest 'Ctrl-C ends it in the middle of a load' => sub {
     my $is_loaded = sub { grep {m{bench/load .* -s 600 }} $traces->processes };
     $t->wait_for($is_loaded, 30, 'the load');
     $t->signal($pid, 'INT');
-    is(exit_code($pid), 130, 'exit 130') or diag($log->text);
+    is($traces->exit_code($pid, 60), 130, 'exit 130') or diag($log->text);
     $traces->none;
 };
 

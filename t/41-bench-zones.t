@@ -14,26 +14,13 @@ my $traces = HA::Traces->new($t);
 # Starts it. Its pid, and the log of what it says.
 sub zones($name, @args)
 {
-    my @command = ($^X, HA::Test::top_srcdir() . '/bench/zones', @args);
-    my %env = (
-        TMPDIR => $traces->folder,
-        top_srcdir => HA::Test::top_srcdir(),
-        top_builddir => HA::Test::top_builddir()
-    );
-    my $pid = $t->spawn($name, cmd => \@command, env => \%env);
-    $t->{processes}{$pid}{may_fail} = 1;
-    return ($pid, HA::Log->new($t->dir("$name.out")));
-}
-
-sub exit_code($pid)
-{
-    return $t->wait_end($pid, 180) >> 8;
+    return $traces->start($name, HA::Test::top_srcdir() . '/bench/zones', @args);
 }
 
 subtest 'a quick run measures every task and writes JSON' => sub {
     my $file = $t->dir('zones.json');
     my ($pid, $log) = zones('run', '--quick', "--json=$file");
-    is(exit_code($pid), 0, 'exit 0') or diag($log->text);
+    is($traces->exit_code($pid, 180), 0, 'exit 0') or diag($log->text);
     like($log->text, qr{^  memcached / off +\d+\.\d\d x +bar <= 1\.1: (?:kept|missed)$}m,
         'a ratio, its bar, and whether it is kept');
 
@@ -63,7 +50,7 @@ subtest 'who asks for what there is not is told what there is' => sub {
     );
     for my $option (sort keys %refused) {
         my ($pid, $log) = zones("refused $option", $option);
-        is(exit_code($pid), 2, "$option: exit 2");
+        is($traces->exit_code($pid, 180), 2, "$option: exit 2");
         like($log->text, $refused{$option}, "$option: a sentence");
     }
 };
@@ -73,7 +60,7 @@ subtest 'Ctrl-C ends it in the middle of a load' => sub {
     my $is_loaded = sub { grep {m{bench/load .* -s 600}} $traces->processes };
     $t->wait_for($is_loaded, 60, 'the load');
     $t->signal($pid, 'INT');
-    is(exit_code($pid), 130, 'exit 130') or diag($log->text);
+    is($traces->exit_code($pid, 180), 130, 'exit 130') or diag($log->text);
     $traces->none;
 };
 

@@ -5,7 +5,7 @@ use v5.36;
 
 use HA::Mount qw(faster);
 use HA::Test;
-use HA::Zone qw(all_serve begin_cart cart counters each_way end_cart holder);
+use HA::Zone qw(all_serve begin_cart cart counters each_way end_cart holder two_clients);
 
 my $t = HA::Test->new;
 my @apps = map {$t->app("host$_", zones => 1)} qw(A B);
@@ -13,14 +13,12 @@ my @apps = map {$t->app("host$_", zones => 1)} qw(A B);
 $t->expect_log(qr/App: member host[AB] failed on|App: member host[AB]: .*(?:suspect|down)/);
 $t->expect_log(qr/AH(?:00957|01114|01102|00898|01110)/);
 
-# Two clients of one session with tea in its cart, the instance that has it, and the other one.
+# Two clients of one session, who connect anew, the instance that has it, and the other one.
 sub session($proxy)
 {
-    my @clients = map {$t->client(port => $proxy->port)} 1, 2;
-    my $first = cart($clients[0], '/App/cart?add=tea');
-    $clients[1]->set_cookie('zsessionid', $clients[0]->cookie('zsessionid'));
-    $_->close for @clients;
-    return (@clients, holder($first, @apps));
+    my @session = two_clients($t, $proxy, @apps);
+    $_->close for @session[0, 1];
+    return @session;
 }
 
 sub id_of($client)

@@ -5,22 +5,13 @@ use v5.36;
 
 use HA::Mount qw(faster);
 use HA::Test;
-use HA::Zone qw(all_serve begin_cart cart cart_of counters each_way end_cart holder leaked);
+use HA::Zone qw(all_serve begin_cart cart cart_of counters each_way end_cart leaked two_clients);
 
 my $t = HA::Test->new;
 my @apps = map {$t->app("host$_", zones => 1)} qw(A B);
 # Instances hang on purpose.
 $t->expect_log(qr/App: member host[AB] failed on|App: member host[AB]: .*(?:suspect|down)/);
 $t->expect_log(qr/AH(?:00957|01114|01102|00898|01110)/);
-
-# Two clients of one session with tea in its cart, the instance that has it, and the other one.
-sub session($proxy)
-{
-    my @clients = map {$t->client(port => $proxy->port)} 1, 2;
-    my $first = cart($clients[0], '/App/cart?add=tea');
-    $clients[1]->set_cookie('zsessionid', $clients[0]->cookie('zsessionid'));
-    return (@clients, holder($first, @apps));
-}
 
 sub hang($app)
 {
@@ -41,7 +32,7 @@ sub goes_on($proxy, $app)
 # What comes of the request, and all that is needed to go on.
 sub late($proxy, $path, %opt)
 {
-    my ($slow, $quick, $holder, $other) = session($proxy);
+    my ($slow, $quick, $holder, $other) = two_clients($t, $proxy, @apps);
     my $before = counters($proxy)->{fenced};
     $holder->answers_hold(1);
     begin_cart($slow, $path, %opt);
@@ -108,7 +99,7 @@ sub a_late_login($proxy)
 
 sub nobody_came_in_between($proxy)
 {
-    my ($slow, $quick, $holder) = session($proxy);
+    my ($slow, $quick, $holder) = two_clients($t, $proxy, @apps);
     $holder->answers_hold(1);
     begin_cart($slow, '/App/cart?add=late', method => 'POST', body => 'x');
     $holder->answers_wait(1);
@@ -122,7 +113,7 @@ sub nobody_came_in_between($proxy)
 
 sub it_remembers($proxy)
 {
-    my ($old, $new, $holder, $other) = session($proxy);
+    my ($old, $new, $holder, $other) = two_clients($t, $proxy, @apps);
     my $id = $old->cookie('zsessionid') =~ s/\..*//r;
     hang($holder);
     my $cart = cart($new, '/App/cart?add=milk');

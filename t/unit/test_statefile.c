@@ -2,11 +2,11 @@
 /* Tests of hap_statefile and of the first line that hap_envelope writes. */
 #include "unit.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <apr_strings.h>
 
+#include "golden.h"
 #include "hap_envelope.h"
 #include "hap_statefile.h"
 
@@ -97,20 +97,9 @@ static const char *with(const char *old, const char *new)
                                     at + strlen(old), NULL));
 }
 
-static const char *golden(const char *name)
-{
-    const char *top = getenv("top_srcdir");
-    FILE *file = fopen(apr_pstrcat(unit_pool, top ? top : ".", "/t/golden/", name, NULL), "r");
-    char *text = apr_pcalloc(unit_pool, 65536);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    CU_ASSERT_TRUE(fread(text, 1, 65535, file) > 0);
-    fclose(file);
-    return text;
-}
-
 static void the_format_is_the_golden_file(void)
 {
-    UNIT_STR_EQ(sample(), golden("state-1.txt"));
+    UNIT_STR_EQ(sample(), unit_golden("state-1.txt"));
 }
 
 static void what_was_encoded_comes_back_field_by_field(void)

@@ -40,6 +40,14 @@ static void fill(hapstore_t *store, shelf_t *shelf, int sessions)
     }
 }
 
+static const char *xs(size_t n)
+{
+    char *text = apr_palloc(unit_pool, n + 1);
+    memset(text, 'x', n);
+    text[n] = '\0';
+    return text;
+}
+
 /* Whether a server has anything under the session's name. */
 static bool on(const shelf_t *shelf, unsigned node, const char *sid)
 {
@@ -262,9 +270,7 @@ static void what_is_too_large_for_the_nodes_is_refused_and_they_stay_up(void)
 {
     shelf_t *shelf = shelf_make(2, "-I512k");
     hapstore_t *store = store_open(shelf);
-    char *large = apr_pcalloc(unit_pool, 600001);
-    memset(large, 'x', 600000);
-    UNIT_STR_EQ(put(store, shelf, "sid", 1, large), "REFUSED");
+    UNIT_STR_EQ(put(store, shelf, "sid", 1, xs(600000)), "REFUSED");
     UNIT_STR_EQ(put(store, shelf, "sid", 1, "small"), "2 small");
     CU_ASSERT_EQUAL(shelf->lines_n, 0);
     shelf_clear(shelf);
@@ -274,8 +280,7 @@ static void nodes_that_have_too_little_memory_lose_what_is_old_and_nothing_else(
 {
     shelf_t *shelf = shelf_make(2, "-m2");
     hapstore_t *store = store_open(shelf);
-    char *data = apr_pcalloc(unit_pool, 20001);
-    memset(data, 'x', 20000);
+    const char *data = xs(20000);
     int lost = 0;
     for (int i = 0; i < 500; i++) {
         CU_ASSERT_EQUAL(put(store, shelf, sid_of(i), 1, data)[0], '2');

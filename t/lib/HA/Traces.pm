@@ -6,17 +6,37 @@ use v5.36;
 
 use Test::More ();
 
+use HA::Log;
+use HA::Test ();
+
 # Makes the folder in that of the test; servers that give up root can enter it.
 sub new($class, $t)
 {
     my $folder = $t->dir('tmp');
     mkdir $folder or die "$folder: $!\n";
     chmod 0755, $folder;
-    return bless {folder => $folder}, $class;
+    return bless {t => $t, folder => $folder}, $class;
 }
 
-# For TMPDIR of the program.
-sub folder($self) { return $self->{folder} }
+# Starts a program of Perl, with the switches in front of its name. Its pid, and the log of what it says.
+sub start($self, $name, @command)
+{
+    my $t = $self->{t};
+    my %env = (
+        TMPDIR => $self->{folder},
+        top_srcdir => HA::Test::top_srcdir(),
+        top_builddir => HA::Test::top_builddir()
+    );
+    my $pid = $t->spawn($name, cmd => [$^X, @command], env => \%env);
+    $t->{processes}{$pid}{may_fail} = 1;
+    return ($pid, HA::Log->new($t->dir("$name.out")));
+}
+
+# Waits until it has ended. Its exit code.
+sub exit_code($self, $pid, $timeout)
+{
+    return $self->{t}->wait_end($pid, $timeout) >> 8;
+}
 
 # Command lines of the processes that have the folder in their arguments.
 sub processes($self)

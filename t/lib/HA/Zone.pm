@@ -6,7 +6,7 @@ use v5.36;
 
 use Exporter qw(import);
 our @EXPORT_OK = qw(all_serve begin_cart cart cart_of counters each_way end_cart holder leaked put_fields record_name store_of
-    stored without zone_address zone_httpd zone_key zone_lines zone_token);
+    stored two_clients without zone_address zone_httpd zone_key zone_lines zone_token);
 
 use Digest::SHA qw(hmac_sha256);
 use JSON::PP qw(decode_json);
@@ -58,6 +58,15 @@ sub holder($cart, @apps)
     my ($holder) = grep {$_->name eq ($cart->{instance} // '')} @apps;
     die "no instance has answered, status $cart->{status}\n" if !$holder;
     return ($holder, grep {$_ != $holder} @apps);
+}
+
+# Two clients of one session with tea in its cart, the instance that has it, and the others.
+sub two_clients($t, $proxy, @apps)
+{
+    my @clients = map {$t->client(port => $proxy->port)} 1, 2;
+    my $first = cart($clients[0], '/App/cart?add=tea');
+    $clients[1]->set_cookie('zsessionid', $clients[0]->cookie('zsessionid'));
+    return (@clients, holder($first, @apps));
 }
 
 # Waits until each of them gets requests, when some were started again.
