@@ -88,7 +88,7 @@ static apr_status_t check_member(const hap_map_app_t *app, const hap_map_member_
     if (member->weight < 1 || member->weight > HAP_MAP_WEIGHT_MAX) {
         return wrong(diag, where, "its weight is not 1 to 100");
     }
-    return check_url(member, where, diag, pool);
+    return member->url ? check_url(member, where, diag, pool) : APR_SUCCESS;
 }
 
 static apr_status_t check_active(const hap_map_app_t *app, hap_diag_t *diag)
@@ -161,7 +161,7 @@ static int by_second(const void *a, const void *b)
     return by_name((const char *const *)a + 1, (const char *const *)b + 1);
 }
 
-/* One name that two of the records share, or NULL. */
+/* One name that two of the records share, or NULL. What is not there is not shared. */
 static const char *shared_name(void *records, unsigned n, size_t bytes,
                                int (*order)(const void *, const void *), unsigned field)
 {
@@ -171,8 +171,9 @@ static const char *shared_name(void *records, unsigned n, size_t bytes,
     for (unsigned i = 1; i < n; i++) {
         const char *before = (const char *)records + (i - 1) * bytes;
         const char *one = before + bytes;
-        if (order(before, one) == 0) {
-            return ((const char *const *)one)[field];
+        const char *name = ((const char *const *)one)[field];
+        if (name && order(before, one) == 0) {
+            return name;
         }
     }
     return NULL;

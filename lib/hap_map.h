@@ -55,7 +55,7 @@ typedef struct hap_map_node_t {
 /** An instance of an application. */
 typedef struct hap_map_member_t {
     const char *route; /* unique in the application */
-    const char *url;   /* scheme://HOST:PORT; unique in the application */
+    const char *url;   /* scheme://HOST:PORT; unique in the application. NULL: it has no address */
     unsigned weight;   /* 1..HAP_MAP_WEIGHT_MAX */
     hap_admin_t admin; /* what it is told to do */
 } hap_map_member_t;

@@ -24,7 +24,7 @@ void hap_map_read_node(hap_map_node_t *node, hap_json_reader_t *reader, const js
 
 static json_t *member_json(const hap_map_member_t *member)
 {
-    return json_pack("{s:s, s:s, s:i, s:s}", "route", member->route, "url", member->url, "weight",
+    return json_pack("{s:s, s:s?, s:i, s:s}", "route", member->route, "url", member->url, "weight",
                      (int)member->weight, "admin", hap_admin_names[member->admin]);
 }
 
@@ -41,7 +41,7 @@ json_t *hap_map_members_json(const hap_map_app_t *app)
 static void read_member(hap_map_member_t *member, hap_json_reader_t *reader, const json_t *object)
 {
     member->route = hap_json_text(reader, object, "route");
-    member->url = hap_json_text(reader, object, "url");
+    member->url = hap_json_text_or_null(reader, object, "url");
     uint64_t weight = hap_json_number(reader, object, "weight");
     member->weight = weight <= HAP_MAP_WEIGHT_MAX ? (unsigned)weight : 0;
     member->admin = hap_json_word(reader, object, "admin", hap_admin_names, HAP_ADMIN_COUNT);

@@ -290,7 +290,8 @@ static zd_end_t member_set(zd_change_t *change)
     }
     unsigned at = known ? (unsigned)(known - app->map.members) : app->map.members_n++;
     says(change, "%s: member %s: %s, %s weight %" PRIu64 " %s", command->app, command->route,
-         known ? "changed" : "joins", command->url, command->weight, command->admin);
+         known ? "changed" : "joins", command->url ? command->url : "no address,", command->weight,
+         command->admin);
     zd_app_members(app)[at] = (hap_map_member_t){
         .route = command->route,
         .url = command->url,

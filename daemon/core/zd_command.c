@@ -23,7 +23,7 @@ static const struct {
 };
 
 const char *const zd_do_names[] = {
-#define ZD_DO_NAME(name, word, needs) [ZD_DO_##name] = word,
+#define ZD_DO_NAME(name, word, needs, may) [ZD_DO_##name] = word,
     ZD_DOES(ZD_DO_NAME)
 #undef ZD_DO_NAME
 };
@@ -31,13 +31,17 @@ const char *const zd_do_names[] = {
 enum { COMMON = 4 /* fields that all have */ };
 
 static const uint32_t needs[] = {
-#define ZD_DO_NEEDS(name, word, needs) [ZD_DO_##name] = (needs) | ((1u << COMMON) - 1),
+#define ZD_DO_NEEDS(name, word, needs, may) [ZD_DO_##name] = (needs) | ((1u << COMMON) - 1),
     ZD_DOES(ZD_DO_NEEDS)
 #undef ZD_DO_NEEDS
 };
 
-/* What any command may have. */
-static const uint32_t may = ZD_BIT(EXPECT) | ZD_BIT(WHY);
+/* Any may say for which version of the map it is meant, and why. */
+static const uint32_t may[] = {
+#define ZD_DO_MAY(name, word, needs, may) [ZD_DO_##name] = (may) | ZD_BIT(EXPECT) | ZD_BIT(WHY),
+    ZD_DOES(ZD_DO_MAY)
+#undef ZD_DO_MAY
+};
 
 _Static_assert(ZD_FIELD_COUNT <= 32, "a bit each");
 
@@ -90,7 +94,7 @@ static bool is_given(const zd_command_t *command, unsigned field)
 static bool is_written(const zd_command_t *command, unsigned field)
 {
     uint32_t bit = UINT32_C(1) << field;
-    return (needs[command->what] & bit) || ((may & bit) && is_given(command, field));
+    return (needs[command->what] & bit) || ((may[command->what] & bit) && is_given(command, field));
 }
 
 static json_t *object_of(const zd_command_t *command, hap_diag_t *diag)
@@ -170,7 +174,7 @@ static apr_status_t read_fields(zd_command_t *command, const json_t *object, hap
         if (!value && !needed) {
             continue;
         }
-        if (!((needs[command->what] | may) & bit) || !value ||
+        if (!((needs[command->what] | may[command->what]) & bit) || !value ||
             !read_field(command, i, value, pool)) {
             hap_diag_set(diag, 0, "%s: %s is missing, of a wrong type, or not its own",
                          zd_do_names[command->what], fields[i].key);

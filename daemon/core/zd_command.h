@@ -48,7 +48,7 @@ enum {
     V(APP, app, TEXT)                                                                              \
     V(SINGLE, single, FLAG) /* active-passive */                                                   \
     V(ROUTE, route, TEXT)   /* a member's */                                                       \
-    V(URL, url, TEXT)       /* a member's */                                                       \
+    V(URL, url, TEXT)       /* a member's; none: it has no address */                              \
     V(WEIGHT, weight, NUMBER)                                                                      \
     V(ADMIN, admin, TEXT)   /* hap_admin_names */                                                  \
     V(EPOCH, epoch, NUMBER) /* the lease's that it is about */                                     \
@@ -65,25 +65,26 @@ typedef enum zd_field_t { ZD_FIELDS(ZD_FIELD_ENUM) ZD_FIELD_COUNT } zd_field_t;
 
 #define ZD_BIT(name) (UINT32_C(1) << ZD_FIELD_##name)
 
-/** What a command does, as V(NAME, "word", fields it needs beside those that all have). */
+/** What a command does, as V(NAME, "word", fields it needs beside those that all have, fields it
+ * may have beside those that any may). */
 #define ZD_DOES(V)                                                                                 \
-    V(INIT, "init", ZD_BIT(UUID))                /* a cluster begins */                            \
-    V(LEAD, "lead", ZD_BIT(NODE) | ZD_BIT(TERM)) /* a node is the primary now */                   \
-    V(PREFER, "prefer", ZD_BIT(NODE))            /* it is to lead: first half of set-primary */    \
+    V(INIT, "init", ZD_BIT(UUID), 0)                /* a cluster begins */                         \
+    V(LEAD, "lead", ZD_BIT(NODE) | ZD_BIT(TERM), 0) /* a node is the primary now */                \
+    V(PREFER, "prefer", ZD_BIT(NODE), 0)            /* it is to lead: first half of set-primary */ \
     V(NODE_SET, "node-set",                                                                        \
-      ZD_BIT(NODE) | ZD_BIT(ADDRESS) | ZD_BIT(ROLE) | ZD_BIT(ELECTABLE) | ZD_BIT(RAFT))            \
-    V(NODE_PRESENT, "node-present", ZD_BIT(NODE) | ZD_BIT(PRESENT))                                \
-    V(NODE_REMOVE, "node-remove", ZD_BIT(NODE))                                                    \
-    V(APP_SET, "app-set", ZD_BIT(APP) | ZD_BIT(SINGLE))                                            \
-    V(APP_REMOVE, "app-remove", ZD_BIT(APP))                                                       \
-    V(APP_PAUSE, "app-pause", ZD_BIT(APP) | ZD_BIT(PAUSED))                                        \
-    V(MEMBER_SET, "member-set",                                                                    \
-      ZD_BIT(APP) | ZD_BIT(ROUTE) | ZD_BIT(URL) | ZD_BIT(WEIGHT) | ZD_BIT(ADMIN))                  \
-    V(MEMBER_REMOVE, "member-remove", ZD_BIT(APP) | ZD_BIT(ROUTE))                                 \
-    V(GRANT, "grant", ZD_BIT(APP) | ZD_BIT(ROUTE) | ZD_BIT(EPOCH))   /* after that epoch */        \
-    V(RELEASE, "release", ZD_BIT(APP) | ZD_BIT(EPOCH) | ZD_BIT(WHY)) /* of that epoch */
+      ZD_BIT(NODE) | ZD_BIT(ADDRESS) | ZD_BIT(ROLE) | ZD_BIT(ELECTABLE) | ZD_BIT(RAFT), 0)         \
+    V(NODE_PRESENT, "node-present", ZD_BIT(NODE) | ZD_BIT(PRESENT), 0)                             \
+    V(NODE_REMOVE, "node-remove", ZD_BIT(NODE), 0)                                                 \
+    V(APP_SET, "app-set", ZD_BIT(APP) | ZD_BIT(SINGLE), 0)                                         \
+    V(APP_REMOVE, "app-remove", ZD_BIT(APP), 0)                                                    \
+    V(APP_PAUSE, "app-pause", ZD_BIT(APP) | ZD_BIT(PAUSED), 0)                                     \
+    V(MEMBER_SET, "member-set", ZD_BIT(APP) | ZD_BIT(ROUTE) | ZD_BIT(WEIGHT) | ZD_BIT(ADMIN),      \
+      ZD_BIT(URL)) /* no URL: no address */                                                        \
+    V(MEMBER_REMOVE, "member-remove", ZD_BIT(APP) | ZD_BIT(ROUTE), 0)                              \
+    V(GRANT, "grant", ZD_BIT(APP) | ZD_BIT(ROUTE) | ZD_BIT(EPOCH), 0)   /* after that epoch */     \
+    V(RELEASE, "release", ZD_BIT(APP) | ZD_BIT(EPOCH) | ZD_BIT(WHY), 0) /* of that epoch */
 
-#define ZD_DO_ENUM(name, word, needs) ZD_DO_##name,
+#define ZD_DO_ENUM(name, word, needs, may) ZD_DO_##name,
 typedef enum zd_do_t { ZD_DOES(ZD_DO_ENUM) ZD_DO_COUNT } zd_do_t;
 #undef ZD_DO_ENUM
 

@@ -146,6 +146,39 @@ static void nobody_active_is_said(void)
     CU_ASSERT_EQUAL(hap_map_app(got, HAP_STR_LIT("Voting"))->epoch, 12);
 }
 
+static void members_may_have_no_address(void)
+{
+    const hap_map_t map = sample();
+    const hap_map_t *got;
+    members[0].url = NULL;
+    replicas[0].url = NULL;
+    replicas[1].url = NULL;
+    UNIT_STR_EQ(read_as(hap_str(written(&map)), &got), "ok");
+    CU_ASSERT_PTR_NULL(hap_map_member(&got->apps[0], HAP_STR_LIT("hostB"))->url);
+    UNIT_STR_EQ(hap_map_member(&got->apps[0], HAP_STR_LIT("hostA"))->url, "http://192.0.2.1:8080");
+    CU_ASSERT_PTR_NULL(got->apps[1].members[0].url);
+    CU_ASSERT_PTR_NULL(got->apps[1].members[1].url);
+    UNIT_STR_EQ(got->apps[1].active, "hostB");
+    CU_ASSERT_PTR_NOT_NULL(strstr(written(&map), "\"url\": null,"));
+}
+
+static void an_address_is_nobody_elses_however_many_have_none(void)
+{
+    static const char *const urls[] = {NULL, "http://h:1", NULL, "http://h:1", NULL};
+    hap_map_member_t five[5];
+    const hap_map_app_t app = {.name = "App", .members = five, .members_n = 5};
+    const hap_map_t map = {.uuid = UUID, .version = 1, .apps = &app, .apps_n = 1};
+    for (int i = 0; i < 5; i++) {
+        const char *route = apr_psprintf(unit_pool, "host%d", i);
+        five[i] = (hap_map_member_t){route, urls[i], 1, HAP_ADMIN_ENABLED};
+    }
+    UNIT_STR_EQ(written(&map), "App: http://h:1 is there twice");
+    five[3].url = NULL;
+    UNIT_STR_EQ(is_read(written(&map)), "ok");
+    five[4].route = "host0";
+    UNIT_STR_EQ(written(&map), "App: host0 is there twice");
+}
+
 /* --- rules --- */
 
 #define REFUSED(change, why)                                                                       \
@@ -195,6 +228,8 @@ static void rules_of_applications(void)
     REFUSED(members[0].weight = 101, "App member hostB: its weight is not 1 to 100");
     REFUSED(members[0].url = "ftp://h:1",
             "App member hostB: its URL is not SCHEME://HOST:PORT with http, https, ajp, h2 or h2c");
+    REFUSED(members[0].url = "",
+            "App member hostB: its URL is not SCHEME://HOST:PORT with http, https, ajp, h2 or h2c");
     REFUSED(members[0].url = "http://h:1/x",
             "App member hostB: \"1/x\" is not a port, use 1 to 65535");
 }
@@ -209,6 +244,7 @@ static void what_is_not_a_map_is_refused_by_line(void)
                 "0: map: \"term\" is not there, or not a number from 0");
     UNIT_STR_EQ(with("\"voter\"", "\"votes\""),
                 "0: node 1: \"role\" is not there, or not a word that is known");
+    UNIT_STR_EQ(with("\"url\"", "\"uri\""), "0: App member 1: \"url\" is not there, or not a text");
     UNIT_STR_EQ(with("\"weight\": 50", "\"weight\": 4294967297"),
                 "0: App member hostB: its weight is not 1 to 100");
     UNIT_STR_EQ(with("\"apps\": [", "\"apps\": 1, \"x\": ["),
@@ -291,6 +327,8 @@ const unit_test_t suite_map[] = {
     UNIT_TEST(order_makes_no_difference),
     UNIT_TEST(a_map_may_be_almost_empty),
     UNIT_TEST(nobody_active_is_said),
+    UNIT_TEST(members_may_have_no_address),
+    UNIT_TEST(an_address_is_nobody_elses_however_many_have_none),
     UNIT_TEST(rules_of_the_cluster),
     UNIT_TEST(rules_of_nodes),
     UNIT_TEST(rules_of_applications),

@@ -72,7 +72,26 @@ static void what_was_written_is_read_field_by_field(void)
     UNIT_STR_EQ(encoded(&read), encoded(&command));
 }
 
-/* A command with all fields that it needs, and no more. */
+#define MEMBER                                                                                     \
+    "{\"v\":1,\"do\":\"member-set\",\"client\":\"c\",\"seq\":1,\"at_ms\":1,\"by\":\"b\","          \
+    "\"app\":\"A\",\"route\":\"r\",\"weight\":1,\"admin\":\"enabled\""
+
+static void a_member_is_set_with_an_address_or_without(void)
+{
+    zd_command_t command = member_set();
+    command.url = NULL;
+    UNIT_STR_EQ(encoded(&command),
+                "{\"v\":1,\"do\":\"member-set\",\"client\":\"c1\",\"seq\":7,"
+                "\"at_ms\":1760000000000,\"by\":\"root\",\"expect\":17,\"app\":\"App\","
+                "\"route\":\"hostA\",\"weight\":50,\"admin\":\"drain\"}");
+    UNIT_STR_EQ(decoded(encoded(&command)), "ok");
+    UNIT_STR_EQ(decoded(MEMBER "}"), "ok");
+    UNIT_STR_EQ(decoded(MEMBER ",\"url\":\"http://h:1\"}"), "ok");
+    UNIT_STR_EQ(decoded(MEMBER ",\"url\":null}"),
+                "member-set: url is missing, of a wrong type, or not its own");
+}
+
+/* A command with all fields that it needs or may have. */
 static zd_command_t full(zd_do_t what)
 {
     return (zd_command_t){.what = what,
@@ -106,8 +125,8 @@ static void every_command_comes_back(void)
 static void what_a_command_needs_is_missed_by_name(void)
 {
     zd_command_t command = member_set();
-    command.url = NULL;
-    UNIT_STR_EQ(encoded(&command), "member-set: url is missing, or not what can be written");
+    command.route = NULL;
+    UNIT_STR_EQ(encoded(&command), "member-set: route is missing, or not what can be written");
     command = member_set();
     command.client = NULL;
     UNIT_STR_EQ(encoded(&command), "member-set: client is missing, or not what can be written");
@@ -157,6 +176,7 @@ static void what_is_no_command_is_refused(void)
 const unit_test_t suite_zd_command[] = {
     UNIT_TEST(a_command_is_written_as_documented),
     UNIT_TEST(what_was_written_is_read_field_by_field),
+    UNIT_TEST(a_member_is_set_with_an_address_or_without),
     UNIT_TEST(every_command_comes_back),
     UNIT_TEST(what_a_command_needs_is_missed_by_name),
     UNIT_TEST(a_command_is_not_too_long),

@@ -60,6 +60,15 @@ static const char *member(const char *app, const char *route, uint64_t weight)
                        .admin = "enabled"});
 }
 
+static const char *member_without_address(const char *route)
+{
+    return sent((zd_command_t){.what = ZD_DO_MEMBER_SET,
+                               .app = "Voting",
+                               .route = route,
+                               .weight = 1,
+                               .admin = "enabled"});
+}
+
 static const char *lead(const char *id, uint64_t term)
 {
     return sent((zd_command_t){.what = ZD_DO_LEAD, .node = id, .term = term});
@@ -182,6 +191,21 @@ static void what_is_refused_changes_nothing(void)
                 "refused 10: Voting member hostC: the host \"hostB.example\" is written "
                 "\"hostb.example\"");
     UNIT_STR_EQ(hap_str_dup(zd_state_map(state), unit_pool), before);
+}
+
+static void a_member_may_have_no_address_and_get_one(void)
+{
+    begin();
+    UNIT_STR_EQ(member_without_address("hostC"), "done 11");
+    UNIT_STR_EQ(history(0), "Voting: member hostC: joins, no address, weight 1 enabled, by root");
+    UNIT_STR_EQ(member_without_address("hostC"), "unchanged 11");
+    UNIT_STR_EQ(member_without_address("hostB"), "done 12");
+    CU_ASSERT_PTR_NULL(map()->apps[1].members[1].url);
+    CU_ASSERT_PTR_NULL(map()->apps[1].members[2].url);
+    UNIT_STR_EQ(grant("hostC", 0), "done 13");
+    UNIT_STR_EQ(member("Voting", "hostC", 1), "done 14");
+    UNIT_STR_EQ(map()->apps[1].members[2].url, "http://hostc.example:80");
+    UNIT_STR_EQ(map()->apps[1].active, "hostC");
 }
 
 static void a_command_for_another_version_is_a_conflict(void)
@@ -405,6 +429,7 @@ static void a_state_is_saved_and_loaded_as_it_is(void)
     sent((zd_command_t){.what = ZD_DO_PREFER, .node = "hostB"});
     sent((zd_command_t){.what = ZD_DO_NODE_PRESENT, .node = "web"});
     member("App", "hostA", 0);
+    UNIT_STR_EQ(member_without_address("hostC"), "done 13");
     const char *bytes = saved(state);
     hap_diag_t diag = {0, ""};
     zd_state_t *loaded = zd_state_load(hap_str(bytes), &diag);
@@ -489,6 +514,7 @@ static zd_command_t any(unit_random_t *random)
     static const char *const names[] = {"hostA", "hostB", "web", "hostC"};
     static const char *const apps[] = {"App", "Voting", "Shop"};
     static const char *const clients[] = {"x", "y", "z"};
+    unsigned host = (unsigned)unit_random(random, 6); /* 0: no address */
     return (zd_command_t){
         .what = (zd_do_t)unit_random(random, ZD_DO_COUNT),
         .client = clients[unit_random(random, 3)],
@@ -504,7 +530,7 @@ static zd_command_t any(unit_random_t *random)
         .app = apps[unit_random(random, 3)],
         .single = unit_random(random, 2),
         .route = names[unit_random(random, 4)],
-        .url = apr_psprintf(unit_pool, "http://h%u.example:1", (unsigned)unit_random(random, 5)),
+        .url = host ? apr_psprintf(unit_pool, "http://h%u.example:1", host) : NULL,
         .weight = unit_random(random, 102),
         .admin = hap_admin_names[unit_random(random, HAP_ADMIN_COUNT)],
         .epoch = unit_random(random, 8),
@@ -560,6 +586,7 @@ const unit_test_t suite_zd_state[] = {
     UNIT_TEST(a_cluster_begins_once),
     UNIT_TEST(g2_the_version_rises_by_one_with_each_change_and_only_then),
     UNIT_TEST(what_is_refused_changes_nothing),
+    UNIT_TEST(a_member_may_have_no_address_and_get_one),
     UNIT_TEST(a_command_for_another_version_is_a_conflict),
     UNIT_TEST(g12_who_may_not_lead_never_does),
     UNIT_TEST(a_term_has_one_primary_and_terms_only_rise),
