@@ -24,6 +24,7 @@ my @check = qw(modproxy check -httpd=/bin/true);
 my @generate = qw(modproxy generate -host=hosta.example -app=App -context=/App -route=hostA -health=/App/health);
 my $old = "kept as it was\n";
 my $good = fragment(host => 'hostb.example', route => 'hostB');
+my $map = slurp(($ENV{top_srcdir} // '.') . '/t/golden/map-1.txt');
 my $conf = "ProxyPass /App http://a.invalid/App\nProxyPassReverse /App http://a.invalid/App\n";
 
 # All that a file of ours can be read for, and the commands that do. `target` is what they would
@@ -40,6 +41,10 @@ my %reads = (
     'the state to explain' => {argv => [qw(modproxy explain -conf=app.conf -url=/App -state=bad.conf)]},
     'the zones to ask' => {argv => [qw(zone status bad.conf)]},
     'the zones to read' => {argv => [qw(zone get -app=App -sid=x -conf=bad.conf)]},
+    'the map to show' => {argv => [qw(map show bad.conf)]},
+    'the map to check' => {argv => [qw(map check bad.conf)]},
+    'the old map' => {argv => [qw(map diff bad.conf map)]},
+    'the new map' => {argv => [qw(map diff map bad.conf)]},
 );
 $_->{file} //= 'bad.conf' for values %reads;
 
@@ -49,6 +54,9 @@ sub fresh
     spew('good.conf', $good);
     spew('app.conf', $conf);
     spew('zone.conf', "HAZone App\n");
+    spew('map', $map);
+    my $other = $map =~ s/\A.*\n//r =~ s/"version": 17/"version": 18/r;
+    spew('other-map', 'zero-map 1 ' . length($other) . ' ' . sha256_hex($other) . "\n$other");
     return;
 }
 
@@ -332,6 +340,7 @@ my @says = (
     [@generate], [qw(modproxy merge good.conf)], [qw(modproxy merge -diff -o=none.conf good.conf)],
     [@check, 'app.conf'], [qw(modproxy explain -conf=app.conf -url=/App)], [qw(modproxy)], [],
     [qw(zone status zone.conf)], [qw(zone status -json zone.conf)],
+    [qw(map show map)], [qw(map show -json map)], [qw(map check map)], [qw(map diff map other-map)],
     [qw(help)], [qw(help modproxy)], [qw(help modproxy merge)], [qw(-version)],
 );
 for my $argv (@says) {

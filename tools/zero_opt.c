@@ -18,7 +18,7 @@ static const char *allowed(const zero_command_t *command, apr_pool_t *pool)
         list = apr_pstrcat(pool, list, *list ? ", " : "", "-", option->name,
                            option->value ? "=" : "", option->value ? option->value : "", NULL);
     }
-    return list;
+    return *list ? list : "none";
 }
 
 static int find_option(const zero_command_t *command, hap_str_t name)
