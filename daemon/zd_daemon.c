@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the daemon's loop: what happens when the engine's state changes, and when somebody asks.
+ * Owns the daemon's loop, and what the core's decisions do.
  */
-#include "zd_daemon.h"
+#include "zd_daemon_int.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -12,170 +12,245 @@
 #include <apr_strings.h>
 #include <openssl/rand.h>
 
-#include "hapio_file.h"
-#include "zd_control.h"
 #include "zd_log.h"
 #include "zd_plan.h"
-#include "zd_raft.h"
 
-enum { UUID_ROOM = HAP_MAP_UUID_BYTES + 1, CLIENT_ROOM = 40, RETRY_MS = 1000 };
+enum { ELECTION_MS = 600, CHECK_MS = 1000 };
 
-typedef struct daemon_t {
-    const zd_daemon_conf_t *conf;
-    uv_loop_t loop;
-    uv_signal_t signals[2];
-    uv_timer_t retry; /* of what could not be done */
-    zd_raft_t *raft;
-    zd_control_t *control;
-    apr_pool_t *pool; /* the daemon's life */
-    char uuid[UUID_ROOM];
-    char client[CLIENT_ROOM]; /* of this run */
-    uint64_t seq;
-    uint64_t begun_ms;     /* wall clock, since 1970 */
-    zd_wish_t plan;        /* what the leader says next */
-    bool planning;         /* it is on its way */
-    const char *unplanned; /* why it was not committed, once that is said */
-    uint64_t written;      /* version of the map file */
-    bool unwritable;       /* and it was said */
-    bool electable;        /* this node may lead */
-    unsigned heir;         /* place of the node that the lead was offered to last */
-    bool belongs;          /* connections know the cluster */
-    bool led;              /* when it was last looked */
-    uint64_t event_seen;   /* index of the last line of history that is in the log */
-    int exit_code;
-    bool ending;
-} daemon_t;
-
-static uint64_t wall_ms(void)
+static uint64_t clock_ms(clockid_t id)
 {
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(id, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* --- the map file ----------------------------------------------------------------------------- */
-
-static void write_map(daemon_t *self)
+uint64_t zd_now_ms(void)
 {
-    const zd_state_t *state = zd_raft_state(self->raft);
-    uint64_t version = zd_state_cluster(state)->version;
-    hap_diag_t diag;
-    apr_pool_t *pool;
-    if (version <= self->written || apr_pool_create(&pool, self->pool) != APR_SUCCESS) {
-        return;
+    return clock_ms(CLOCK_BOOTTIME);
+}
+
+uint64_t zd_wall_ms(void)
+{
+    return clock_ms(CLOCK_REALTIME);
+}
+
+static void end(zd_daemon_t *self);
+
+/* --- what the core does ----------------------------------------------------------------------- */
+
+static bool leads(void *baton)
+{
+    zd_daemon_t *self = baton;
+    return self->raft && zd_raft_leads(self->raft);
+}
+
+static uint64_t term(void *baton)
+{
+    zd_daemon_t *self = baton;
+    return self->raft ? zd_raft_term(self->raft) : 0;
+}
+
+static const zd_state_t *state(void *baton)
+{
+    zd_daemon_t *self = baton;
+    return self->raft ? zd_raft_state(self->raft) : NULL;
+}
+
+static void send_command(void *baton, zd_wish_t *wish)
+{
+    zd_daemon_t *self = baton;
+    wish->command.at_ms = zd_wall_ms();
+    zd_raft_send(self->raft, wish);
+}
+
+static bool transfer(void *baton, uint64_t number)
+{
+    zd_daemon_t *self = baton;
+    return zd_raft_transfer(self->raft, number);
+}
+
+static void doubt(void *baton)
+{
+    zd_daemon_t *self = baton;
+    if (self->raft) {
+        zd_raft_doubt(self->raft);
     }
-    const char *path = apr_pstrcat(pool, self->conf->dir, "/map", NULL);
-    apr_status_t rv = hapio_file_write_own(path, zd_state_map(state), &diag, pool);
-    if (rv == APR_SUCCESS) {
-        if (self->unwritable) {
-            zd_log("map %" PRIu64 ": written, as it can be again", version);
-        }
-        self->written = version;
-        self->unwritable = false;
-    } else if (!self->unwritable) {
-        zd_log("map %" PRIu64 ": %s; it is tried again", version, diag.why);
-        self->unwritable = true;
+}
+
+static void send_beat(void *baton, const zd_beat_t *beat)
+{
+    zd_daemon_t *self = baton;
+    if (self->talk && zd_talk_is_up(self->talk)) {
+        zd_talk_say_up(self->talk, json_pack("{s:o}", "beat", zd_beat_json(beat)));
+    }
+}
+
+static void send_answer(void *baton, const char *node, const zd_answer_t *answer)
+{
+    zd_daemon_t *self = baton;
+    if (self->talk) {
+        zd_talk_say_to(self->talk, node, json_pack("{s:o}", "answer", zd_answer_json(answer)));
+    }
+}
+
+static void run(void *baton, zd_run_t what, uint64_t epoch)
+{
+    zd_daemon_t *self = baton;
+    zd_service_run(self->service, what, epoch);
+}
+
+static void kill_script(void *baton)
+{
+    zd_daemon_t *self = baton;
+    zd_service_kill_script(self->service);
+}
+
+static void kill_service(void *baton)
+{
+    zd_daemon_t *self = baton;
+    zd_service_kill(self->service);
+}
+
+static void hold(void *baton, uint64_t kill_at_ms)
+{
+    zd_daemon_t *self = baton;
+    zd_guard_hold(self->guard, kill_at_ms);
+}
+
+static void restart(void *baton, unsigned replica)
+{
+    zd_daemon_t *self = baton;
+    if (self->service) {
+        zd_service_restart(self->service, replica);
+    }
+}
+
+static void log_line(void *baton, const char *line)
+{
+    zd_log("%s", line);
+}
+
+static const zd_drivers_t drivers = {
+    .leads = leads,
+    .term = term,
+    .state = state,
+    .send = send_command,
+    .transfer = transfer,
+    .doubt = doubt,
+    .beat = send_beat,
+    .answer = send_answer,
+    .run = run,
+    .kill_script = kill_script,
+    .kill_service = kill_service,
+    .hold = hold,
+    .restart = restart,
+    .log = log_line,
+};
+
+static void ran(void *baton, bool well, const char *said)
+{
+    zd_daemon_t *self = baton;
+    zd_core_ran(self->core, well, said, zd_now_ms());
+}
+
+/* --- what other nodes say --------------------------------------------------------------------- */
+
+static void hear_beat(zd_daemon_t *self, zd_caller_t *caller, const json_t *object)
+{
+    apr_pool_t *pool;
+    hap_diag_t diag;
+    zd_beat_t beat;
+    apr_pool_create(&pool, self->pool);
+    if (zd_beat_read(&beat, object, &diag, pool) != APR_SUCCESS) {
+        zd_log("another node's %s", diag.why);
+    } else if (leads(self)) {
+        zd_talk_name(caller, beat.node);
+        zd_core_heard(self->core, &beat, zd_now_ms());
+    } else {
+        const char *leader = self->raft ? zd_raft_leader(self->raft) : NULL;
+        zd_talk_say(caller, json_pack("{s:s?}", "elsewhere", leader));
     }
     apr_pool_destroy(pool);
 }
 
-static void plan_next(daemon_t *self);
-static void hand_over(daemon_t *self);
-static void end(daemon_t *self);
-
-static void retry(uv_timer_t *timer)
+static void heard(void *baton, zd_caller_t *caller, json_t *object)
 {
-    daemon_t *self = timer->data;
-    if (self->unwritable && !self->ending) {
-        write_map(self);
+    zd_daemon_t *self = baton;
+    const json_t *beat = json_object_get(object, "beat");
+    if (beat) {
+        hear_beat(self, caller, beat);
+    } else {
+        zd_ask_heard(self, caller, object);
     }
-    if (self->unplanned) {
-        plan_next(self);
-    }
-    hand_over(self);
 }
 
-/* --- what a leader says ----------------------------------------------------------------------- */
-
-static void fill(daemon_t *self, zd_command_t *command, const char *by)
+static void wrote_map(zd_daemon_t *self, uint64_t before)
 {
-    command->client = self->client;
-    command->seq = ++self->seq;
-    command->at_ms = wall_ms();
-    command->by = by;
+    uint64_t version = zd_mapfile_version(self->map);
+    if (version != before) {
+        zd_core_wrote(self->core, version, zd_now_ms());
+    }
 }
 
-/* What was refused would be refused again: until something changes, nothing more is said. */
-static void planned(zd_wish_t *wish)
+static void hear_answer(zd_daemon_t *self, const json_t *object)
 {
-    daemon_t *self = wish->baton;
-    const zd_result_t *result = &wish->result;
-    self->planning = false;
-    if (!wish->committed) {
-        if (wish->why != self->unplanned) {
-            zd_log("%s: not committed: %s; it is tried again", zd_do_names[wish->command.what],
-                   wish->why);
-        }
-        self->unplanned = wish->why;
+    apr_pool_t *pool;
+    hap_diag_t diag;
+    zd_answer_t answer;
+    apr_pool_create(&pool, self->pool);
+    if (zd_answer_read(&answer, object, &diag, pool) != APR_SUCCESS) {
+        zd_log("the leader's %s", diag.why);
+        apr_pool_destroy(pool);
         return;
     }
-    self->unplanned = NULL;
-    if (result->end != ZD_DONE && result->end != ZD_UNCHANGED) {
-        zd_log("%s: %s: %s", zd_do_names[wish->command.what], zd_end_names[result->end],
-               result->why);
-        return;
+    uint64_t before = zd_mapfile_version(self->map);
+    bool overtaken = self->raft && answer.version <= before; /* by the log */
+    bool counts = zd_core_answered(self->core, &answer, zd_now_ms());
+    if (counts && answer.map && !overtaken) {
+        zd_mapfile_offer(self->map, hap_str(answer.map));
+        wrote_map(self, before);
     }
-    plan_next(self);
+    apr_pool_destroy(pool);
 }
 
-static void plan_next(daemon_t *self)
+static void told(void *baton, json_t *object)
 {
-    const zd_leader_t leader = {
-        .id = self->conf->id,
-        .term = zd_raft_term(self->raft),
-        .uuid = self->uuid,
-    };
-    const zd_cluster_t *cluster = zd_state_cluster(zd_raft_state(self->raft));
-    if (self->planning || self->ending || !zd_raft_leads(self->raft) || !self->electable ||
-        !zd_plan_next(&self->plan.command, cluster, self->conf->config, &leader)) {
-        return;
+    zd_daemon_t *self = baton;
+    const json_t *elsewhere = json_object_get(object, "elsewhere");
+    const json_t *answer = json_object_get(object, "answer");
+    if (answer) {
+        hear_answer(self, answer);
+    } else if (elsewhere && !self->raft) {
+        zd_talk_call(self->talk, json_string_value(elsewhere));
+    } else {
+        zd_ask_told(self, object);
     }
-    fill(self, &self->plan.command, self->conf->id);
-    self->planning = true;
-    self->plan.done = planned;
-    self->plan.baton = self;
-    zd_raft_send(self->raft, &self->plan);
 }
 
-/* A witness that was elected says nothing: it offers the lead to one node after the other. */
-static void hand_over(daemon_t *self)
+static void way_up(void *baton, bool is_up)
 {
-    const zd_config_t *config = self->conf->config;
-    if (self->electable || self->ending || !zd_raft_leads(self->raft)) {
-        return;
-    }
-    unsigned next = self->heir;
-    do {
-        next = (next + 1) % config->nodes_n;
-    } while (!config->nodes[next].electable && next != self->heir);
-    if (config->nodes[next].electable && zd_raft_transfer(self->raft, next + 1)) {
-        self->heir = next;
+    zd_daemon_t *self = baton;
+    if (is_up && !self->ending) {
+        zd_core_connected(self->core, zd_now_ms());
+        zd_ask_again(self);
+    } else if (!is_up && !self->raft && !self->ending) {
+        zd_talk_call(self->talk, NULL);
     }
 }
 
 /* --- what has changed ------------------------------------------------------------------------- */
 
 /* What happened since, the oldest first; what an earlier run has seen is in the log already. */
-static void log_events(daemon_t *self)
+static void log_events(zd_daemon_t *self)
 {
-    const zd_state_t *state = zd_raft_state(self->raft);
+    const zd_state_t *now = zd_raft_state(self->raft);
     const zd_event_t *event;
     unsigned n = 0;
-    while ((event = zd_state_event(state, n)) && event->index > self->event_seen) {
+    while ((event = zd_state_event(now, n)) && event->index > self->event_seen) {
         n++;
     }
     while (n > 0) {
-        event = zd_state_event(state, --n);
+        event = zd_state_event(now, --n);
         self->event_seen = event->index;
         if (event->at_ms >= self->begun_ms) {
             zd_log("%s", event->what);
@@ -187,153 +262,93 @@ static void log_events(daemon_t *self)
  * entries that the disk has lost. Who went on from there would make other maps of the same
  * versions.
  */
-static bool has_lost(daemon_t *self)
+static bool has_lost(zd_daemon_t *self)
 {
     uint64_t version = zd_state_cluster(zd_raft_state(self->raft))->version;
-    if (version >= self->written) {
+    uint64_t written = zd_mapfile_version(self->map);
+    if (version >= written) {
         return false;
     }
     zd_log("%s: the map says version %" PRIu64 ", and the log only %" PRIu64
            ": the log has lost what was agreed on. Restore the folder as it was, or, to begin with "
            "what the log has, remove the map",
-           self->conf->dir, self->written, version);
+           self->conf->dir, written, version);
     return true;
 }
 
-static void changed(void *baton)
+static void learn_uuid(zd_daemon_t *self, const char *uuid)
 {
-    daemon_t *self = baton;
-    bool leads = zd_raft_leads(self->raft);
-    if (self->ending) {
-        return;
-    }
-    if (leads && has_lost(self)) {
-        self->exit_code = 1;
-        end(self);
-        return;
-    }
-    if (leads != self->led) {
-        zd_log("term %" PRIu64 ": %s", zd_raft_term(self->raft), leads ? "leads" : "leads no more");
-        self->led = leads;
-    }
-    const char *uuid = zd_state_cluster(zd_raft_state(self->raft))->uuid;
     if (uuid && self->conf->tls && !self->belongs) {
         zd_tls_ctx_belongs(self->conf->tls, uuid);
         self->belongs = true;
     }
-    log_events(self);
-    write_map(self);
-    plan_next(self);
-    hand_over(self);
 }
 
-/* --- questions -------------------------------------------------------------------------------- */
-
-static json_t *status_json(daemon_t *self)
+static void call_leader(zd_daemon_t *self)
 {
-    const zd_state_t *state = zd_raft_state(self->raft);
-    const zd_cluster_t *cluster = zd_state_cluster(state);
-    return json_pack("{s:s, s:b, s:I, s:s?, s:I, s:s?, s:I, s:I}", "id", self->conf->id, "leads",
-                     zd_raft_leads(self->raft), "term", (json_int_t)zd_raft_term(self->raft),
-                     "uuid", cluster->uuid, "version", (json_int_t)cluster->version, "primary",
-                     cluster->primary, "index", (json_int_t)zd_state_index(state), "written",
-                     (json_int_t)self->written);
-}
-
-static json_t *history_json(daemon_t *self)
-{
-    const zd_state_t *state = zd_raft_state(self->raft);
-    const zd_event_t *event;
-    json_t *lines = json_array();
-    for (unsigned i = 0; (event = zd_state_event(state, i)); i++) {
-        json_array_append_new(lines,
-                              json_pack("{s:I, s:I, s:s}", "index", (json_int_t)event->index, "at",
-                                        (json_int_t)event->at_ms, "what", event->what));
-    }
-    return json_pack("{s:o}", "history", lines);
-}
-
-/* A command of somebody's, on its way. */
-typedef struct order_t {
-    zd_wish_t wish; /* first: what is done leads back here */
-    zd_question_t *question;
-    apr_pool_t *pool;
-} order_t;
-
-static void ordered(zd_wish_t *wish)
-{
-    order_t *order = (order_t *)wish;
-    const zd_result_t *result = &wish->result;
-    json_t *answer = wish->committed
-                         ? json_pack("{s:s, s:I, s:I, s:s}", "end", zd_end_names[result->end],
-                                     "version", (json_int_t)result->version, "epoch",
-                                     (json_int_t)result->epoch, "why", result->why)
-                         : json_pack("{s:s, s:s}", "why", wish->why, "error",
-                                     "this node does not lead, or has just ceased to: the command "
-                                     "may be carried out or not, ask again with the same client "
-                                     "and seq");
-    zd_question_answer(order->question, answer);
-    apr_pool_destroy(order->pool);
-}
-
-/* The command as it is on the wire, less `v`, `at_ms` and `by`; without a client it is this run's.
- */
-static bool read_order(daemon_t *self, order_t *order, json_t *object, hap_diag_t *diag)
-{
-    zd_command_t *command = &order->wish.command;
-    bool own = json_object_get(object, "client") == NULL;
-    json_object_set_new(object, "v", json_integer(ZD_COMMAND_VERSION));
-    json_object_set_new(object, "at_ms", json_integer((json_int_t)wall_ms()));
-    json_object_set_new(object, "by", json_string(zd_question_by(order->question)));
-    if (own) {
-        json_object_set_new(object, "client", json_string(self->client));
-        json_object_set_new(object, "seq", json_integer((json_int_t)++self->seq));
-    }
-    char *text = json_dumps(object, JSON_COMPACT);
-    apr_status_t rv = zd_command_decode(command, hap_str(text), diag, order->pool);
-    free(text);
-    return rv == APR_SUCCESS;
-}
-
-static void take_order(daemon_t *self, zd_question_t *question, const json_t *asked)
-{
-    apr_pool_t *pool;
-    hap_diag_t diag = {0, "a command is an object of JSON"};
-    json_t *object = json_copy((json_t *)asked);
-    apr_pool_create(&pool, self->pool);
-    order_t *order = apr_pcalloc(pool, sizeof(*order));
-    *order = (order_t){.question = question, .pool = pool};
-    order->wish.done = ordered;
-    bool good = json_is_object(object) && read_order(self, order, object, &diag);
-    json_decref(object);
-    if (good) {
-        zd_raft_send(self->raft, &order->wish);
+    const char *leader = zd_raft_leader(self->raft);
+    if (!self->talk) {
         return;
     }
-    zd_question_answer(question, json_pack("{s:s}", "error", diag.why));
-    apr_pool_destroy(pool);
-}
-
-static void asked(void *baton, zd_question_t *question)
-{
-    daemon_t *self = baton;
-    const json_t *object = zd_question_object(question);
-    const char *what = json_string_value(json_object_get(object, "ask"));
-    if (what && strcmp(what, "status") == 0) {
-        zd_question_answer(question, status_json(self));
-    } else if (what && strcmp(what, "history") == 0) {
-        zd_question_answer(question, history_json(self));
-    } else if (what && strcmp(what, "command") == 0) {
-        take_order(self, question, json_object_get(object, "command"));
-    } else {
-        zd_question_answer(question,
-                           json_pack("{s:s}", "error", "ask for status, history or command"));
+    if (zd_raft_leads(self->raft)) {
+        zd_talk_rest(self->talk);
+        zd_ask_expire(self, false);
+    } else if (leader && strcmp(leader, self->conf->config->nodes[self->own].address) != 0) {
+        zd_talk_call(self->talk, leader);
     }
 }
 
-/* --- beginning and ending --------------------------------------------------------------------- */
+static void changed(void *baton)
+{
+    zd_daemon_t *self = baton;
+    if (self->ending) {
+        return;
+    }
+    if (zd_raft_leads(self->raft) && has_lost(self)) {
+        self->exit_code = 1;
+        end(self);
+        return;
+    }
+    const zd_cluster_t *cluster = zd_state_cluster(zd_raft_state(self->raft));
+    uint64_t before = zd_mapfile_version(self->map);
+    learn_uuid(self, cluster->uuid);
+    log_events(self);
+    call_leader(self);
+    zd_mapfile_put(self->map, zd_state_map(zd_raft_state(self->raft)), cluster->version);
+    zd_core_changed(self->core, zd_now_ms());
+    wrote_map(self, before);
+}
 
-static void end(daemon_t *self)
+static void tick(uv_timer_t *timer)
+{
+    zd_daemon_t *self = timer->data;
+    uint64_t now = zd_now_ms();
+    zd_core_tick(self->core, now);
+    if (now - self->checked_ms < CHECK_MS) {
+        return;
+    }
+    uint64_t before = zd_mapfile_version(self->map);
+    self->checked_ms = now;
+    zd_mapfile_retry(self->map);
+    wrote_map(self, before);
+    zd_ask_expire(self, false);
+    if (self->guard) {
+        zd_guard_check(self->guard);
+    }
+    if (!self->raft) {
+        learn_uuid(self, zd_mapfile_uuid(self->map));
+    }
+}
+
+/* --- ending ----------------------------------------------------------------------------------- */
+
+static void net_closed(void *baton)
+{
+    (void)baton;
+}
+
+/* The service goes on: the guard stops it unless a daemon is there again in time. */
+static void end(zd_daemon_t *self)
 {
     if (self->ending) {
         return;
@@ -342,18 +357,28 @@ static void end(daemon_t *self)
     for (int i = 0; i < 2; i++) {
         uv_close((uv_handle_t *)&self->signals[i], NULL);
     }
-    uv_close((uv_handle_t *)&self->retry, NULL);
+    uv_close((uv_handle_t *)&self->tick, NULL);
     if (self->control) {
+        zd_ask_expire(self, true);
         zd_control_close(self->control);
+    }
+    if (self->service) {
+        zd_service_close(self->service);
+    }
+    if (self->talk) {
+        zd_talk_close(self->talk);
     }
     if (self->raft) {
         zd_raft_close(self->raft);
+    }
+    if (self->net) {
+        zd_net_close(self->net, net_closed, NULL);
     }
 }
 
 static void raft_ended(void *baton, const char *why)
 {
-    daemon_t *self = baton;
+    zd_daemon_t *self = baton;
     if (why) {
         zd_log("the engine has given up: %s", why);
         self->exit_code = 1;
@@ -367,8 +392,10 @@ static void signalled(uv_signal_t *signal, int number)
     end(signal->data);
 }
 
+/* --- beginning -------------------------------------------------------------------------------- */
+
 /* 36 characters of a random UUID (RFC 9562 5.4), and a client's name that no other run has. */
-static bool make_names(daemon_t *self)
+static bool make_names(zd_daemon_t *self)
 {
     unsigned char bytes[16];
     if (RAND_bytes(bytes, sizeof(bytes)) != 1) {
@@ -381,102 +408,201 @@ static bool make_names(daemon_t *self)
         bool dash = i == 4 || i == 6 || i == 8 || i == 10;
         at += apr_snprintf(at, 4, "%s%02x", dash ? "-" : "", bytes[i]);
     }
-    uint64_t run;
-    if (RAND_bytes((unsigned char *)&run, sizeof(run)) != 1) {
+    uint64_t number;
+    if (RAND_bytes((unsigned char *)&number, sizeof(number)) != 1) {
         return false;
     }
-    apr_snprintf(self->client, sizeof(self->client), "run-%016" PRIx64, run);
+    apr_snprintf(self->run, sizeof(self->run), "run-%016" PRIx64, number);
     return true;
 }
 
-/* What an earlier run has written: it is not written again, and none that is older. */
-static void read_map(daemon_t *self)
+/* The only node of a configuration that names none. */
+static const hap_map_node_t alone = {.address = ZD_PLAN_ALONE};
+
+static bool is_alone(const zd_daemon_t *self)
 {
-    hap_str_t text;
-    hap_diag_t diag;
-    const hap_map_t *map;
-    const char *path = apr_pstrcat(self->pool, self->conf->dir, "/map", NULL);
-    apr_status_t rv = hapio_file_read(&text, path, HAP_MAP_BYTES_MAX, &diag, self->pool);
-    if (APR_STATUS_IS_ENOENT(rv)) {
-        return;
+    return self->conf->config->nodes_n < 2;
+}
+
+static const hap_map_node_t *own_node(const zd_daemon_t *self)
+{
+    const zd_config_t *config = self->conf->config;
+    return config->nodes_n ? &config->nodes[self->own] : &alone;
+}
+
+static void accepted(void *baton, zd_net_use_t use, uint64_t number, const char *address,
+                     uv_stream_t *stream)
+{
+    zd_daemon_t *self = baton;
+    if (use == ZD_NET_RAFT && self->raft) {
+        zd_raft_accept(self->raft, number, address, stream);
+    } else if (use == ZD_NET_TALK && self->talk) {
+        zd_talk_accept(self->talk, stream);
+    } else {
+        uv_close((uv_handle_t *)stream, (uv_close_cb)free);
     }
-    if (rv == APR_SUCCESS) {
-        rv = hap_map_decode(&map, text, &diag, self->pool);
+}
+
+static bool open_net(zd_daemon_t *self, hap_diag_t *diag)
+{
+    const char *bind = self->conf->config->binds[self->own];
+    const zd_net_conf_t conf = {
+        .loop = &self->loop,
+        .tls = self->conf->tls,
+        .number = (uint64_t)self->own + 1,
+        .address = own_node(self)->address,
+        .bind = bind ? bind : own_node(self)->address,
+        .accepted = accepted,
+        .baton = self,
+    };
+    self->net = zd_net_open(&conf, diag);
+    return self->net != NULL;
+}
+
+static bool open_talk(zd_daemon_t *self)
+{
+    const zd_config_t *config = self->conf->config;
+    const char **addresses = apr_pcalloc(self->pool, config->nodes_n * sizeof(*addresses));
+    zd_talk_conf_t conf = {
+        .loop = &self->loop,
+        .net = self->net,
+        .addresses = addresses,
+        .heard = heard,
+        .told = told,
+        .up = way_up,
+        .baton = self,
+    };
+    for (unsigned i = 0; i < config->nodes_n; i++) {
+        if ((int)i != self->own && config->nodes[i].role != HAP_MAP_OBSERVER) {
+            addresses[conf.addresses_n++] = config->nodes[i].address;
+        }
     }
-    if (rv != APR_SUCCESS) {
-        zd_log("%s: %s; it is written anew from what is agreed on", path, diag.why);
-        return;
-    }
-    self->written = map->version;
-    if (self->conf->tls) {
-        zd_tls_ctx_belongs(self->conf->tls, map->uuid);
-        self->belongs = true;
-    }
+    self->talk = zd_talk_open(&conf);
+    return self->talk != NULL;
 }
 
 /* Who has a vote; numbers are places in the configuration, as zd_plan has them. */
-static void find_peers(daemon_t *self, zd_raft_conf_t *raft)
+static bool open_raft(zd_daemon_t *self, hap_diag_t *diag)
 {
-    static const hap_map_node_t alone = {.address = ZD_PLAN_ALONE};
     const zd_config_t *config = self->conf->config;
     unsigned n = config->nodes_n ? config->nodes_n : 1;
-    int own = config->nodes_n ? zd_config_node(config, hap_str(self->conf->id)) : 0;
-    const hap_map_node_t *nodes = config->nodes_n ? config->nodes : &alone;
     zd_peer_t *peers = apr_pcalloc(self->pool, n * sizeof(*peers));
-    for (unsigned i = 0; i < n; i++) {
-        if (nodes[i].role != HAP_MAP_OBSERVER) {
-            peers[raft->peers_n++] = (zd_peer_t){.number = i + 1, .address = nodes[i].address};
-        }
-    }
-    raft->peers = peers;
-    raft->number = (uint64_t)own + 1;
-    raft->address = nodes[own].address;
-    raft->bind = config->nodes_n && config->binds[own] ? config->binds[own] : raft->address;
-    self->electable = nodes[own].electable || !config->nodes_n;
-}
-
-static bool open_parts(daemon_t *self)
-{
-    hap_diag_t diag;
-    const char *dir = self->conf->dir;
-    const char *path = apr_pstrcat(self->pool, dir, "/control.sock", NULL);
-    zd_raft_conf_t raft = {
+    zd_raft_conf_t conf = {
         .loop = &self->loop,
-        .dir = apr_pstrcat(self->pool, dir, "/raft", NULL),
-        .tls = self->conf->tls,
+        .dir = apr_pstrcat(self->pool, self->conf->dir, "/raft", NULL),
+        .number = (uint64_t)self->own + 1,
+        .address = own_node(self)->address,
+        .peers = peers,
+        .election_ms = ELECTION_MS,
+        .net = self->net,
         .changed = changed,
         .ended = raft_ended,
         .baton = self,
     };
-    find_peers(self, &raft);
-    if (zd_raft_open(&self->raft, &raft, &diag) != APR_SUCCESS ||
-        zd_control_open(&self->control, &self->loop, path, asked, self, &diag) != 0) {
+    for (unsigned i = 0; i < n; i++) {
+        const hap_map_node_t *node = config->nodes_n ? &config->nodes[i] : &alone;
+        if (node->role != HAP_MAP_OBSERVER) {
+            peers[conf.peers_n++] = (zd_peer_t){.number = i + 1, .address = node->address};
+        }
+    }
+    return zd_raft_open(&self->raft, &conf, diag) == APR_SUCCESS;
+}
+
+static bool open_replica(zd_daemon_t *self, hap_diag_t *diag)
+{
+    const zd_config_t *config = self->conf->config;
+    const char *dir = self->conf->dir;
+    int replica = zd_config_replica(config, self->conf->id);
+    const zd_service_conf_t service = {
+        .loop = &self->loop,
+        .config = config,
+        .id = self->conf->id,
+        .dir = dir,
+        .ran = ran,
+        .baton = self,
+    };
+    const zd_times_t times = zd_times(config->timeout_ms);
+    self->service = zd_service_open(&service);
+    if (!self->service || replica < 0) {
+        return self->service != NULL;
+    }
+    const zd_guard_conf_t guard = {
+        .dir = dir,
+        .ensure_passive = config->replicas[replica].ensure_passive,
+        .env = zd_service_env(config, self->conf->id, dir, ZD_RUN_PASSIVE, 0, self->pool),
+        .marks = zd_service_marks(dir, self->pool),
+        .before_ms = times.guard_ms - times.stop_ms,
+    };
+    self->guard = zd_guard_open(&guard, diag);
+    return self->guard != NULL;
+}
+
+static bool open_core(zd_daemon_t *self)
+{
+    const zd_core_conf_t conf = {
+        .config = self->conf->config,
+        .id = self->conf->id,
+        .client = self->run,
+        .uuid = self->uuid,
+        .first = self->conf->first,
+        .election_ms = ELECTION_MS,
+        .drivers = &drivers,
+        .baton = self,
+    };
+    self->core = zd_core_make(&conf, zd_now_ms());
+    return self->core != NULL;
+}
+
+static bool open_parts(zd_daemon_t *self)
+{
+    hap_diag_t diag = {0, "no memory"};
+    const zd_config_t *config = self->conf->config;
+    const char *path = apr_pstrcat(self->pool, self->conf->dir, "/control.sock", NULL);
+    const char *copy = config->nodes_n ? config->maps[self->own] : NULL;
+    self->map = zd_mapfile_open(self->conf->dir, copy, self->pool);
+    learn_uuid(self, zd_mapfile_uuid(self->map));
+    bool observes = own_node(self)->role == HAP_MAP_OBSERVER;
+    bool good = open_core(self) && open_replica(self, &diag) &&
+                (is_alone(self) || (open_net(self, &diag) && open_talk(self))) &&
+                (observes || open_raft(self, &diag)) &&
+                zd_control_open(&self->control, &self->loop, path, zd_ask, self, &diag) == 0;
+    if (!good) {
         zd_log("%s", diag.why);
         return false;
+    }
+    if (observes) {
+        zd_talk_call(self->talk, NULL);
     }
     return true;
 }
 
-int zd_daemon_run(const zd_daemon_conf_t *conf)
+static void begin_loop(zd_daemon_t *self)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
-    daemon_t self = {.conf = conf, .begun_ms = wall_ms()};
+    signal(SIGPIPE, SIG_IGN); /* a peer that dies is an error of a write */
+    for (int i = 0; i < 2; i++) {
+        uv_signal_init(&self->loop, &self->signals[i]);
+        self->signals[i].data = self;
+        uv_signal_start(&self->signals[i], signalled, numbers[i]);
+    }
+    uv_timer_init(&self->loop, &self->tick);
+    self->tick.data = self;
+}
+
+int zd_daemon_run(const zd_daemon_conf_t *conf)
+{
+    zd_daemon_t self = {.conf = conf, .begun_ms = zd_wall_ms()};
+    int own = zd_config_node(conf->config, hap_str(conf->id));
+    self.own = own >= 0 ? own : 0;
     apr_pool_create(&self.pool, NULL);
     if (!make_names(&self) || uv_loop_init(&self.loop) != 0) {
         zd_log("no random numbers, or no loop");
         return 1;
     }
-    signal(SIGPIPE, SIG_IGN); /* a peer that dies is an error of a write */
-    for (int i = 0; i < 2; i++) {
-        uv_signal_init(&self.loop, &self.signals[i]);
-        self.signals[i].data = &self;
-        uv_signal_start(&self.signals[i], signalled, numbers[i]);
-    }
-    uv_timer_init(&self.loop, &self.retry);
-    self.retry.data = &self;
-    uv_timer_start(&self.retry, retry, RETRY_MS, RETRY_MS);
-    read_map(&self);
-    if (!open_parts(&self)) {
+    begin_loop(&self);
+    if (open_parts(&self)) {
+        uv_timer_start(&self.tick, tick, ZD_TICK_MS, ZD_TICK_MS);
+    } else {
         self.exit_code = 1;
         end(&self);
     }
@@ -484,6 +610,10 @@ int zd_daemon_run(const zd_daemon_conf_t *conf)
     if (self.raft) {
         zd_raft_free(self.raft);
     }
+    if (self.guard) {
+        zd_guard_close(self.guard);
+    }
+    zd_core_free(self.core);
     uv_loop_close(&self.loop);
     apr_pool_destroy(self.pool);
     return self.exit_code;

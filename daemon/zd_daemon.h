@@ -13,7 +13,8 @@
 typedef struct zd_daemon_conf_t {
     const zd_config_t *config;
     const char *id;    /* its node's */
-    const char *dir;   /* its own folder, which exists: log, map, control socket */
+    const char *dir;   /* its own folder, absolute, which exists: log, map, control socket */
+    const char *first; /* who is to lead a cluster that begins; NULL: no matter */
     zd_tls_ctx_t *tls; /* NULL: it is alone */
 } zd_daemon_conf_t;
 

@@ -126,7 +126,17 @@ static int make_dir(const char **dir, const zd_config_t *config, const char *id,
     int code = make_folder(base);
     code = code ? code : make_folder(*dir);
     code = code ? code : make_folder(apr_pstrcat(pool, *dir, "/raft", NULL));
-    return code ? code : lock_folder(*dir, pool);
+    if (code) {
+        return code;
+    }
+    char *whole = realpath(*dir, NULL);
+    if (!whole) {
+        fprintf(stderr, "zerod: %s: %s\n", *dir, strerror(errno));
+        return EXIT_IO;
+    }
+    *dir = apr_pstrdup(pool, whole);
+    free(whole);
+    return lock_folder(*dir, pool);
 }
 
 /* Behind: in a session of its own, with the log in hal<id>.out as HAL has it. */
@@ -180,6 +190,38 @@ static int read_secret(zd_tls_ctx_t **tls, const zd_config_t *config)
     return 0;
 }
 
+/* Who is to lead a cluster that begins, by the two variables of AIStore's gateways: an id wins over
+ * the other one, which makes it this node. */
+static int read_first(const char **first, const zd_config_t *config, const char *id)
+{
+    const char *named = getenv("AIS_PRIMARY_ID");
+    const char *flag = getenv("AIS_IS_PRIMARY");
+    bool is_first = flag && strcmp(flag, "true") == 0;
+    if (flag && *flag && !is_first && strcmp(flag, "false") != 0) {
+        fprintf(stderr, "zerod: AIS_IS_PRIMARY=%s: it is true or false\n", flag);
+        return 1;
+    }
+    named = named && *named ? named : NULL;
+    if (is_first && named && strcmp(named, id) != 0) {
+        fprintf(stderr, "zerod: AIS_IS_PRIMARY=true, and AIS_PRIMARY_ID=%s is another node\n",
+                named);
+        return 1;
+    }
+    const char *wanted = named ? named : is_first ? id : NULL;
+    int node = wanted && config->nodes_n ? zd_config_node(config, hap_str(wanted)) : -1;
+    if (named && config->nodes_n && node < 0) {
+        fprintf(stderr, "zerod: AIS_PRIMARY_ID=%s: no such node, it is ignored\n", named);
+        wanted = is_first ? id : NULL;
+        node = wanted ? zd_config_node(config, hap_str(wanted)) : -1;
+    }
+    if (node >= 0 && !config->nodes[node].electable) {
+        fprintf(stderr, "zerod: node %s is to be the primary, and may not lead\n", wanted);
+        return 1;
+    }
+    *first = wanted;
+    return 0;
+}
+
 static int run(const options_t *options, apr_pool_t *pool)
 {
     const zd_config_t *config;
@@ -192,7 +234,8 @@ static int run(const options_t *options, apr_pool_t *pool)
         fprintf(stderr, "zerod: -i %s: %s has no such id\n", options->id, options->file);
         return EXIT_USAGE;
     }
-    code = read_secret(&conf.tls, config);
+    code = read_first(&conf.first, config, options->id);
+    code = code ? code : read_secret(&conf.tls, config);
     if (code) {
         return code;
     }

@@ -24,6 +24,8 @@ enum {
 
 typedef struct link_t link_t;
 
+static const char *const uses[ZD_NET_USES] = {"raft", "talk"};
+
 struct zd_net_t {
     zd_net_conf_t conf;
     uv_tcp_t listener;
@@ -48,6 +50,7 @@ struct link_t {
     uv_connect_t connecting;
     zd_tls_t *tls;
     unsigned handles; /* open, and requests that lead back here */
+    zd_net_use_t use;
     bool server;
     bool open; /* the user has its end */
     bool closing;
@@ -233,7 +236,7 @@ static void open_up(link_t *link, uint64_t number, const char *address)
     uv_timer_stop(&link->timer);
     read_inner(link);
     if (link->server) {
-        link->net->conf.accepted(link->net->conf.baton, number, address, stream);
+        link->net->conf.accepted(link->net->conf.baton, link->use, number, address, stream);
         return;
     }
     zd_net_connected_fn *connected = link->connected;
@@ -241,18 +244,23 @@ static void open_up(link_t *link, uint64_t number, const char *address)
     connected(link->baton, stream, NULL);
 }
 
-/* `zerod 1 NUMBER ADDRESS`, then a newline. */
+/* `zerod 1 USE NUMBER ADDRESS`, then a newline. */
 static void take_hello(link_t *link)
 {
     unsigned long long number = 0;
+    char use[8];
     char address[ZD_NET_ADDRESS_BYTES];
     char end = 0;
     link->hello[link->hello_n] = '\0';
-    if (sscanf(link->hello, "zerod 1 %llu %261[^ \n]%c", &number, address, &end) != 3 ||
-        end != '\n' || number == 0) {
+    bool read = sscanf(link->hello, "zerod 1 %7[a-z] %llu %261[^ \n]%c", use, &number, address,
+                       &end) == 4 &&
+                end == '\n' && number > 0;
+    int found = read ? hap_str_word(hap_str(use), uses, ZD_NET_USES) : -1;
+    if (found < 0) {
         link_close(link, "it does not say who it is");
         return;
     }
+    link->use = (zd_net_use_t)found;
     open_up(link, number, address);
 }
 
@@ -273,7 +281,7 @@ static void hear_hello(link_t *link)
 static void say_hello(link_t *link)
 {
     char hello[HELLO_BYTES_MAX];
-    int n = snprintf(hello, sizeof(hello), "zerod 1 %llu %s\n",
+    int n = snprintf(hello, sizeof(hello), "zerod 1 %s %llu %s\n", uses[link->use],
                      (unsigned long long)link->net->conf.number, link->net->conf.address);
     zd_tls_write(link->tls, hello, (size_t)n);
 }
@@ -486,12 +494,14 @@ static char *cut(char *address, const char **port)
 
 static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 
-bool zd_net_connect(zd_net_t *net, const char *address, zd_net_connected_fn *connected, void *baton)
+bool zd_net_connect(zd_net_t *net, zd_net_use_t use, const char *address,
+                    zd_net_connected_fn *connected, void *baton)
 {
     link_t *link = net->closing ? NULL : make_link(net, false);
     if (!link) {
         return false;
     }
+    link->use = use;
     link->connected = connected;
     link->baton = baton;
     snprintf(link->host, sizeof(link->host), "%s", address);

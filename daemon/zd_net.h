@@ -17,9 +17,16 @@ enum { ZD_NET_ADDRESS_BYTES = 262 /* HOST:PORT and a NUL */ };
 
 typedef struct zd_net_t zd_net_t;
 
+/** What a connection is for. */
+typedef enum zd_net_use_t {
+    ZD_NET_RAFT, /* the engine's messages */
+    ZD_NET_TALK, /* beats, answers and questions: zd_talk */
+    ZD_NET_USES
+} zd_net_use_t;
+
 /** Somebody who knows the secret has connected. `stream` is the receiver's: to be closed with
  * uv_close, and then freed with free(). `address` is borrowed until the return. */
-typedef void zd_net_accepted_fn(void *baton, uint64_t number, const char *address,
+typedef void zd_net_accepted_fn(void *baton, zd_net_use_t use, uint64_t number, const char *address,
                                 uv_stream_t *stream);
 
 /** A connection is there, or is not: `stream` is NULL then, and `why` says why. */
@@ -40,8 +47,8 @@ typedef struct zd_net_conf_t {
 zd_net_t *zd_net_open(const zd_net_conf_t *conf, hap_diag_t *diag);
 
 /** Connects to HOST:PORT; `connected` is called later, once. False: there is no memory. */
-bool zd_net_connect(zd_net_t *net, const char *address, zd_net_connected_fn *connected,
-                    void *baton);
+bool zd_net_connect(zd_net_t *net, zd_net_use_t use, const char *address,
+                    zd_net_connected_fn *connected, void *baton);
 
 /** Ends: connections that are not there yet fail, others break. `closed` is called when all is
  * freed. */

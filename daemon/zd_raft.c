@@ -15,6 +15,7 @@
 #include "zd_raft_net.h"
 
 enum {
+    HEARTBEATS = 10, /* in the time of an election */
     SEGMENT_BYTES = 1 << 20,
     CAPACITY_KB = SEGMENT_BYTES / 2048, /* no entry is taken when less is reserved on the disk */
     SNAPSHOT_THRESHOLD = 1024,          /* entries after which the log is cut */
@@ -32,11 +33,13 @@ struct zd_raft_t {
     uv_prepare_t turn;
     struct raft_barrier barrier; /* what is behind it was committed before this node led */
     uint64_t barrier_term;       /* of that; 0: none is on its way */
+    bool barrier_void;           /* it has begun before there was a doubt */
     uint64_t ready_term;         /* in which this node leads and has carried all out */
     uint64_t seen_term;
     uint64_t seen_index;
     int seen_role;
     bool seen_ready;
+    uint64_t seen_leader; /* number; 0: none */
     bool closing;
     bool stopped; /* the engine is closed */
 };
@@ -216,10 +219,25 @@ const zd_state_t *zd_raft_state(const zd_raft_t *self)
 static void barrier_done(struct raft_barrier *barrier, int status)
 {
     zd_raft_t *self = barrier->data;
-    if (status == 0) {
+    if (status == 0 && !self->barrier_void) {
         self->ready_term = self->barrier_term;
     }
     self->barrier_term = 0;
+    self->barrier_void = false;
+}
+
+void zd_raft_doubt(zd_raft_t *self)
+{
+    self->ready_term = 0;
+    self->barrier_void = self->barrier_term != 0;
+}
+
+const char *zd_raft_leader(const zd_raft_t *self)
+{
+    raft_id id;
+    const char *address;
+    raft_leader((struct raft *)&self->raft, &id, &address);
+    return id ? address : NULL;
 }
 
 /* A leader that is elected anew may still have to carry out what others have committed. */
@@ -261,10 +279,14 @@ static void look(uv_prepare_t *turn)
         make_ready(self);
     }
     bool ready = zd_raft_leads(self);
-    if (role == self->seen_role && term == self->seen_term && index == self->seen_index &&
-        ready == self->seen_ready) {
+    raft_id leader;
+    const char *address;
+    raft_leader(&self->raft, &leader, &address);
+    if (leader == self->seen_leader && role == self->seen_role && term == self->seen_term &&
+        index == self->seen_index && ready == self->seen_ready) {
         return;
     }
+    self->seen_leader = leader;
     self->seen_ready = ready;
     self->seen_role = role;
     self->seen_term = term;
@@ -301,6 +323,8 @@ static int bootstrap(zd_raft_t *self)
 static int start_engine(zd_raft_t *self)
 {
     raft_set_pre_vote(&self->raft, true);
+    raft_set_election_timeout(&self->raft, self->conf.election_ms);
+    raft_set_heartbeat_timeout(&self->raft, self->conf.election_ms / HEARTBEATS);
     raft_set_snapshot_threshold(&self->raft, SNAPSHOT_THRESHOLD);
     raft_set_snapshot_trailing(&self->raft, SNAPSHOT_TRAILING);
     /* On, it renames segments that it cannot read, and forgets what was acknowledged in them. */
@@ -335,39 +359,9 @@ static void undo(zd_raft_t *self)
     zd_raft_free(self);
 }
 
-static bool open_net(zd_raft_t *self, hap_diag_t *diag)
+static void nothing(struct raft_uv_transport *transport)
 {
-    const zd_net_conf_t conf = {
-        .loop = self->conf.loop,
-        .tls = self->conf.tls,
-        .number = self->conf.number,
-        .address = self->conf.address,
-        .bind = self->conf.bind,
-        .accepted = zd_raft_net_accepted,
-        .baton = &self->transport,
-    };
-    zd_net_t *net = NULL;
-    if (conf.tls && !(net = zd_net_open(&conf, diag))) {
-        return false;
-    }
-    zd_raft_net_make(&self->transport, net);
-    return true;
-}
-
-static void net_closed(struct raft_uv_transport *transport)
-{
-    *(bool *)transport->data = true;
-}
-
-/* Before there is an engine that does it. */
-static void close_net(zd_raft_t *self)
-{
-    bool closed = false;
-    self->transport.data = &closed;
-    self->transport.close(&self->transport, net_closed);
-    while (!closed) {
-        uv_run(self->conf.loop, UV_RUN_ONCE);
-    }
+    (void)transport;
 }
 
 apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag_t *diag)
@@ -381,15 +375,11 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     self->seen_role = -1;
     self->fsm = (struct raft_fsm){
         .version = 1, .data = self, .apply = apply, .snapshot = snapshot, .restore = restore};
-    if (!open_net(self, diag)) {
-        zd_state_free(self->state);
-        free(self);
-        return APR_EGENERAL;
-    }
+    zd_raft_net_make(&self->transport, conf->net);
     int rv = raft_uv_init(&self->io, conf->loop, conf->dir, &self->transport);
     if (rv != 0) {
         fails(diag, conf->dir, rv, self->io.errmsg);
-        close_net(self);
+        self->transport.close(&self->transport, nothing);
         zd_state_free(self->state);
         free(self);
         return APR_EGENERAL;
@@ -397,7 +387,7 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     rv = raft_init(&self->raft, &self->io, &self->fsm, conf->number, conf->address);
     if (rv != 0) {
         apr_status_t status = fails(diag, conf->dir, rv, raft_errmsg(&self->raft));
-        close_net(self);
+        self->transport.close(&self->transport, nothing);
         zd_raft_free(self);
         return status;
     }
@@ -413,6 +403,11 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     uv_prepare_start(&self->turn, look);
     *raft = self;
     return APR_SUCCESS;
+}
+
+void zd_raft_accept(zd_raft_t *self, uint64_t number, const char *address, uv_stream_t *stream)
+{
+    zd_raft_net_accepted(&self->transport, number, address, stream);
 }
 
 void zd_raft_close(zd_raft_t *self)

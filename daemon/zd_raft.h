@@ -8,22 +8,10 @@
 
 #include <uv.h>
 
-#include "zd_state.h"
-#include "zd_tls.h"
+#include "zd_net.h"
+#include "zd_wish.h"
 
 typedef struct zd_raft_t zd_raft_t;
-
-/** A command on its way. The caller's until `done` was called. */
-typedef struct zd_wish_t zd_wish_t;
-struct zd_wish_t {
-    zd_command_t command; /* borrowed until then */
-    bool committed;       /* else it may be, or not: send it again with the same client and seq */
-    const char *why;      /* when it is not; static */
-    zd_result_t result;   /* when it is */
-    void (*done)(zd_wish_t *wish);
-    void *baton;
-    zd_wish_t *next; /* zd_raft's */
-};
 
 /** A node of the cluster as it begins. */
 typedef struct zd_peer_t {
@@ -39,8 +27,8 @@ typedef struct zd_raft_conf_t {
     const char *address;    /* of this node */
     const zd_peer_t *peers; /* all that have a vote, this one too */
     unsigned peers_n;
-    const char *bind;  /* where to listen for the others */
-    zd_tls_ctx_t *tls; /* NULL: there are no others */
+    unsigned election_ms; /* without a sign of the leader */
+    zd_net_t *net;        /* NULL: there are no others */
     /* Called when the leader, the term or the state has changed, from the loop. */
     void (*changed)(void *baton);
     /* Called once after zd_raft_close, and when the engine has given up: `why` says so then. */
@@ -53,6 +41,9 @@ typedef struct zd_raft_conf_t {
  * written: nothing was changed then. */
 apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag_t *diag);
 
+/** A stream that zd_net has accepted for ZD_NET_RAFT. Takes it. */
+void zd_raft_accept(zd_raft_t *raft, uint64_t number, const char *address, uv_stream_t *stream);
+
 /** Ends the engine; commands on their way end uncommitted, then `ended` is called, after which
  * zd_raft_free may be. */
 void zd_raft_close(zd_raft_t *raft);
@@ -64,6 +55,13 @@ void zd_raft_send(zd_raft_t *raft, zd_wish_t *wish);
 /** Whether this node leads, and has carried out all that was committed before. */
 bool zd_raft_leads(const zd_raft_t *raft);
 uint64_t zd_raft_term(const zd_raft_t *raft);
+
+/** Address of the node that leads as far as this one knows; NULL: unknown. Borrows. */
+const char *zd_raft_leader(const zd_raft_t *raft);
+
+/** This node is not to be taken for the leader until more than half of the nodes have confirmed
+ * that it is, from now on. */
+void zd_raft_doubt(zd_raft_t *raft);
 
 /** Hands the lead over to a node that has a vote. False if it cannot be tried now, as while it is
  * being tried with another one. */

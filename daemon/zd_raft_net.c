@@ -10,7 +10,6 @@
 typedef struct own_t {
     zd_net_t *net;
     raft_uv_accept_cb accept;
-    raft_uv_transport_close_cb closed;
 } own_t;
 
 static int init(struct raft_uv_transport *transport, raft_id id, const char *address)
@@ -26,11 +25,11 @@ static int listen_for(struct raft_uv_transport *transport, raft_uv_accept_cb cb)
 }
 
 /* Who connects before the engine listens, or when it has ended, tries again. */
-void zd_raft_net_accepted(void *baton, uint64_t number, const char *address, uv_stream_t *stream)
+void zd_raft_net_accepted(struct raft_uv_transport *transport, uint64_t number, const char *address,
+                          uv_stream_t *stream)
 {
-    struct raft_uv_transport *transport = baton;
     own_t *own = transport->impl;
-    if (!own->accept || own->closed) {
+    if (!own || !own->accept) {
         uv_close((uv_handle_t *)stream, (uv_close_cb)free);
         return;
     }
@@ -48,29 +47,16 @@ static int connect_to(struct raft_uv_transport *transport, struct raft_uv_connec
 {
     own_t *own = transport->impl;
     request->cb = cb;
-    return own->net && zd_net_connect(own->net, address, connected, request) ? 0
-                                                                             : RAFT_NOCONNECTION;
+    return own->net && zd_net_connect(own->net, ZD_NET_RAFT, address, connected, request)
+               ? 0
+               : RAFT_NOCONNECTION;
 }
 
-static void net_closed(void *baton)
+static void close_it(struct raft_uv_transport *transport, raft_uv_transport_close_cb cb)
 {
-    struct raft_uv_transport *transport = baton;
-    own_t *own = transport->impl;
-    raft_uv_transport_close_cb cb = own->closed;
+    free(transport->impl);
     transport->impl = NULL;
-    free(own);
     cb(transport);
-}
-
-static void close_all(struct raft_uv_transport *transport, raft_uv_transport_close_cb cb)
-{
-    own_t *own = transport->impl;
-    own->closed = cb;
-    if (own->net) {
-        zd_net_close(own->net, net_closed, transport);
-    } else {
-        net_closed(transport);
-    }
 }
 
 void zd_raft_net_make(struct raft_uv_transport *transport, zd_net_t *net)
@@ -85,6 +71,6 @@ void zd_raft_net_make(struct raft_uv_transport *transport, zd_net_t *net)
         .init = init,
         .listen = listen_for,
         .connect = connect_to,
-        .close = close_all,
+        .close = close_it,
     };
 }

@@ -9,10 +9,11 @@
 
 #include "zd_net.h"
 
-/** Makes a transport over `net`, which it takes; NULL: of a node without peers. */
+/** Makes a transport over `net`, which has to outlive it; NULL: of a node without peers. */
 void zd_raft_net_make(struct raft_uv_transport *transport, zd_net_t *net);
 
-/** To be the `accepted` of the net, with the transport as its baton. */
-void zd_raft_net_accepted(void *baton, uint64_t number, const char *address, uv_stream_t *stream);
+/** A stream that the net has accepted for ZD_NET_RAFT. Takes it. */
+void zd_raft_net_accepted(struct raft_uv_transport *transport, uint64_t number, const char *address,
+                          uv_stream_t *stream);
 
 #endif

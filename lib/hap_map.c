@@ -76,10 +76,10 @@ static apr_status_t check_url(const hap_map_member_t *member, const char *where,
     return wrong(diag, where, "its URL is not SCHEME://HOST:PORT with http, https, ajp, h2 or h2c");
 }
 
-static apr_status_t check_member(const hap_map_app_t *app, const hap_map_member_t *member,
-                                 hap_diag_t *diag, apr_pool_t *pool)
+apr_status_t hap_map_check_member(const hap_map_member_t *member, const char *app, hap_diag_t *diag,
+                                  apr_pool_t *pool)
 {
-    const char *field = apr_pstrcat(pool, app->name, " member", NULL);
+    const char *field = apr_pstrcat(pool, app, " member", NULL);
     apr_status_t rv = hap_grammar_route(hap_str(member->route), field, diag, pool);
     if (rv != APR_SUCCESS) {
         return rv;
@@ -112,7 +112,7 @@ static apr_status_t check_app(const hap_map_app_t *app, hap_diag_t *diag, apr_po
         return wrong(diag, app->name, "it has more than 1024 members");
     }
     for (unsigned i = 0; rv == APR_SUCCESS && i < app->members_n; i++) {
-        rv = check_member(app, &app->members[i], diag, pool);
+        rv = hap_map_check_member(&app->members[i], app->name, diag, pool);
     }
     return rv == APR_SUCCESS ? check_active(app, diag) : rv;
 }

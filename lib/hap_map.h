@@ -84,6 +84,10 @@ typedef struct hap_map_t {
 /** 8-4-4-4-12 hex digits in lower case, as a cluster is called. */
 bool hap_map_is_uuid(hap_str_t uuid);
 
+/** Whether a map may have this member of the application. APR_EINVAL with a sentence. */
+apr_status_t hap_map_check_member(const hap_map_member_t *member, const char *app, hap_diag_t *diag,
+                                  apr_pool_t *pool);
+
 /**
  * The file's bytes. Nodes, applications and members come in the order of their names, whatever
  * their order here. Allocates from `pool`. APR_EINVAL with a sentence when the map breaks a rule: a

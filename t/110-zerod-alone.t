@@ -6,6 +6,9 @@ use v5.36;
 use HA::Test;
 use HA::Zerod;
 
+# A cluster, its node, who leads, its application, the member of that, and who is active.
+use constant SETTLED => 6;
+
 plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
 my $t = HA::Test->new;
 
@@ -30,14 +33,14 @@ subtest 'options, and a file that is only checked' => sub {
 
 subtest 'O8: one node is a cluster, and leads it' => sub {
     my $zerod = HA::Zerod->new($t, 'alone');
-    $t->wait_for(sub { ($zerod->map // {version => 0})->{version} == 4 }, 10, 'the map of the beginning');
+    $t->wait_for(sub { ($zerod->map // {version => 0})->{version} == SETTLED }, 10, 'the map of the beginning');
     my $map = $zerod->map;
     is($map->{primary}, '0', 'it is the primary');
     is($map->{apps}[0]{name}, 'Voting', 'the application is there');
-    is($map->{apps}[0]{active}, undef, 'and nobody is active yet');
+    is($map->{apps}[0]{active}, '0', 'and active here');
     my $status = $zerod->status;
     is($status->{uuid}, $map->{uuid}, 'status says the same');
-    is($status->{version}, 4, 'the same version');
+    is($status->{version}, SETTLED, 'the same version');
     ok($status->{leads}, 'and who leads');
     is((stat $zerod->data . '/map')[2] & 07777, 0600, 'the map is its own');
     is((stat $zerod->data . '/control.sock')[2] & 07777, 0600, 'so is the socket');
@@ -46,30 +49,30 @@ subtest 'O8: one node is a cluster, and leads it' => sub {
 
 subtest 'commands, once each' => sub {
     my $zerod = HA::Zerod->new($t, 'commands');
-    $t->wait_for(sub { $zerod->status->{version} == 4 }, 10, 'the beginning');
-    is($zerod->order('app-set', app => 'App', single => \0), 'done 5', 'an application');
+    $t->wait_for(sub { $zerod->status->{version} == SETTLED }, 10, 'the beginning');
+    is($zerod->order('app-set', app => 'App', single => \0), 'done 7', 'an application');
     my %member = (app => 'App', route => 'hostA', url => 'http://192.0.2.1:8080', weight => 1, admin => 'enabled');
-    is($zerod->order('member-set', %member), 'done 6', 'its member');
-    is($zerod->order('member-set', %member), 'unchanged 6', 'which is there already');
-    is($zerod->order('member-set', %member, weight => 2, expect => 5), 'conflict 6: the map has version 6, not 5', 'for another version');
-    is($zerod->order('member-set', %member, weight => 101), 'refused 6: App member hostA: its weight is not 1 to 100', 'beyond a rule');
+    is($zerod->order('member-set', %member), 'done 8', 'its member');
+    is($zerod->order('member-set', %member), 'unchanged 8', 'which is there already');
+    is($zerod->order('member-set', %member, weight => 2, expect => 7), 'conflict 8: the map has version 8, not 7', 'for another version');
+    is($zerod->order('member-set', %member, weight => 101), 'refused 8: App member hostA: its weight is not 1 to 100', 'beyond a rule');
     my %once = (client => 'me', seq => 1, app => 'Shop', single => \0);
-    is($zerod->order('app-set', %once), 'done 7', 'a client of its own');
-    is($zerod->order('app-set', %once), 'done 7', 'gets the same result again');
-    is($zerod->order('app-remove', client => 'me', seq => 0, app => 'Shop'), 'repeated 7: a later command of this client was carried out already', 'and nothing for an older one');
+    is($zerod->order('app-set', %once), 'done 9', 'a client of its own');
+    is($zerod->order('app-set', %once), 'done 9', 'gets the same result again');
+    is($zerod->order('app-remove', client => 'me', seq => 0, app => 'Shop'), 'repeated 9: a later command of this client was carried out already', 'and nothing for an older one');
     is($zerod->order('dance'), 'error: "dance" is no command', 'what is no command');
     is($zerod->order('app-set'), 'error: app-set: app is missing, of a wrong type, or not its own', 'or not a whole one');
     like($zerod->ask_line('nonsense'), qr/a question is an object of JSON/, 'or no question');
-    like($zerod->ask_line('{"ask":"more"}'), qr/ask for status, history or command/, 'or an unknown one');
+    like($zerod->ask_line('{"ask":"more"}'), qr/ask for status, history, output, cluster, switchover, primary or command/, 'or an unknown one');
     like($zerod->ask_line('{"ask":"command","command":[]}'), qr/a command is an object/, 'or none');
     is($zerod->ask_line('x' x 70_000), undef, 'a line that does not end is not waited for');
-    is($zerod->status->{version}, 7, 'and others are answered');
+    is($zerod->status->{version}, 9, 'and others are answered');
     my ($last) = @{$zerod->ask({ask => 'history'})->{history}};
-    like($last->{what}, qr/^Shop: begins, active on all members, by \w+$/, 'history says who it was');
+    like($last->{what}, qr/^Shop: begins, active on all members, by \w+@0$/, 'history says who it was');
     my ($code, $said) = HA::Zerod::refusal(bless {%$zerod, name => 'second'}, 'HA::Zerod');
     is($code, 1, 'a second daemon with the same folder');
     like($said, qr/another zerod has this folder/, 'is refused');
-    $t->wait_for(sub { $zerod->map->{version} == 7 }, 10, 'the map file');
+    $t->wait_for(sub { $zerod->map->{version} == 9 }, 10, 'the map file');
     $zerod->stop;
 };
 
@@ -93,7 +96,7 @@ subtest 'what was acknowledged survives kill -9' => sub {
 subtest 'the log is cut, and what it said is kept' => sub {
     my $zerod = HA::Zerod->new($t, 'long');
     my %member = (app => 'App', route => 'hostA', url => 'http://192.0.2.1:8080', admin => 'enabled');
-    $t->wait_for(sub { $zerod->status->{version} == 4 }, 10, 'the beginning');
+    $t->wait_for(sub { $zerod->status->{version} == SETTLED }, 10, 'the beginning');
     $zerod->order('app-set', app => 'App', single => \0);
     my @bad = grep {$zerod->order('member-set', %member, weight => 1 + $_ % 100) !~ /^done/} 1 .. 1500;
     is("@bad", '', '1,500 commands are carried out');
@@ -109,7 +112,7 @@ subtest 'the log is cut, and what it said is kept' => sub {
 
 subtest 'a map that is damaged or gone is written anew' => sub {
     my $zerod = HA::Zerod->new($t, 'mapless');
-    $t->wait_for(sub { ($zerod->map // {version => 0})->{version} == 4 }, 10, 'the map');
+    $t->wait_for(sub { ($zerod->map // {version => 0})->{version} == SETTLED }, 10, 'the map');
     my $good = $zerod->map_text;
     for my $what ('damaged', 'cut', 'gone') {
         $zerod->stop;
@@ -148,7 +151,7 @@ sub log_bytes($zerod)
 
 subtest 'a log that is damaged is refused by name, and left as it is' => sub {
     my $zerod = HA::Zerod->new($t, 'damaged');
-    $t->wait_for(sub { $zerod->status->{version} == 4 }, 10, 'the beginning');
+    $t->wait_for(sub { $zerod->status->{version} == SETTLED }, 10, 'the beginning');
     $zerod->order('app-set', app => 'App', single => \0);
     $zerod->stop;
     for my $path (glob $zerod->data . '/raft/0*') {
@@ -164,7 +167,7 @@ subtest 'a log that is damaged is refused by name, and left as it is' => sub {
         }
     }
     $zerod->start;
-    $t->wait_for(sub { $zerod->status->{version} == 5 }, 10, 'all of it, when it is put right');
+    $t->wait_for(sub { $zerod->status->{version} == SETTLED + 1 }, 10, 'all of it, when it is put right');
     $zerod->stop;
 };
 
@@ -172,9 +175,9 @@ subtest 'a log that is damaged is refused by name, and left as it is' => sub {
 # cannot read there. What was dropped had been answered, here.
 subtest 'an open log that has lost entries is not gone on with' => sub {
     my $zerod = HA::Zerod->new($t, 'torn');
-    $t->wait_for(sub { $zerod->status->{version} == 4 }, 10, 'the beginning');
+    $t->wait_for(sub { $zerod->status->{version} == SETTLED }, 10, 'the beginning');
     $zerod->order('app-set', app => "A$_", single => \0) for 1 .. 5;
-    $t->wait_for(sub { $zerod->map->{version} == 9 }, 10, 'the map');
+    $t->wait_for(sub { $zerod->map->{version} == SETTLED + 5 }, 10, 'the map');
     $zerod->kill;
     my ($open) = glob $zerod->data . '/raft/open-*';
     open(my $in, '<:raw', $open) or die "$open: $!\n";
@@ -182,10 +185,10 @@ subtest 'an open log that has lost entries is not gone on with' => sub {
     flip($open, index($bytes, '"A3"') + 1);
     my ($code, $said) = $zerod->refusal;
     is($code, 1, 'it ends');
-    like($said, qr/the map says version 9, and the log only \d: the log has lost what was agreed on/, 'and says why');
+    like($said, qr/the map says version 11, and the log only \d: the log has lost what was agreed on/, 'and says why');
     unlink $zerod->data . '/map';
     $zerod->start;
-    cmp_ok($zerod->status->{version}, '<', 9, 'without the map it begins with what there is');
+    cmp_ok($zerod->status->{version}, '<', SETTLED + 5, 'without the map it begins with what there is');
     $zerod->stop;
 };
 

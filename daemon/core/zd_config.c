@@ -20,6 +20,7 @@ typedef struct reading_t {
     zd_replica_conf_t *replicas;
     hap_map_node_t *nodes;
     const char **binds;
+    const char **maps;
     hap_diag_t *diag;
     apr_pool_t *pool;
 } reading_t;
@@ -164,6 +165,12 @@ static apr_status_t take_timeout(reading_t *reading, const char *key, const json
                        ZD_TIMEOUT_MS_MAX);
 }
 
+static apr_status_t take_script_timeout(reading_t *reading, const char *key, const json_t *value)
+{
+    return read_number(&reading->config->script_ms, reading, key, value, ZD_SCRIPT_MS_MIN,
+                       ZD_TIMEOUT_MS_MAX);
+}
+
 static apr_status_t take_retries(reading_t *reading, const char *key, const json_t *value)
 {
     return read_number(&reading->config->retries, reading, key, value, 1, ZD_RETRIES_MAX);
@@ -207,6 +214,10 @@ static apr_status_t take_ids(reading_t *reading, const char *key, const json_t *
     }
     reading->config->replicas_n = (unsigned)n;
     reading->replicas = apr_pcalloc(reading->pool, n * sizeof(*reading->replicas));
+    for (unsigned i = 0; i < n; i++) {
+        reading->replicas[i].id = apr_psprintf(reading->pool, "%u", i);
+        reading->replicas[i].route = reading->replicas[i].id;
+    }
     reading->config->replicas = reading->replicas;
     return APR_SUCCESS;
 }
@@ -223,8 +234,9 @@ static apr_status_t take_nodes(reading_t *reading, const char *key, const json_t
     }
     reading->nodes = apr_pcalloc(reading->pool, HAP_MAP_NODES_MAX * sizeof(*reading->nodes));
     reading->binds = apr_pcalloc(reading->pool, HAP_MAP_NODES_MAX * sizeof(*reading->binds));
+    reading->maps = apr_pcalloc(reading->pool, HAP_MAP_NODES_MAX * sizeof(*reading->maps));
     for (unsigned i = 0; i < reading->config->replicas_n; i++) {
-        const char *name = apr_psprintf(reading->pool, "%u", i);
+        const char *name = reading->replicas[i].id;
         const json_t *one = json_object_get(value, name);
         if (!one) {
             return refuse(reading, key, "the replica \"%s\" is not in it", name);
@@ -247,6 +259,7 @@ static apr_status_t take_nodes(reading_t *reading, const char *key, const json_t
     }
     reading->config->nodes = reading->nodes;
     reading->config->binds = reading->binds;
+    reading->config->maps = reading->maps;
     reading->config->nodes_n = n;
     return APR_SUCCESS;
 }
@@ -260,6 +273,7 @@ static const struct {
     {"replicaIdList", true, take_ids}, /* before all that has an id in it */
     {"timeout", true, take_timeout},
     {"noOfRetryAttempts", true, take_retries},
+    {"scriptTimeout", false, take_script_timeout},
     {"musicLocation", false, take_music},
     {"nodes", false, take_nodes},
     {"secretFile", false, take_secret},
@@ -316,6 +330,15 @@ static apr_status_t take_node_key(reading_t *reading, unsigned i, const char *ke
     if (strcmp(key, "bind") == 0) {
         return read_address(&reading->binds[i], reading, node->id, value);
     }
+    if (strcmp(key, "mapFile") == 0) {
+        return read_text(&reading->maps[i], reading, key, value);
+    }
+    if (i < reading->config->replicas_n && strcmp(key, "route") == 0) {
+        return read_text(&reading->replicas[i].route, reading, key, value);
+    }
+    if (i < reading->config->replicas_n && strcmp(key, "url") == 0) {
+        return read_text(&reading->replicas[i].url, reading, key, value);
+    }
     if (strcmp(key, "role") == 0) {
         return read_role(node, reading, value);
     }
@@ -324,7 +347,25 @@ static apr_status_t take_node_key(reading_t *reading, unsigned i, const char *ke
         return APR_SUCCESS;
     }
     return refuse(reading, node->id,
-                  "%s is not one of address, bind, role and electable, or has the wrong type", key);
+                  "%s is not one of address, bind, role, electable and mapFile, or, of a replica, "
+                  "route and url, or has the wrong type",
+                  key);
+}
+
+/* What the map would not take as a member is no replica. */
+static apr_status_t check_replica(const reading_t *reading, unsigned i)
+{
+    hap_diag_t why;
+    const zd_replica_conf_t *replica = &reading->replicas[i];
+    const hap_map_member_t member = {.route = replica->route, .url = replica->url, .weight = 1};
+    if (hap_map_check_member(&member, reading->config->app, &why, reading->pool) != APR_SUCCESS) {
+        return refuse(reading, replica->id, "%s", why.why);
+    }
+    if (zd_config_route(reading->config, replica->route) != (int)i) {
+        return refuse(reading, replica->id, "another replica has the route %s, too",
+                      replica->route);
+    }
+    return APR_SUCCESS;
 }
 
 /* "HOST:PORT", or an object with more. Witnesses and observers do not lead. */
@@ -441,6 +482,12 @@ static apr_status_t check_whole(const reading_t *reading)
     const zd_config_t *config = reading->config;
     const char *key;
     json_t *value;
+    for (unsigned i = 0; i < config->replicas_n; i++) {
+        apr_status_t rv = check_replica(reading, i);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
     json_object_foreach((json_t *)reading->root, key, value)
     {
         apr_status_t rv = check_key(reading, key);
@@ -481,6 +528,9 @@ static apr_status_t read_all(reading_t *reading)
         return APR_EINVAL;
     }
     apr_status_t rv = take_keys(reading);
+    if (reading->config->script_ms == 0) {
+        reading->config->script_ms = reading->config->timeout_ms;
+    }
     if (rv == APR_SUCCESS) {
         rv = check_whole(reading);
     }
@@ -515,6 +565,26 @@ int zd_config_node(const zd_config_t *config, hap_str_t id)
 {
     for (unsigned i = 0; i < config->nodes_n; i++) {
         if (hap_str_eq(hap_str(config->nodes[i].id), id)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+int zd_config_route(const zd_config_t *config, const char *route)
+{
+    for (unsigned i = 0; i < config->replicas_n; i++) {
+        if (strcmp(config->replicas[i].route, route) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+int zd_config_replica(const zd_config_t *config, const char *id)
+{
+    for (unsigned i = 0; i < config->replicas_n; i++) {
+        if (strcmp(config->replicas[i].id, id) == 0) {
             return (int)i;
         }
     }

@@ -19,6 +19,7 @@ enum {
     ZD_CONFIG_BYTES_MAX = 1 << 20,
     ZD_TIMEOUT_MS_MIN = 2000, /* an election takes up to that */
     ZD_TIMEOUT_MS_MAX = 3600000,
+    ZD_SCRIPT_MS_MIN = 100,
     ZD_RETRIES_MAX = 100
 };
 
@@ -27,6 +28,9 @@ typedef const char *const *zd_argv_t; /* ends in NULL; NULL: there is none */
 
 /** A replica of the service. Its index is its id. */
 typedef struct zd_replica_conf_t {
+    const char *id;    /* its index as a text: its node's id, too */
+    const char *route; /* of the member of the application that it is */
+    const char *url;   /* at which proxies reach it; NULL: they are not told */
     zd_argv_t ensure_active;
     zd_argv_t ensure_passive;
     zd_argv_t restart; /* starts its daemon when that is dead; NULL: nobody does */
@@ -37,9 +41,11 @@ typedef struct zd_config_t {
     const zd_replica_conf_t *replicas;
     unsigned replicas_n;
     unsigned timeout_ms; /* a lease's; without a renewal for so long another replica takes over */
-    unsigned retries;    /* how often ensure-active may fail in a row */
+    unsigned retries;    /* how often a script may fail in a row */
+    unsigned script_ms;  /* that a script may take */
     const hap_map_node_t *nodes; /* one for each replica, by its id, then the others */
     const char *const *binds;    /* by node: HOST:PORT that it listens at; NULL: its address */
+    const char *const *maps;     /* by node: file that the map is written to, too; NULL: none */
     unsigned nodes_n;
     const char *secret_file; /* NULL with one node only */
     const char *data_dir;    /* each daemon's data is in the folder of its id in it */
@@ -56,5 +62,9 @@ apr_status_t zd_config_parse(const zd_config_t **config, hap_str_t text, hap_dia
 
 /** Index of the node with this id, or -1. */
 int zd_config_node(const zd_config_t *config, hap_str_t id);
+
+/** Index of the replica that is this member, or that this node has; -1: none. */
+int zd_config_route(const zd_config_t *config, const char *route);
+int zd_config_replica(const zd_config_t *config, const char *id);
 
 #endif

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the order of what a leader has to say: a cluster, its nodes, who leads, its application.
+ * Owns the order of what a leader has to say: a cluster, its nodes, who leads, who is there, its
+ * application, who holds the lease of that.
  */
 #include "zd_plan.h"
+
+_Static_assert(HAP_MAP_NODES_MAX <= 64, "a bit for each node");
+
+/* --- nodes ------------------------------------------------------------------------------------ */
 
 static zd_command_t node_set(const hap_map_node_t *node, uint64_t number)
 {
@@ -33,6 +38,146 @@ static bool next_node(zd_command_t *command, const zd_cluster_t *cluster, const 
     return false;
 }
 
+/* --- who is there ----------------------------------------------------------------------------- */
+
+static bool same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+static bool is_there(const zd_leader_t *leader, const char *id)
+{
+    return same(id, leader->id) || zd_roll_present(leader->roll, id, leader->now_ms);
+}
+
+static bool next_presence(zd_command_t *command, const zd_cluster_t *cluster,
+                          const zd_leader_t *leader)
+{
+    bool early = leader->now_ms - leader->ready_ms < ZD_PRESENT_MS;
+    for (unsigned i = 0; i < cluster->nodes_n; i++) {
+        const zd_node_t *node = &cluster->nodes[i];
+        bool there = is_there(leader, node->map.id);
+        if (there == node->present || (!there && early)) {
+            continue;
+        }
+        *command =
+            (zd_command_t){.what = ZD_DO_NODE_PRESENT, .node = node->map.id, .present = there};
+        return true;
+    }
+    return false;
+}
+
+/* --- who leads -------------------------------------------------------------------------------- */
+
+/* Whose word on who is to lead a cluster that begins counts: the first of those that have one. */
+static const char *first_by_hand(const zd_cluster_t *cluster, const zd_leader_t *leader)
+{
+    for (unsigned i = 0; i < cluster->nodes_n; i++) {
+        const zd_heard_t *heard = zd_roll_of(leader->roll, cluster->nodes[i].map.id);
+        if (heard && heard->beat.first) {
+            return heard->beat.first;
+        }
+    }
+    return NULL;
+}
+
+/* The rendezvous-first of the nodes in `counts`. */
+static int rendezvous(const zd_cluster_t *cluster, const bool *counts)
+{
+    hap_map_node_t nodes[HAP_MAP_NODES_MAX];
+    const hap_map_t map = {.uuid = cluster->uuid, .nodes = nodes, .nodes_n = cluster->nodes_n};
+    for (unsigned i = 0; i < cluster->nodes_n; i++) {
+        nodes[i] = cluster->nodes[i].map;
+    }
+    const hap_map_node_t *first = hap_map_first(&map, counts);
+    return first ? (int)(first - nodes) : -1;
+}
+
+/* Whoever may lead has been heard, less the one before: that it is lost is why there was an
+ * election. */
+static bool all_heard(const zd_cluster_t *cluster, const zd_leader_t *leader)
+{
+    for (unsigned i = 0; i < cluster->nodes_n; i++) {
+        const zd_node_t *node = &cluster->nodes[i];
+        if (node->map.electable && !is_there(leader, node->map.id) &&
+            !same(node->map.id, cluster->primary)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int zd_plan_heir(const zd_cluster_t *cluster, const zd_config_t *config, const zd_leader_t *leader,
+                 uint64_t tried)
+{
+    zd_command_t missing;
+    bool counts[HAP_MAP_NODES_MAX] = {false};
+    bool early = leader->now_ms - leader->ready_ms < ZD_HEIR_MS;
+    const char *first = first_by_hand(cluster, leader);
+    const char *const wanted[] = {cluster->preferred, first, cluster->primary};
+    if (next_node(&missing, cluster, config, leader)) {
+        return (int)cluster->nodes_n;
+    }
+    for (unsigned i = 0; i < cluster->nodes_n; i++) {
+        const zd_node_t *node = &cluster->nodes[i];
+        counts[i] =
+            node->map.electable && is_there(leader, node->map.id) && !(tried & (UINT64_C(1) << i));
+    }
+    for (unsigned w = 0; w < sizeof(wanted) / sizeof(wanted[0]); w++) {
+        for (unsigned i = 0; i < cluster->nodes_n; i++) {
+            if (counts[i] && same(cluster->nodes[i].map.id, wanted[w])) {
+                return (int)i;
+            }
+        }
+    }
+    if (early && !all_heard(cluster, leader)) {
+        return (int)cluster->nodes_n;
+    }
+    return rendezvous(cluster, counts);
+}
+
+bool zd_plan_is_primary(const zd_cluster_t *cluster, const zd_leader_t *leader)
+{
+    return same(cluster->primary, leader->id) && cluster->term == leader->term;
+}
+
+/* --- its application -------------------------------------------------------------------------- */
+
+static bool next_member(zd_command_t *command, const zd_app_t *app, const zd_config_t *config)
+{
+    for (unsigned i = 0; i < config->replicas_n; i++) {
+        const zd_replica_conf_t *replica = &config->replicas[i];
+        const hap_map_member_t *member = hap_map_member(&app->map, hap_str(replica->route));
+        if (member && (member->url == replica->url || same(member->url, replica->url))) {
+            continue;
+        }
+        *command = (zd_command_t){
+            .what = ZD_DO_MEMBER_SET,
+            .app = app->map.name,
+            .route = replica->route,
+            .url = replica->url,
+            .weight = member ? member->weight : 1,
+            .admin = hap_admin_names[member ? member->admin : HAP_ADMIN_ENABLED],
+        };
+        return true;
+    }
+    return false;
+}
+
+static bool next_of_app(zd_command_t *command, const zd_cluster_t *cluster,
+                        const zd_config_t *config, const zd_leader_t *leader)
+{
+    const zd_app_t *app = zd_cluster_app(cluster, config->app);
+    if (!app) {
+        *command = (zd_command_t){.what = ZD_DO_APP_SET, .app = config->app, .single = true};
+        return true;
+    }
+    return zd_lease_next(command, leader->lease, app, config, leader->roll, leader->now_ms) ||
+           next_member(command, app, config);
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
 bool zd_plan_next(zd_command_t *command, const zd_cluster_t *cluster, const zd_config_t *config,
                   const zd_leader_t *leader)
 {
@@ -43,14 +188,9 @@ bool zd_plan_next(zd_command_t *command, const zd_cluster_t *cluster, const zd_c
     if (next_node(command, cluster, config, leader)) {
         return true;
     }
-    bool leads = cluster->primary && strcmp(cluster->primary, leader->id) == 0;
-    if (!leads || cluster->term != leader->term) {
+    if (!zd_plan_is_primary(cluster, leader)) {
         *command = (zd_command_t){.what = ZD_DO_LEAD, .node = leader->id, .term = leader->term};
-        return true;
+        return leader->may_lead;
     }
-    if (!zd_cluster_app(cluster, config->app)) {
-        *command = (zd_command_t){.what = ZD_DO_APP_SET, .app = config->app, .single = true};
-        return true;
-    }
-    return false;
+    return next_of_app(command, cluster, config, leader) || next_presence(command, cluster, leader);
 }

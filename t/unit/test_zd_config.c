@@ -171,8 +171,8 @@ static void nodes_say_where_daemons_are_reached(void)
     UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"role\": \"boss\"}"),
                 "13: \"1\": its role is not voter, witness or observer");
     UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"rol\": 1}"),
-                "13: \"1\": rol is not one of address, bind, role and electable, or has the wrong "
-                "type");
+                "13: \"1\": rol is not one of address, bind, role, electable and mapFile, or, of a "
+                "replica, route and url, or has the wrong type");
     UNIT_STR_EQ(with(",\n    \"secretFile\": \"/etc/zerod/secret\"", ""),
                 "0: \"secretFile\": is missing: daemons of several nodes prove with it that they "
                 "belong together");

@@ -33,7 +33,8 @@ static bool answered;
 static int closed_n;
 static bool late;
 
-static void accepted(void *baton, uint64_t who, const char *address, uv_stream_t *stream)
+static void accepted(void *baton, zd_net_use_t use, uint64_t who, const char *address,
+                     uv_stream_t *stream)
 {
     number = who;
     apr_cpystrn(from, address, sizeof(from));
@@ -148,7 +149,7 @@ static bool is_answered(void)
 static void meet(const char *host)
 {
     const char *address = begin(host, SECRET);
-    CU_ASSERT_TRUE(zd_net_connect(net[0], address, connected, NULL));
+    CU_ASSERT_TRUE(zd_net_connect(net[0], ZD_NET_TALK, address, connected, NULL));
     CU_ASSERT_TRUE_FATAL(until(both_have_it));
     CU_ASSERT_EQUAL(number, 7);
     UNIT_STR_EQ(from, "advertised.example:1");
@@ -171,7 +172,7 @@ static void names_and_ipv6_addresses_are_found(void)
 static void a_wrong_secret_gets_nowhere(void)
 {
     const char *address = begin("127.0.0.1", OTHERS);
-    CU_ASSERT_TRUE(zd_net_connect(net[0], address, connected, NULL));
+    CU_ASSERT_TRUE(zd_net_connect(net[0], ZD_NET_TALK, address, connected, NULL));
     CU_ASSERT_TRUE(until(is_answered));
     CU_ASSERT_PTR_NULL(user[0].stream);
     CU_ASSERT_PTR_NULL(user[1].stream);
@@ -182,14 +183,14 @@ static void a_wrong_secret_gets_nowhere(void)
 static void nobody_there_is_said(void)
 {
     begin("127.0.0.1", SECRET);
-    CU_ASSERT_TRUE(zd_net_connect(net[0], "127.0.0.1:1", connected, NULL));
+    CU_ASSERT_TRUE(zd_net_connect(net[0], ZD_NET_TALK, "127.0.0.1:1", connected, NULL));
     CU_ASSERT_TRUE(until(is_answered));
     UNIT_STR_EQ(why, "connection refused");
     answered = false;
-    CU_ASSERT_TRUE(zd_net_connect(net[0], "nowhere.invalid:1", connected, NULL));
+    CU_ASSERT_TRUE(zd_net_connect(net[0], ZD_NET_TALK, "nowhere.invalid:1", connected, NULL));
     CU_ASSERT_TRUE(until(is_answered));
     CU_ASSERT_TRUE(why[0] != '\0');
-    CU_ASSERT_FALSE(zd_net_connect(net[0], "no port", connected, NULL));
+    CU_ASSERT_FALSE(zd_net_connect(net[0], ZD_NET_TALK, "no port", connected, NULL));
     finish();
 }
 
@@ -330,11 +331,11 @@ static void strangers_are_sent_away_and_friends_are_not(void)
     for (int i = 0; i < STRANGERS; i++) {
         send_stranger(address, "GET / HTTP/1.1\r\n\r\n");
     }
-    CU_ASSERT_TRUE(zd_net_connect(net[0], address, connected, NULL));
+    CU_ASSERT_TRUE(zd_net_connect(net[0], ZD_NET_TALK, address, connected, NULL));
     CU_ASSERT_TRUE(until(no_stranger_is_left));
     CU_ASSERT_TRUE(until(is_answered));
     if (!user[0].stream) {
-        zd_net_connect(net[0], address, connected, NULL);
+        zd_net_connect(net[0], ZD_NET_TALK, address, connected, NULL);
     }
     CU_ASSERT_TRUE(until(both_have_it));
     finish();

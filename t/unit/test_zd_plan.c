@@ -16,7 +16,10 @@ static const char *said(zd_state_t *state, const zd_config_t *config, const char
 {
     enum { MOST = 20 };
     static uint64_t seq;
-    const zd_leader_t leader = {.id = id, .term = term, .uuid = UUID};
+    static const zd_roll_t nobody;
+    static const zd_lease_t none;
+    const zd_leader_t leader = {
+        .id = id, .term = term, .uuid = UUID, .may_lead = true, .roll = &nobody, .lease = &none};
     const char *all = "";
     zd_command_t command;
     for (int i = 0; zd_plan_next(&command, zd_state_cluster(state), config, &leader); i++) {
@@ -35,7 +38,7 @@ static const char *said(zd_state_t *state, const zd_config_t *config, const char
 
 static void a_node_alone_begins_a_cluster_and_leads_it(void)
 {
-    const zd_config_t config = {.app = "Voting", .replicas_n = 1};
+    const zd_config_t config = {.app = "Voting"};
     zd_state_t *state = zd_state_make();
     UNIT_STR_EQ(said(state, &config, "0", 1), "init node-set lead app-set");
     UNIT_STR_EQ(said(state, &config, "0", 1), "");
@@ -52,7 +55,7 @@ static void of_several_nodes_the_first_leader_names_all(void)
         {"1", "b:1", HAP_MAP_VOTER, true},
         {"web", "c:1", HAP_MAP_WITNESS, false},
     };
-    const zd_config_t config = {.app = "Voting", .replicas_n = 2, .nodes = nodes, .nodes_n = 3};
+    const zd_config_t config = {.app = "Voting", .nodes = nodes, .nodes_n = 3};
     zd_state_t *state = zd_state_make();
     UNIT_STR_EQ(said(state, &config, "1", 3), "init node-set node-set node-set lead app-set");
     CU_ASSERT_EQUAL(zd_cluster_node(zd_state_cluster(state), "web")->raft, 3);
@@ -68,7 +71,7 @@ static void a_node_that_was_removed_stays_away(void)
         {"0", "a:1", HAP_MAP_VOTER, true},
         {"1", "b:1", HAP_MAP_VOTER, true},
     };
-    const zd_config_t config = {.app = "Voting", .replicas_n = 2, .nodes = nodes, .nodes_n = 2};
+    const zd_config_t config = {.app = "Voting", .nodes = nodes, .nodes_n = 2};
     zd_state_t *state = zd_state_make();
     said(state, &config, "0", 1);
     const zd_command_t leave = {

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the daemon's parts, for the files that tie them together: zd_daemon.c and zd_ask.c alone.
+ */
+#ifndef ZD_DAEMON_INT_H
+#define ZD_DAEMON_INT_H
+
+#include <uv.h>
+
+#include "zd_control.h"
+#include "zd_core.h"
+#include "zd_daemon.h"
+#include "zd_guard.h"
+#include "zd_mapfile.h"
+#include "zd_raft.h"
+#include "zd_service.h"
+#include "zd_talk.h"
+
+enum { ZD_RUN_BYTES = 40 };
+
+typedef struct zd_asked_up_t zd_asked_up_t;
+
+typedef struct zd_daemon_t {
+    const zd_daemon_conf_t *conf;
+    apr_pool_t *pool; /* its life */
+    uv_loop_t loop;
+    uv_signal_t signals[2];
+    uv_timer_t tick;
+    uint64_t checked_ms; /* when what need not be looked at each tick was looked at */
+    int own;             /* place of this node in the configuration; 0 without nodes */
+    char uuid[HAP_MAP_UUID_BYTES + 1]; /* for a cluster that begins here */
+    char run[ZD_RUN_BYTES];            /* name of this run, as a client of commands */
+    uint64_t orders;                   /* that were taken in this run */
+    uint64_t begun_ms;                 /* wall clock, since 1970 */
+    zd_net_t *net;                     /* NULL: there are no other nodes */
+    zd_talk_t *talk;                   /* NULL: the same */
+    zd_raft_t *raft;                   /* NULL: an observer */
+    zd_core_t *core;
+    zd_service_t *service; /* NULL: this node has no replica */
+    zd_guard_t *guard;     /* NULL: the same */
+    zd_control_t *control;
+    zd_mapfile_t *map;
+    zd_asked_up_t *asked_up; /* questions that the leader is asked */
+    bool belongs;            /* connections know the cluster */
+    uint64_t event_seen;     /* index of the last line of history that is in the log */
+    int exit_code;
+    bool ending;
+} zd_daemon_t;
+
+/** Now, on the core's clock, and for people. */
+uint64_t zd_now_ms(void);
+uint64_t zd_wall_ms(void);
+
+/** Somebody asks through the control socket. */
+void zd_ask(void *baton, zd_question_t *question);
+
+/** Another node asks the leader, or the leader answers; borrows the object. False: it is neither.
+ */
+bool zd_ask_heard(zd_daemon_t *self, zd_caller_t *caller, const json_t *object);
+bool zd_ask_told(zd_daemon_t *self, const json_t *object);
+
+/** There is a way to the leader: what it was asked, and has not answered, it is asked again. */
+void zd_ask_again(zd_daemon_t *self);
+
+/** What waits too long is given up; all of it when the daemon ends. */
+void zd_ask_expire(zd_daemon_t *self, bool all);
+
+#endif

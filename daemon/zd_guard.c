@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the page that the daemon and the guard share, which is a file so that the next daemon finds
+ * it, and what the guard does.
+ */
+#include "config.h"
+
+#include "zd_guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "zd_fds.h"
+#include "zd_log.h"
+#include "zd_reap.h"
+
+enum { LOOK_MS = 20, SCRIPT_MS_MAX = 60000 };
+
+/* What is in the file. Another boot's is void: its services are gone, and its clock. */
+typedef struct page_t {
+    _Atomic uint64_t kill_at_ms; /* 0: nothing is to be killed */
+    _Atomic uint64_t owner;      /* the daemon's run that it counts for */
+} page_t;
+
+struct zd_guard_t {
+    zd_guard_conf_t conf;
+    page_t *page;
+    uint64_t run;
+    pid_t pid;
+    int alive; /* closed when the daemon ends, however that is */
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* --- the guard -------------------------------------------------------------------------------- */
+
+static void run_passive(const zd_guard_conf_t *conf)
+{
+    for (unsigned i = 0; conf->env[i]; i++) {
+        putenv((char *)conf->env[i]);
+    }
+    execvp(conf->ensure_passive[0], (char *const *)conf->ensure_passive);
+    _exit(127);
+}
+
+static pid_t begin_passive(const zd_guard_conf_t *conf)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        signal(SIGPIPE, SIG_DFL);
+        setsid();
+        run_passive(conf);
+    }
+    return pid;
+}
+
+/* Whether the daemon is still there: waits for that, or for a while. */
+static bool waits(int alive)
+{
+    struct pollfd fd = {.fd = alive, .events = POLLIN};
+    return poll(&fd, 1, LOOK_MS) == 0;
+}
+
+static void wait_for(pid_t pid)
+{
+    for (int waited = 0; pid > 0 && waited < SCRIPT_MS_MAX; waited += LOOK_MS) {
+        if (waitpid(pid, NULL, WNOHANG) != 0) {
+            return;
+        }
+        poll(NULL, 0, LOOK_MS);
+    }
+    if (pid > 0) {
+        kill(-pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+}
+
+/* The time has come, and nobody has renewed the lease. What cannot be killed from here is stopped
+ * by its own script, which was begun before if the daemon is dead. */
+static void finish(const zd_guard_conf_t *conf, pid_t passive)
+{
+    unsigned killed = 0;
+    bool all = zd_reap(&killed, conf->marks);
+    zd_log("guard: the lease ran out: %u processes killed%s", killed,
+           all ? "" : ", and some would not die");
+    if (passive <= 0) {
+        passive = begin_passive(conf);
+    }
+    wait_for(passive);
+}
+
+static void watch(const zd_guard_conf_t *conf, page_t *page, uint64_t run, int alive)
+{
+    bool daemon = true;
+    pid_t passive = 0;
+    for (;;) {
+        if (daemon) {
+            daemon = waits(alive);
+        } else {
+            poll(NULL, 0, LOOK_MS);
+        }
+        uint64_t kill_at = atomic_load(&page->kill_at_ms);
+        uint64_t owner = atomic_load(&page->owner);
+        uint64_t now = now_ms();
+        if (owner != run) {
+            return;
+        }
+        if (!kill_at && !daemon) {
+            return;
+        }
+        if (kill_at && now >= kill_at) {
+            finish(conf, passive);
+            passive = 0;
+            atomic_compare_exchange_strong(&page->kill_at_ms, &kill_at, 0);
+        } else if (kill_at && !daemon && passive == 0 && now + conf->before_ms >= kill_at) {
+            zd_log("guard: the daemon is dead: the service is stopped");
+            passive = begin_passive(conf);
+        }
+    }
+}
+
+static void be_guard(zd_guard_t *guard, int alive)
+{
+    int highest = zd_fds_seal();
+    sigset_t all;
+    setsid();
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    for (int fd = 3; fd <= highest; fd++) {
+        if (fd != alive) {
+            close(fd);
+        }
+    }
+    prctl(PR_SET_NAME, "zd-guard");
+    watch(&guard->conf, guard->page, guard->run, alive);
+    _exit(0);
+}
+
+/* --- the daemon's side ------------------------------------------------------------------------ */
+
+static bool begin(zd_guard_t *guard)
+{
+    int fds[2];
+    if (pipe(fds) != 0) {
+        return false;
+    }
+    fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+    fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+    guard->pid = fork();
+    if (guard->pid == 0) {
+        close(fds[1]);
+        be_guard(guard, fds[0]);
+    }
+    close(fds[0]);
+    guard->alive = fds[1];
+    return guard->pid > 0;
+}
+
+static page_t *open_page(const char *dir)
+{
+    char path[4096];
+    if ((size_t)snprintf(path, sizeof(path), "%s/guard", dir) >= sizeof(path)) {
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    void *page = MAP_FAILED;
+    if (fd >= 0 && ftruncate(fd, sizeof(page_t)) == 0) {
+        page = mmap(NULL, sizeof(page_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return page == MAP_FAILED ? NULL : page;
+}
+
+/* The page is not written before the first lease: what an earlier guard waits for may be right. */
+zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag)
+{
+    zd_guard_t *guard = calloc(1, sizeof(*guard));
+    if (guard) {
+        guard->conf = *conf;
+        guard->run = now_ms() << 16 | (uint64_t)(getpid() & 0xffff);
+        guard->page = open_page(conf->dir);
+    }
+    if (!guard || !guard->page) {
+        hap_diag_set(diag, 0, "%s/guard: %s", conf->dir, strerror(errno));
+        free(guard);
+        return NULL;
+    }
+    return guard;
+}
+
+/* The time goes last: an earlier guard that sees it is not the owner any more. */
+void zd_guard_hold(zd_guard_t *guard, uint64_t kill_at_ms)
+{
+    if (atomic_load(&guard->page->owner) != guard->run) {
+        atomic_store(&guard->page->owner, guard->run);
+    }
+    atomic_store(&guard->page->kill_at_ms, kill_at_ms);
+    if (guard->pid == 0 && !begin(guard)) {
+        zd_log("the guard cannot be started: %s", strerror(errno));
+    }
+}
+
+void zd_guard_check(zd_guard_t *guard)
+{
+    if (guard->pid > 0 && waitpid(guard->pid, NULL, WNOHANG) == guard->pid) {
+        zd_log("the guard was killed; there is another one");
+        close(guard->alive);
+        guard->pid = 0;
+        begin(guard);
+    }
+}
+
+void zd_guard_close(zd_guard_t *guard)
+{
+    if (guard->pid > 0) {
+        close(guard->alive);
+    }
+    munmap(guard->page, sizeof(page_t));
+    free(guard);
+}

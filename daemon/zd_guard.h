@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns a process that outlives the daemon by the time of a lease: when the daemon is killed, or
+ * stopped, it stops the service before another host may start it. A daemon that is started
+ * again in that time takes over, and the service goes on. Does not decide by when: zd_core does.
+ */
+#ifndef ZD_GUARD_H
+#define ZD_GUARD_H
+
+#include <stdint.h>
+
+#include "hap_diag.h"
+#include "zd_config.h"
+
+typedef struct zd_guard_t zd_guard_t;
+
+typedef struct zd_guard_conf_t {
+    const char *dir;          /* the daemon's own, absolute */
+    zd_argv_t ensure_passive; /* what it runs */
+    const char *const *env;   /* for that, NAME=VALUE up to NULL */
+    const char *const *marks; /* of processes to kill, for zd_reap */
+    unsigned before_ms;       /* without a daemon it begins to stop the service so long before */
+} zd_guard_conf_t;
+
+/** Starts the guard. `conf` is copied, what it points to is borrowed. NULL with a sentence. */
+zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag);
+
+/** By when the service has to be dead, on CLOCK_BOOTTIME in ms; 0: it may live. From the first call
+ * on a guard that an earlier daemon has left ends. */
+void zd_guard_hold(zd_guard_t *guard, uint64_t kill_at_ms);
+
+/** Starts another guard if this one was killed; to be called about every second. */
+void zd_guard_check(zd_guard_t *guard);
+
+/** The daemon ends. The guard stays if a lease is held. */
+void zd_guard_close(zd_guard_t *guard);
+
+#endif

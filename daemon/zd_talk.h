@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the way from this node to the leader, and those from other nodes to this one. What goes over
+ * them is objects of JSON; whose they are is known by their first beat. Does not know who leads: it
+ * is told, or asks one node after the other.
+ */
+#ifndef ZD_TALK_H
+#define ZD_TALK_H
+
+#include "zd_lines.h"
+#include "zd_net.h"
+
+typedef struct zd_talk_t zd_talk_t;
+
+/** Somebody who has connected to this node. */
+typedef struct zd_caller_t zd_caller_t;
+
+typedef struct zd_talk_conf_t {
+    uv_loop_t *loop;
+    zd_net_t *net;
+    /* The other nodes that may lead, to ask when nobody is known to. Borrowed for its life. */
+    const char *const *addresses;
+    unsigned addresses_n;
+    /* A caller says something. Borrows. */
+    void (*heard)(void *baton, zd_caller_t *caller, json_t *object);
+    /* The node that was called says something. Borrows. */
+    void (*told)(void *baton, json_t *object);
+    /* There is a way, or there is none any more. */
+    void (*up)(void *baton, bool is_up);
+    void *baton;
+} zd_talk_conf_t;
+
+/** NULL: no memory. */
+zd_talk_t *zd_talk_open(const zd_talk_conf_t *conf);
+
+/** Calls the node at HOST:PORT from now on, instead of the one before; NULL: one after the other of
+ * the addresses. Calls again when that breaks. Copies. */
+void zd_talk_call(zd_talk_t *talk, const char *address);
+
+/** This node leads: it calls nobody. */
+void zd_talk_rest(zd_talk_t *talk);
+
+/** Says something to the node that was called. Takes `object`; it is lost when there is no way. */
+void zd_talk_say_up(zd_talk_t *talk, json_t *object);
+bool zd_talk_is_up(const zd_talk_t *talk);
+
+/** A stream that zd_net has accepted for ZD_NET_TALK. Takes it. */
+void zd_talk_accept(zd_talk_t *talk, uv_stream_t *stream);
+
+/** This is who the caller is; an earlier one of that name is hung up on. Copies. */
+void zd_talk_name(zd_caller_t *caller, const char *node);
+const char *zd_caller_node(const zd_caller_t *caller); /* "" before */
+
+/** Says something to a caller, or to the one of that name, if there is one. Takes `object`. */
+void zd_talk_say(zd_caller_t *caller, json_t *object);
+void zd_talk_say_to(zd_talk_t *talk, const char *node, json_t *object);
+
+/** Hangs up on all. Frees itself when the loop has turned. */
+void zd_talk_close(zd_talk_t *talk);
+
+#endif
