@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <apr_general.h>
@@ -21,8 +23,16 @@
 #include "zd_config.h"
 #include "zd_daemon.h"
 #include "zd_log.h"
+#include "zd_notify.h"
 
-enum { EXIT_USAGE = 2, EXIT_IO = 3 };
+enum {
+    EXIT_USAGE = 2,
+    EXIT_IO = 3,
+    EXIT_RUNS = 4, /* as the one that has this folder: restartHalIfDead.sh asks so */
+    FRONT_MS = 1000,
+    LOCK_MS = 500, /* for one that is dying, whose last write is still on its way */
+    TRY_MS = 20
+};
 
 static const char usage[] = "zerod -c CONFIG.JSON -i ID [-n] [-d]\n"
                             "\n"
@@ -103,6 +113,17 @@ static int make_folder(const char *path)
     return EXIT_IO;
 }
 
+static bool take_lock(int fd)
+{
+    for (int left_ms = LOCK_MS; flock(fd, LOCK_EX | LOCK_NB) != 0; left_ms -= TRY_MS) {
+        if (left_ms <= 0) {
+            return false;
+        }
+        poll(NULL, 0, TRY_MS);
+    }
+    return true;
+}
+
 /* One daemon for each folder: a second one would write into the first one's log. */
 static int lock_folder(const char *dir, apr_pool_t *pool)
 {
@@ -112,9 +133,9 @@ static int lock_folder(const char *dir, apr_pool_t *pool)
         fprintf(stderr, "zerod: %s: %s\n", path, strerror(errno));
         return EXIT_IO;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!take_lock(fd)) {
         fprintf(stderr, "zerod: %s: another zerod has this folder\n", dir);
-        return 1;
+        return EXIT_RUNS;
     }
     return 0; /* open as long as the process */
 }
@@ -139,9 +160,25 @@ static int make_dir(const char **dir, const zd_config_t *config, const char *id,
     return lock_folder(*dir, pool);
 }
 
-/* Behind: in a session of its own, with the log in hal<id>.out as HAL has it. */
-static int go_behind(const char *id, apr_pool_t *pool)
+/* Until the one behind is ready. Who is not after a while does not fail at once either. */
+static int wait_in_front(pid_t pid, int front, const char *log)
 {
+    char byte;
+    int status;
+    struct pollfd wait = {.fd = front, .events = POLLIN};
+    if (poll(&wait, 1, FRONT_MS) <= 0 || read(front, &byte, 1) == 1) {
+        return 0;
+    }
+    waitpid(pid, &status, 0);
+    fprintf(stderr, "zerod: it has ended at once, %s says why\n", log);
+    return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1;
+}
+
+/* Behind: in a session of its own, with the log in hal<id>.out as HAL has it. `front` gets where
+ * the process that was called waits. */
+static int go_behind(int *front, const char *id, apr_pool_t *pool)
+{
+    int ends[2];
     const char *path = apr_psprintf(pool, "hal%s.out", id);
     int out = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -149,18 +186,21 @@ static int go_behind(const char *id, apr_pool_t *pool)
         fprintf(stderr, "zerod: %s: %s\n", path, strerror(errno));
         return EXIT_IO;
     }
-    pid_t pid = fork();
+    pid_t pid = pipe2(ends, O_CLOEXEC) == 0 ? fork() : -1;
     if (pid < 0) {
         fprintf(stderr, "zerod: fork: %s\n", strerror(errno));
         return EXIT_IO;
     }
     if (pid > 0) {
-        _exit(0);
+        close(ends[1]);
+        _exit(wait_in_front(pid, ends[0], path));
     }
+    close(ends[0]);
     setsid();
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
+    *front = ends[1];
     return 0;
 }
 
@@ -222,33 +262,43 @@ static int read_first(const char **first, const zd_config_t *config, const char 
     return 0;
 }
 
-static int run(const options_t *options, apr_pool_t *pool)
+/* In front or behind, with a log. */
+static int settle(const options_t *options, const zd_config_t *config, apr_pool_t *pool)
 {
-    const zd_config_t *config;
-    zd_daemon_conf_t conf = {.id = options->id};
-    int code = read_config(&config, options->file, pool);
-    if (code || options->check) {
-        return code;
-    }
-    if (!is_node(config, options->id)) {
-        fprintf(stderr, "zerod: -i %s: %s has no such id\n", options->id, options->file);
-        return EXIT_USAGE;
-    }
-    code = read_first(&conf.first, config, options->id);
-    code = code ? code : read_secret(&conf.tls, config);
-    if (code) {
-        return code;
-    }
-    code = make_dir(&conf.dir, config, options->id, pool);
-    code = code || options->in_front ? code : go_behind(options->id, pool);
+    int front = -1;
+    hap_diag_t diag;
+    int code = options->in_front ? 0 : go_behind(&front, options->id, pool);
     if (code) {
         return code;
     }
     zd_log_open(options->id);
+    if (zd_notify_open(front, &diag) != 0) {
+        zd_log("%s", diag.why);
+    }
     if (config->ignored) {
         zd_log("%s: \"%s\" means nothing here", options->file, config->ignored);
     }
-    conf.config = config;
+    return 0;
+}
+
+static int run(const options_t *options, apr_pool_t *pool)
+{
+    zd_daemon_conf_t conf = {.id = options->id};
+    int code = read_config(&conf.config, options->file, pool);
+    if (code || options->check) {
+        return code;
+    }
+    if (!is_node(conf.config, options->id)) {
+        fprintf(stderr, "zerod: -i %s: %s has no such id\n", options->id, options->file);
+        return EXIT_USAGE;
+    }
+    code = read_first(&conf.first, conf.config, options->id);
+    code = code ? code : read_secret(&conf.tls, conf.config);
+    code = code ? code : make_dir(&conf.dir, conf.config, options->id, pool);
+    code = code ? code : settle(options, conf.config, pool);
+    if (code) {
+        return code;
+    }
     code = zd_daemon_run(&conf);
     zd_tls_ctx_free(conf.tls);
     return code;

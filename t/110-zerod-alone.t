@@ -70,7 +70,7 @@ subtest 'commands, once each' => sub {
     my ($last) = @{$zerod->ask({ask => 'history'})->{history}};
     like($last->{what}, qr/^Shop: begins, active on all members, by \w+@0$/, 'history says who it was');
     my ($code, $said) = HA::Zerod::refusal(bless {%$zerod, name => 'second'}, 'HA::Zerod');
-    is($code, 1, 'a second daemon with the same folder');
+    is($code, 4, 'a second daemon with the same folder');
     like($said, qr/another zerod has this folder/, 'is refused');
     $t->wait_for(sub { $zerod->map->{version} == 9 }, 10, 'the map file');
     $zerod->stop;
