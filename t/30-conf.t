@@ -47,7 +47,8 @@ sub health($httpd, $app)
 }
 
 my $installed = $t->dir('installed');
-my %path = map {$_ => $installed . make_value($_)} qw(moduledir bindir mandir modsdir statedir);
+my %path = map {$_ => $installed . make_value($_)} qw(moduledir bindir sbindir mandir modsdir pkgdatadir statedir unitdir);
+my $zerod = -x "$build/zerod";
 
 subtest 'make install puts everything where packages expect it' => sub {
     install($installed);
@@ -56,10 +57,32 @@ subtest 'make install puts everything where packages expect it' => sub {
     is(mode("$path{mandir}/man1/zero.1"), '644', 'the manual page');
     is(mode("$path{modsdir}/haproxy.$_"), '644', "haproxy.$_") for qw(load conf);
     is(mode($path{statedir}), '700', 'the folder of the state file, for root alone');
+    if ($zerod) {
+        is(mode("$path{sbindir}/zerod"), '755', 'the daemon');
+        is(mode("$path{mandir}/man8/zerod.8"), '644', 'its manual page');
+        is(mode("$path{unitdir}/zerod\@.service"), '644', 'its unit');
+        is(mode("$path{pkgdatadir}/restartHalIfDead.sh"), '755', 'and what starts it when it is dead');
+    }
     my ($count) = qx(find '$installed' -type f | wc -l) =~ /(\d+)/;
     my $la = -e "$path{moduledir}/mod_haproxy.la" ? 1 : 0;
-    is($count - $la, 5, 'and nothing else');
+    is($count - $la, $zerod ? 9 : 5, 'and nothing else');
     like($path{modsdir}, qr{/etc/apache2/mods-available$}, 'where a2enmod finds them');
+};
+
+subtest 'the unit starts the daemon that was installed, and leaves its service alone' => sub {
+    plan skip_all => 'zerod is not built: libraft or libuv is missing' if !$zerod;
+    my $unit = text("$path{unitdir}/zerod\@.service");
+    my ($program, $etc) = map {make_value($_)} qw(sbindir sysconfdir);
+    like($unit, qr{^ExecStart=\Q$program\E/zerod -d -c \Q$etc\E/zerod/config\.json -i %i$}m, 'by its path');
+    unlike($unit, qr/@\w+@/, 'every place is filled in');
+    like($unit, qr/^$_$/m, $_) for qw(Type=notify KillMode=process OOMPolicy=continue Restart=always);
+    my ($systemd) = grep {-x} map {"$_/systemd-analyze"} split /:/, $ENV{PATH};
+    SKIP: {
+        skip 'there is no systemd-analyze', 1 if !$systemd;
+        my $checked = $t->write_file('zerod@.service', $unit =~ s{^ExecStart=\S+}{ExecStart=/bin/true}mr);
+        my $said = qx('$systemd' verify --man=no '$checked' 2>&1);
+        is($said =~ s/^(?!.*zerod@).*\n//gmr, '', 'systemd finds nothing wrong with it');
+    }
 };
 
 subtest 'what the documents tell to type puts the state where they say it is' => sub {
