@@ -38,6 +38,7 @@ struct zd_script_t {
     unsigned handles; /* that are not closed yet */
     bool has_process; /* there is a handle for it, whether it could be started or not */
     bool runs;        /* it has a process that has not been waited for */
+    bool killed;      /* by zd_script_kill */
     int alive;        /* closed when the shim is to read; -1: there is no shim */
     unsigned grace_ms;
     uint64_t began_ns;
@@ -142,10 +143,26 @@ static void exited(uv_process_t *process, int64_t code, int number)
     finish(script);
 }
 
-static void limit_is_over(uv_timer_t *timer)
+/* Somebody waits for the end, to have others take over. */
+static void give_up(uv_timer_t *timer)
 {
     zd_script_t *script = timer->data;
+    script->runs = false;
+    script->end.lives = true;
+    script->end.code = -1;
+    read_rest(script);
+    finish(script);
+}
+
+static void kill_group(zd_script_t *script)
+{
     signal_group(script, SIGKILL);
+    uv_timer_start(&script->timer, give_up, ZD_SCRIPT_GIVE_UP_MS, 0);
+}
+
+static void limit_is_over(uv_timer_t *timer)
+{
+    kill_group(timer->data);
 }
 
 static void limit_is_near(uv_timer_t *timer)
@@ -158,8 +175,9 @@ static void limit_is_near(uv_timer_t *timer)
 
 void zd_script_kill(zd_script_t *script)
 {
-    if (script->runs) {
-        signal_group(script, SIGKILL);
+    if (script->runs && !script->killed) {
+        script->killed = true;
+        kill_group(script);
     }
 }
 

@@ -12,7 +12,10 @@
 
 #include "hap_str.h"
 
-enum { ZD_SCRIPT_OUTPUT_BYTES = 64 << 10 /* the last of what is printed */ };
+enum {
+    ZD_SCRIPT_OUTPUT_BYTES = 64 << 10, /* the last of what is printed */
+    ZD_SCRIPT_GIVE_UP_MS = 1000        /* after SIGKILL */
+};
 
 /** How a script has ended. Borrowed until `done` returns. */
 typedef struct zd_script_end_t {
@@ -20,6 +23,7 @@ typedef struct zd_script_end_t {
     int code;         /* its exit code; -1: it has none */
     int signal;       /* by which it has ended; 0: none */
     bool timed_out;   /* its time was over, whatever it ended with then */
+    bool lives;       /* not even SIGKILL has ended it: it hangs in the kernel, as on a dead disk */
     unsigned ms;      /* that it ran */
     hap_str_t output; /* the end of what it printed, to standard output and error */
 } zd_script_end_t;
@@ -40,8 +44,9 @@ typedef struct zd_script_t zd_script_t;
  * daemon's descriptors. `done` is called later, once, however it ends: when the script itself has
  * ended, and nothing of it is left in the loop. Services that it has left running go on, and may
  * print for as long as they like. A tenth of the limit, at most a second, before the limit SIGTERM
- * goes to the group; when the script has ended of that, and at the limit, SIGKILL does. The script
- * is valid until `done`. NULL: there is no memory, and `done` is not called.
+ * goes to the group; when the script has ended of that, and at the limit, SIGKILL does. Who has not
+ * ended ZD_SCRIPT_GIVE_UP_MS later is given up. The script is valid until `done`. NULL: there is no
+ * memory, and `done` is not called.
  */
 zd_script_t *zd_script_run(uv_loop_t *loop, const zd_script_conf_t *conf);
 

@@ -434,6 +434,26 @@ static void one_that_could_not_be_started_may_be_killed(void)
     finish();
 }
 
+/* One that hangs in the kernel cannot be made here: its end is not heard of. */
+static void who_does_not_end_is_given_up(void)
+{
+    sigset_t child;
+    setup();
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child, NULL);
+    run_sh("echo before; exec sleep 60", SHORT_MS);
+    CU_ASSERT_TRUE(end.lives && end.timed_out);
+    CU_ASSERT_EQUAL(end.code, -1);
+    CU_ASSERT_EQUAL(end.signal, 0);
+    CU_ASSERT_TRUE(end.ms >= SHORT_MS + ZD_SCRIPT_GIVE_UP_MS && end.ms < SOON_MS);
+    UNIT_STR_EQ(output(), "before\n");
+    sigprocmask(SIG_UNBLOCK, &child, NULL);
+    run_sh("exit 3", LIMIT_MS);
+    CU_ASSERT_TRUE(end.code == 3 && !end.lives);
+    finish();
+}
+
 static void many_at_once_are_told_apart(void)
 {
     const char *argv[] = {"sh", "-c", "sleep 0.2", NULL};
@@ -614,6 +634,7 @@ const unit_test_t suite_zd_script[] = {
     UNIT_TEST(its_group_goes_with_it),
     UNIT_TEST(killing_it_takes_its_group_and_is_done_once),
     UNIT_TEST(one_that_could_not_be_started_may_be_killed),
+    UNIT_TEST(who_does_not_end_is_given_up),
     UNIT_TEST(many_at_once_are_told_apart),
     UNIT_TEST(a_service_that_keeps_the_output_holds_up_nothing_and_may_go_on_printing),
     UNIT_TEST(a_service_outlives_the_daemon_that_is_killed),
