@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "zd_log.h"
@@ -80,7 +81,10 @@ static void keep_output(zd_service_t *service, zd_run_t what, hap_str_t output)
 /* The last line that it printed, which mostly says why. */
 static hap_str_t last_line(hap_str_t output)
 {
-    hap_str_t text = hap_str_trim(output);
+    hap_str_t text = output;
+    while (text.n > 0 && apr_isspace(text.p[text.n - 1])) {
+        text.n--;
+    }
     size_t at = text.n;
     while (at > 0 && text.p[at - 1] != '\n') {
         at--;

@@ -12,6 +12,8 @@
 
 #include <apr_strings.h>
 
+#include "zd_replica.h"
+
 enum {
     DRIFT_PARTS = 100, /* of the lease: clocks that are wrong by 1 % are broken */
     DRIFT_MS_MIN = 20,
@@ -74,13 +76,17 @@ bool zd_lease_yields(const zd_lease_t *lease, const zd_app_t *app)
 
 /* --- whom to give it to ----------------------------------------------------------------------- */
 
-/* A replica that would take it now, or NULL. */
+/* A replica that would take it now, or NULL. By hand it is asked too when it has just given up. */
 static const zd_beat_t *candidate(const zd_app_t *app, const zd_config_t *config,
-                                  const zd_roll_t *roll, unsigned replica, uint64_t now)
+                                  const zd_roll_t *roll, unsigned replica, bool by_hand,
+                                  uint64_t now)
 {
+    const char *passive = zd_role_names[ZD_ROLE_PASSIVE];
     const zd_heard_t *heard = zd_roll_present(roll, config->replicas[replica].id, now);
     bool is_member = hap_map_member(&app->map, hap_str(config->replicas[replica].route)) != NULL;
-    return heard && heard->beat.wants && is_member ? &heard->beat : NULL;
+    bool takes = heard && (by_hand ? heard->beat.role && strcmp(heard->beat.role, passive) == 0
+                                   : heard->beat.wants);
+    return takes && is_member ? &heard->beat : NULL;
 }
 
 /* The one that has waited longest; those whose last script has failed come after the others. */
@@ -89,12 +95,12 @@ static int first_candidate(const zd_app_t *app, const zd_config_t *config, const
 {
     uint64_t longest = 0;
     for (unsigned i = 0; i < config->replicas_n; i++) {
-        const zd_beat_t *beat = candidate(app, config, roll, i, now);
+        const zd_beat_t *beat = candidate(app, config, roll, i, false, now);
         bool counts = beat && beat->well == well && beat->waiting_ms > longest;
         longest = counts ? beat->waiting_ms : longest;
     }
     for (unsigned i = 0; i < config->replicas_n; i++) {
-        const zd_beat_t *beat = candidate(app, config, roll, i, now);
+        const zd_beat_t *beat = candidate(app, config, roll, i, false, now);
         if (beat && beat->well == well && beat->waiting_ms + ZD_WAITING_SAME_MS >= longest) {
             return (int)i;
         }
@@ -110,7 +116,7 @@ static bool is_too_early(const zd_lease_t *lease, const zd_app_t *app, const zd_
         return false;
     }
     for (unsigned i = 0; i < config->replicas_n; i++) {
-        if (!candidate(app, config, roll, i, now)) {
+        if (!candidate(app, config, roll, i, false, now)) {
             return true;
         }
     }
@@ -123,7 +129,7 @@ static bool give(zd_command_t *command, const zd_lease_t *lease, const zd_app_t 
     int next;
     if (lease->to[0]) {
         next = zd_config_route(config, lease->to);
-        next = next >= 0 && candidate(app, config, roll, (unsigned)next, now) ? next : -1;
+        next = next >= 0 && candidate(app, config, roll, (unsigned)next, true, now) ? next : -1;
     } else if (app->paused || is_too_early(lease, app, config, roll, now)) {
         return false;
     } else {
@@ -185,8 +191,8 @@ const char *zd_lease_move(zd_lease_t *lease, const zd_app_t *app, const zd_confi
     if (!zd_roll_present(roll, config->replicas[replica].id, now_ms)) {
         return "it is not there";
     }
-    if (!candidate(app, config, roll, replica, now_ms)) {
-        return "it does not take the lease now, see its role";
+    if (!candidate(app, config, roll, replica, true, now_ms)) {
+        return "it is not passive";
     }
     apr_cpystrn(lease->to, route, sizeof(lease->to));
     lease->to_ms = now_ms + MOVE_LEASES * lease->timeout_ms;

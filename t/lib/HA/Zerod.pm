@@ -15,7 +15,7 @@ use constant {TIMEOUT_SECONDS => 10, ELECTION_SECONDS => 30};
 # Options: config => further keys of config.json; start => 0 leaves it for start().
 sub new($class, $t, $name, %opt)
 {
-    my $self = bless {t => $t, name => $name, id => $opt{id} // 0}, $class;
+    my $self = bless {t => $t, name => $name, id => '' . ($opt{id} // 0)}, $class;
     $self->{dir} = $t->dir($name);
     mkdir $self->{dir} or die "$self->{dir}: $!\n";
     my %config = (
@@ -33,7 +33,8 @@ sub new($class, $t, $name, %opt)
 }
 
 # Daemons of one cluster, each in its own folder; those of ids from 0, then the `more` nodes as they
-# stand in config.json. They run at once, unless start => 0.
+# stand in config.json. They run at once, unless start => 0. Options: service => an HA::Service that
+# their scripts are of; config => further keys.
 sub cluster($class, $t, $name, %opt)
 {
     my $n = $opt{n} // 3;
@@ -44,7 +45,8 @@ sub cluster($class, $t, $name, %opt)
         replicaIdList => [map {"$_"} 0 .. $n - 1],
         nodes => {(map {$_ => '127.0.0.1:' . $t->port} 0 .. $n - 1), map {$_ => {%{$more{$_}}, address => '127.0.0.1:' . $t->port}} keys %more},
         secretFile => $secret,
-        map {("ensure-active-$_" => 'true', "ensure-passive-$_" => 'true')} 0 .. $n - 1
+        ($opt{service} ? $opt{service}->config(0 .. $n - 1) : map {("ensure-active-$_" => 'true', "ensure-passive-$_" => 'true')} 0 .. $n - 1),
+        %{$opt{config} // {}}
     );
     my @all = map {$class->new($t, "$name-$_", id => $_, config => \%config, start => 0)} 0 .. $n - 1, sort keys %more;
     $_->launch for ($opt{start} // 1) ? @all : ();
@@ -112,6 +114,44 @@ sub kill($self)
     $self->{t}->wait_end($self->{pid});
     return;
 }
+
+# All processes of this daemon's host: itself, its guard, its scripts; and the services that it has
+# started, of an HA::Service.
+sub processes($self, $service)
+{
+    my $dir = $self->data;
+    my @all = ($self->{pid}, map {$_->{pid}} grep {$_->{id} eq $self->{id}} $service->lives);
+    for my $path (glob '/proc/[0-9]*') {
+        my ($pid) = $path =~ /([0-9]+)$/;
+        push @all, $pid if (slurp("$path/stat") // '') =~ /\) \S $self->{pid} / || (slurp("$path/environ") // '') =~ /(?:^|\0)HA_DIR=\Q$dir\E\0/;
+    }
+    return @all;
+}
+
+sub slurp($path)
+{
+    open(my $in, '<', $path) or return undef;
+    local $/;
+    return <$in>;
+}
+
+# The host is lost, with all that runs on it.
+sub lose($self, $service)
+{
+    my @all = $self->processes($service);
+    CORE::kill 'STOP', @all;
+    $self->{t}->signal($self->{pid}, 'KILL');
+    CORE::kill 'KILL', @all;
+    $self->{t}->wait_end($self->{pid});
+    return;
+}
+
+# The daemon does not get any time, or goes on.
+sub pause($self)  { return $self->{t}->signal($self->{pid}, 'STOP') }
+sub resume($self) { return $self->{t}->signal($self->{pid}, 'CONT') }
+
+# What its replica is, as status says.
+sub role($self) { return (($self->status // {})->{replica} // {})->{role} // '' }
 
 sub stop($self)
 {

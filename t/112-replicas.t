@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+# An active-passive service on three hosts: real daemons, real scripts, real processes, killed with
+# real signals. At any time at most one service lives, by what the services write down themselves.
+use v5.36;
+
+use HA::Service;
+use HA::Test;
+use HA::Zerod;
+
+plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
+
+use constant {LEASE_MS => 5000, TAKEN_MS => 8000, BOTH_MS => 10_000, ROUND_MS => 1000};
+
+my $t = HA::Test->new;
+my $service = HA::Service->new($t, 'service');
+my @all = HA::Zerod->cluster($t, 'three', service => $service, config => {timeout => LEASE_MS});
+my $leader = HA::Zerod::leader_of(@all);
+
+# The daemon whose replica is active, once it is.
+sub active()
+{
+    my $active;
+    $t->wait_for(sub { ($active) = grep {$_->running && $_->role eq 'active'} @all; $active && join(' ', $service->alive) eq $active->{id} }, 30, 'an active replica');
+    return $active;
+}
+
+# Another than these.
+sub other(@not)
+{
+    my ($one) = grep {my $zerod = $_; !grep {$_ == $zerod} @not} @all;
+    return $one;
+}
+
+sub settled()
+{
+    $t->wait_for(sub { join(' ', sort map {$_->role} @all) eq 'active passive passive' }, 30, 'one active, two passive');
+    return active();
+}
+
+subtest 'H4: one is active, the others are passive, and status shows it' => sub {
+    my $active = settled();
+    is($active->{id}, '0', 'S1: the first of the list, when nothing else is known');
+    is($active->map->{apps}[0]{active}, '0', 'the map says so');
+    is($active->map->{apps}[0]{epoch}, 1, 'with the epoch');
+    is($active->status->{replica}{epoch}, 1, 'that the replica has');
+    like(($service->lines('runs'))[-1], qr/^\d+ \d (?:active 1 Voting active \d|passive \d Voting passive \d)$/, 'and its scripts know');
+};
+
+subtest 'H5: scripts run every round, and a service that was killed is back within one' => sub {
+    my $active = settled();
+    my $before = HA::Service::now_ms();
+    my ($life) = grep {$_->{id} eq $active->{id}} reverse $service->lives;
+    kill 'KILL', $life->{pid};
+    $t->wait_for(sub { my ($last) = reverse $service->lives; $last->{pid} != $life->{pid} }, 5, 'the next one');
+    my ($last) = reverse $service->lives;
+    is($last->{id}, $active->{id}, 'on the same host');
+    cmp_ok($last->{from} - $before, '<=', ROUND_MS + 300, 'within a round');
+    $t->wait_for(sub { $service->runs('1', 'passive', $before) >= 2 }, 5, 'two passive rounds');
+    is($service->runs('1', 'active'), 0, 'a passive one runs ensure-passive alone');
+};
+
+subtest 'H9: kill -9 and restart of the daemon within the lease is no switch' => sub {
+    my $active = settled();
+    my $epoch = $active->map->{apps}[0]{epoch};
+    my @before = $service->lives;
+    $active->kill;
+    $active->launch;
+    $t->wait_for(sub { $active->role eq 'active' }, 10, 'it to be active again');
+    is($active->map->{apps}[0]{epoch}, $epoch, 'with the same lease');
+    is(scalar(my @lives = $service->lives), scalar @before, 'and the same process');
+};
+
+subtest 'H7: the host of the active one is lost' => sub {
+    my $active = settled();
+    my $since = HA::Service::now_ms();
+    my $leads = $active->status->{leads};
+    $active->lose($service);
+    my $next = active();
+    my ($life) = reverse $service->lives;
+    cmp_ok($life->{from} - $since, '>=', LEASE_MS * 0.8, 'not before its lease is over');
+    cmp_ok($life->{from} - $since, '<=', $leads ? BOTH_MS : TAKEN_MS, 'and soon after it');
+    isnt($next->{id}, $active->{id}, 'on another host');
+    $active->launch;
+    settled();
+    is($active->role, 'passive', 'the old one comes back as passive, without help');
+    is($service->overlap_ms, 0, 'never two at once');
+};
+
+subtest 'H8: a daemon that is killed and does not come back has stopped its service in time' => sub {
+    my $active = settled();
+    my $since = HA::Service::now_ms();
+    $active->kill;
+    my $next = active();
+    isnt($next->{id}, $active->{id}, 'another one takes over');
+    my ($old) = grep {$_->{id} eq $active->{id}} reverse $service->lives;
+    cmp_ok($old->{to} - $since, '<', LEASE_MS, 'the guard stopped the service');
+    like($active->said, qr/guard: the daemon is dead: the service is stopped/, 'and said so');
+    is($service->overlap_ms, 0, 'never two at once');
+    $active->launch;
+    settled();
+};
+
+subtest 'a daemon that stands still for longer than its lease' => sub {
+    my $active = settled();
+    my $since = HA::Service::now_ms();
+    $active->pause;
+    $t->wait_for(sub { my @alive = $service->alive; @alive && $alive[0] ne $active->{id} }, 20, 'another one');
+    $active->resume;
+    $t->wait_for(sub { $active->role eq 'passive' }, 10, 'it to know that it is over');
+    is($service->overlap_ms, 0, 'never two at once');
+    like($active->said, qr/guard: the lease ran out: \d+ processes killed/, 'the guard killed what was left');
+    settled();
+};
+
+subtest 'the leader stands still: G15, and no switch' => sub {
+    my $active = settled();
+    my $leads = HA::Zerod::leader_of(@all);
+    if ($leads == $active) {
+        my $answer = $leads->ask({ask => 'primary', node => other($active)->{id}});
+        is($answer->{end}, 'done', 'another one is to lead') or diag(explain($answer));
+        $t->wait_for(sub { !$active->status->{leads} }, 10, 'it to lead');
+        $leads = HA::Zerod::leader_of(@all);
+    }
+    my $epoch = $active->map->{apps}[0]{epoch};
+    $leads->pause;
+    my $next = HA::Zerod::leader_of(grep {$_ != $leads} @all);
+    my $version = $next->map->{version};
+    $leads->resume;
+    $t->wait_for(sub { !$leads->status->{leads} && $leads->map->{version} >= $version }, 10, 'it to follow');
+    is($active->map->{apps}[0]{epoch}, $epoch, 'the lease went on');
+    is($service->overlap_ms, 0, 'never two at once');
+};
+
+subtest 'H6: one that cannot start its service gives up, and another one takes over' => sub {
+    my $active = settled();
+    $service->wish($active->{id}, 'fail-active');
+    my $next;
+    $t->wait_for(sub { my @alive = $service->alive; $next = $alive[0]; @alive == 1 && $next ne $active->{id} }, 20, 'another one');
+    like($active->said, qr/replica $active->{id}: ensure-active: exit 1 after \d+ ms, it says: active is not possible here/, 'the log says why');
+    like($active->said, qr/stopping, ensure-active failed too often/, 'and what came of it');
+    $service->wish($active->{id});
+    settled();
+    is($service->overlap_ms, 0, 'never two at once');
+};
+
+subtest 'H11: by hand' => sub {
+    my $active = settled();
+    my $to = other($active);
+    my $since = HA::Service::now_ms();
+    my $answer = $active->ask({ask => 'switchover', to => $to->{id}});
+    is($answer->{moves}, $to->{id}, 'a switch to another one') or diag(explain($answer));
+    my $took = $service->wait_for($to->{id}, $since, 'the service there');
+    cmp_ok($took, '<=', 1500, "took $took ms");
+    is($service->overlap_ms, 0, 'never two at once');
+    settled();
+    like($to->ask({ask => 'switchover', to => $to->{id}})->{error}, qr/it is the active one/, 'to itself is refused');
+    like($to->ask({ask => 'switchover', to => '7'})->{error}, qr/none of the replicas/, 'and to nobody');
+
+    is($to->order('app-pause', app => 'Voting', paused => \1) =~ /^done/, 1, 'a pause');
+    $to->lose($service);
+    my $leads = HA::Zerod::leader_of(grep {$_ != $to} @all);
+    my $until = HA::Service::now_ms() + LEASE_MS * 2;
+    $t->wait_for(sub { HA::Service::now_ms() > $until }, 30, 'the time in which another one would take over');
+    is(join(' ', $service->alive), '', 'nobody takes over');
+    $leads->order('app-pause', app => 'Voting', paused => \0);
+    isnt(active()->{id}, $to->{id}, 'until it is over');
+    $to->launch;
+    settled();
+};
+
+subtest 'scripts that hang, forget SIGTERM, or print without end' => sub {
+    my $active = settled();
+    $service->wish($active->{id}, 'shout');
+    $t->wait_for(sub { my @alive = $service->alive; @alive == 1 && $alive[0] ne $active->{id} }, 60, 'another one');
+    $service->wish($active->{id});
+    my $next = settled();
+    is($service->overlap_ms, 0, 'it shouts: never two at once');
+    $service->wish($next->{id}, 'hang-passive', 'hang-active', 'ignore-term');
+    $next->ask({ask => 'switchover', to => other($next)->{id}});
+    $t->wait_for(sub { my @alive = $service->alive; @alive == 1 && $alive[0] ne $next->{id} }, 60, 'another one');
+    $service->wish($next->{id});
+    is($service->overlap_ms, 0, 'it hangs: never two at once');
+    settled();
+};
+
+$_->stop for @all;
+$service->kill_all;
+$t->done;

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+# Owns what t/app/ensure's services have written down of their lives: who lived when, by the
+# monotonic clock that all hosts of a test share. Does not start them: zerod does.
+package HA::Service;
+use v5.36;
+
+use HA::Test;
+use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime);
+
+# A service writes every 10 ms; it may have lived so long after its last line.
+use constant LOOK_MS => 10;
+
+sub new($class, $t, $name)
+{
+    my $dir = $t->dir($name);
+    mkdir $dir or die "$dir: $!\n";
+    return bless {t => $t, dir => $dir}, $class;
+}
+
+# Keys of config.json for these ids.
+sub config($self, @ids)
+{
+    my $program = HA::Test::top_srcdir() . '/t/app/ensure';
+    return map {("ensure-active-$_" => [$program, $self->{dir}, "$_", 'active'], "ensure-passive-$_" => [$program, $self->{dir}, "$_", 'passive'])} @ids;
+}
+
+sub now_ms() { return int(clock_gettime(CLOCK_MONOTONIC) * 1000) }
+
+sub lines($self, $file)
+{
+    open(my $in, '<', "$self->{dir}/$file") or return;
+    chomp(my @lines = <$in>);
+    return @lines;
+}
+
+# Each service that has lived, in the order of their births: {id, epoch, pid, from, to}, in ms.
+sub lives($self)
+{
+    my (%by_pid, @lives);
+    for my $line ($self->lines('life')) {
+        my ($at, $id, $epoch, $pid) = split / /, $line;
+        if (!$by_pid{$pid}) {
+            $by_pid{$pid} = {id => $id, epoch => $epoch, pid => $pid, from => $at};
+            push @lives, $by_pid{$pid};
+        }
+        $by_pid{$pid}{to} = $at;
+    }
+    return @lives;
+}
+
+# The ids of those that live now.
+sub alive($self)
+{
+    my $now = now_ms();
+    return sort map {$_->{id}} grep {$_->{to} > $now - 10 * LOOK_MS && kill 0, $_->{pid}} $self->lives;
+}
+
+# For how many ms two of different ids have lived at once, all in all.
+sub overlap_ms($self)
+{
+    my $sum = 0;
+    my @lives = $self->lives;
+    for my $i (0 .. $#lives) {
+        for my $other (@lives[$i + 1 .. $#lives]) {
+            my ($one, $to) = ($lives[$i], $lives[$i]{to} < $other->{to} ? $lives[$i]{to} : $other->{to});
+            my $from = $one->{from} > $other->{from} ? $one->{from} : $other->{from};
+            $sum += $to - $from if $to > $from && $one->{id} ne $other->{id};
+        }
+    }
+    return $sum;
+}
+
+# Waits until exactly this one lives; for how many ms that took since `since_ms`.
+sub wait_for($self, $id, $since_ms, $what, $seconds = 30)
+{
+    $self->{t}->wait_for(sub { join(' ', $self->alive) eq $id }, $seconds, $what);
+    my ($first) = grep {$_->{id} eq $id && $_->{to} >= $since_ms} reverse $self->lives;
+    return $first->{from} - $since_ms;
+}
+
+# What a replica's scripts do from now on; () is nothing special.
+sub wish($self, $id, @what)
+{
+    my $file = "$self->{dir}/wish.$id";
+    return unlink $file if !@what;
+    return $self->{t}->write_file($file, join('', map {"$_\n"} @what));
+}
+
+# How often a script has run since, by id and role.
+sub runs($self, $id, $role, $since_ms = 0)
+{
+    return scalar grep {my ($at, $one, $what) = split / /; $one eq $id && $what eq $role && $at >= $since_ms} $self->lines('runs');
+}
+
+# All services that are left, when a test is over.
+sub kill_all($self)
+{
+    kill 'KILL', grep {kill 0, $_} map {$_->{pid}} $self->lives;
+    return;
+}
+
+1;
