@@ -155,10 +155,10 @@ static json_t *cluster_json(zd_daemon_t *self)
     for (unsigned i = 0; i < cluster->apps_n; i++) {
         json_array_append_new(apps, app_json(self, &cluster->apps[i], now));
     }
-    return json_pack("{s:s?, s:I, s:I, s:s?, s:s?, s:o, s:o}", "uuid", cluster->uuid, "version",
-                     (json_int_t)cluster->version, "term", (json_int_t)cluster->term, "primary",
-                     cluster->primary, "preferred", cluster->preferred, "nodes", nodes, "apps",
-                     apps);
+    return json_pack("{s:s?, s:I, s:I, s:s?, s:s?, s:I, s:o, s:o}", "uuid", cluster->uuid,
+                     "version", (json_int_t)cluster->version, "term", (json_int_t)cluster->term,
+                     "primary", cluster->primary, "preferred", cluster->preferred, "raft_max",
+                     (json_int_t)cluster->raft, "nodes", nodes, "apps", apps);
 }
 
 static json_t *move_json(zd_daemon_t *self, const json_t *object)
@@ -401,9 +401,13 @@ void zd_ask(void *baton, zd_question_t *question)
         zd_question_answer(question, history_json(self));
     } else if (strcmp(what, "output") == 0) {
         zd_question_answer(question, output_json(self));
+    } else if (strcmp(what, "force") == 0) {
+        const char *why;
+        bool forced = zd_daemon_force(self, &why);
+        zd_question_answer(question, forced ? json_pack("{s:b}", "forced", 1) : error_json(why));
     } else if (!is_for_leader(what)) {
         zd_question_answer(question, error_json("ask for status, history, output, cluster, "
-                                                "switchover, primary or command"));
+                                                "switchover, primary, force or command"));
     } else if (!complete(self, object, zd_question_by(question))) {
         zd_question_answer(question, error_json("a command is an object of JSON"));
     } else if (self->raft && zd_raft_leads(self->raft)) {

@@ -13,6 +13,7 @@
 #include <openssl/rand.h>
 
 #include "zd_log.h"
+#include "zd_number.h"
 #include "zd_plan.h"
 
 enum { ELECTION_MS = 600, CHECK_MS = 1000 };
@@ -67,6 +68,18 @@ static bool transfer(void *baton, uint64_t number)
 {
     zd_daemon_t *self = baton;
     return zd_raft_transfer(self->raft, number);
+}
+
+static unsigned members(void *baton, zd_member_t *all, unsigned room)
+{
+    zd_daemon_t *self = baton;
+    return zd_raft_members(self->raft, all, room);
+}
+
+static bool member(void *baton, zd_member_change_t change, uint64_t number, const char *address)
+{
+    zd_daemon_t *self = baton;
+    return zd_raft_member(self->raft, change, number, address);
 }
 
 static void doubt(void *baton)
@@ -136,6 +149,8 @@ static const zd_drivers_t drivers = {
     .state = state,
     .send = send_command,
     .transfer = transfer,
+    .members = members,
+    .member = member,
     .doubt = doubt,
     .beat = send_beat,
     .answer = send_answer,
@@ -151,6 +166,25 @@ static void ran(void *baton, bool well, const char *said)
 {
     zd_daemon_t *self = baton;
     zd_core_ran(self->core, well, said, zd_now_ms());
+}
+
+/* The only node of a configuration that names none. */
+static const hap_map_node_t alone = {.address = ZD_PLAN_ALONE};
+
+static bool is_alone(const zd_daemon_t *self)
+{
+    return self->conf->tls == NULL;
+}
+
+static const hap_map_node_t *own_node(const zd_daemon_t *self)
+{
+    const zd_config_t *config = self->conf->config;
+    return config->nodes_n ? &config->nodes[self->own] : &alone;
+}
+
+static bool is_observer(const zd_daemon_t *self)
+{
+    return own_node(self)->role == HAP_MAP_OBSERVER;
 }
 
 /* --- what other nodes say --------------------------------------------------------------------- */
@@ -192,6 +226,26 @@ static void wrote_map(zd_daemon_t *self, uint64_t before)
     }
 }
 
+static bool open_raft(zd_daemon_t *self, hap_diag_t *diag);
+
+/* A node that joins is an observer until the leader has a number for it. */
+static void become_voter(zd_daemon_t *self, uint64_t number)
+{
+    hap_diag_t diag;
+    if (!zd_number_keep(self->conf->dir, number, &diag, self->pool)) {
+        zd_log("%s", diag.why);
+        return;
+    }
+    self->number = number;
+    zd_net_number(self->net, number);
+    zd_log("joins: the leader knows this node by the number %" PRIu64, number);
+    if (!open_raft(self, &diag)) {
+        zd_log("%s", diag.why);
+        self->exit_code = 1;
+        end(self);
+    }
+}
+
 static void hear_answer(zd_daemon_t *self, const json_t *object)
 {
     apr_pool_t *pool;
@@ -210,7 +264,20 @@ static void hear_answer(zd_daemon_t *self, const json_t *object)
         zd_mapfile_offer(self->map, hap_str(answer.map));
         wrote_map(self, before);
     }
+    if (counts && answer.number && !self->number && !is_observer(self)) {
+        become_voter(self, answer.number);
+    }
     apr_pool_destroy(pool);
+}
+
+/* Who has been asked does not lead, and knows who does, or not. */
+static void go_elsewhere(zd_daemon_t *self, const char *leader)
+{
+    if (leader && strcmp(leader, own_node(self)->address) != 0) {
+        zd_talk_call(self->talk, leader);
+    } else {
+        zd_talk_next(self->talk);
+    }
 }
 
 static void told(void *baton, json_t *object)
@@ -220,8 +287,8 @@ static void told(void *baton, json_t *object)
     const json_t *answer = json_object_get(object, "answer");
     if (answer) {
         hear_answer(self, answer);
-    } else if (elsewhere && !self->raft) {
-        zd_talk_call(self->talk, json_string_value(elsewhere));
+    } else if (elsewhere) {
+        go_elsewhere(self, json_string_value(elsewhere));
     } else {
         zd_ask_told(self, object);
     }
@@ -233,7 +300,7 @@ static void way_up(void *baton, bool is_up)
     if (is_up && !self->ending) {
         zd_core_connected(self->core, zd_now_ms());
         zd_ask_again(self);
-    } else if (!is_up && !self->raft && !self->ending) {
+    } else if (!is_up && !self->ending && !(self->raft && zd_raft_leader(self->raft))) {
         zd_talk_call(self->talk, NULL);
     }
 }
@@ -293,8 +360,10 @@ static void call_leader(zd_daemon_t *self)
     if (zd_raft_leads(self->raft)) {
         zd_talk_rest(self->talk);
         zd_ask_expire(self, false);
-    } else if (leader && strcmp(leader, self->conf->config->nodes[self->own].address) != 0) {
+    } else if (leader && strcmp(leader, own_node(self)->address) != 0) {
         zd_talk_call(self->talk, leader);
+    } else {
+        zd_talk_call(self->talk, NULL);
     }
 }
 
@@ -323,6 +392,10 @@ static void tick(uv_timer_t *timer)
 {
     zd_daemon_t *self = timer->data;
     uint64_t now = zd_now_ms();
+    if (self->forced) {
+        end(self);
+        return;
+    }
     zd_core_tick(self->core, now);
     if (now - self->checked_ms < CHECK_MS) {
         return;
@@ -376,6 +449,30 @@ static void end(zd_daemon_t *self)
     }
 }
 
+bool zd_daemon_force(zd_daemon_t *self, const char **why)
+{
+    zd_member_t all[HAP_MAP_NODES_MAX];
+    unsigned votes = 0;
+    unsigned n = self->raft ? zd_raft_members(self->raft, all, HAP_MAP_NODES_MAX) : 0;
+    for (unsigned i = 0; i < n; i++) {
+        votes += all[i].votes;
+    }
+    *why = NULL;
+    if (self->raft && zd_raft_leads(self->raft)) {
+        *why = "this node leads: there is nothing to force";
+    } else if (!own_node(self)->electable && !is_alone(self)) {
+        *why = "this node may not lead";
+    } else if (votes != 2) {
+        *why =
+            "only one of two nodes with a vote can be forced to go on alone: more than two go on "
+            "by themselves when more than half of them are there";
+    } else {
+        zd_log("it is forced to go on alone");
+        self->forced = zd_raft_term(self->raft) + 1; /* and ends when who asked has his answer */
+    }
+    return *why == NULL;
+}
+
 static void raft_ended(void *baton, const char *why)
 {
     zd_daemon_t *self = baton;
@@ -416,20 +513,6 @@ static bool make_names(zd_daemon_t *self)
     return true;
 }
 
-/* The only node of a configuration that names none. */
-static const hap_map_node_t alone = {.address = ZD_PLAN_ALONE};
-
-static bool is_alone(const zd_daemon_t *self)
-{
-    return self->conf->config->nodes_n < 2;
-}
-
-static const hap_map_node_t *own_node(const zd_daemon_t *self)
-{
-    const zd_config_t *config = self->conf->config;
-    return config->nodes_n ? &config->nodes[self->own] : &alone;
-}
-
 static void accepted(void *baton, zd_net_use_t use, uint64_t number, const char *address,
                      uv_stream_t *stream)
 {
@@ -449,7 +532,7 @@ static bool open_net(zd_daemon_t *self, hap_diag_t *diag)
     const zd_net_conf_t conf = {
         .loop = &self->loop,
         .tls = self->conf->tls,
-        .number = (uint64_t)self->own + 1,
+        .number = self->number,
         .address = own_node(self)->address,
         .bind = bind ? bind : own_node(self)->address,
         .accepted = accepted,
@@ -490,11 +573,13 @@ static bool open_raft(zd_daemon_t *self, hap_diag_t *diag)
     zd_raft_conf_t conf = {
         .loop = &self->loop,
         .dir = apr_pstrcat(self->pool, self->conf->dir, "/raft", NULL),
-        .number = (uint64_t)self->own + 1,
+        .number = self->number,
         .address = own_node(self)->address,
         .peers = peers,
         .election_ms = ELECTION_MS,
         .net = self->net,
+        .joins = self->conf->joins,
+        .forced = self->conf->forced,
         .changed = changed,
         .ended = raft_ended,
         .baton = self,
@@ -553,6 +638,21 @@ static bool open_core(zd_daemon_t *self)
     return self->core != NULL;
 }
 
+/* Two votes survive nothing: without a third one nobody takes over from a host that is lost. */
+static void warn_of_two(const zd_daemon_t *self)
+{
+    const zd_config_t *config = self->conf->config;
+    unsigned votes = 0;
+    for (unsigned i = 0; i < config->nodes_n; i++) {
+        votes += config->nodes[i].role != HAP_MAP_OBSERVER;
+    }
+    if (votes == 2 && !self->conf->joins) {
+        zd_log(
+            "two nodes have a vote, and no third one: when one is lost, the other one takes over "
+            "by \"zero ha force\" only. Add a witness on another host, see doc/two-hosts.md");
+    }
+}
+
 static bool open_parts(zd_daemon_t *self)
 {
     hap_diag_t diag = {0, "no memory"};
@@ -561,7 +661,14 @@ static bool open_parts(zd_daemon_t *self)
     const char *copy = config->nodes_n ? config->maps[self->own] : NULL;
     self->map = zd_mapfile_open(self->conf->dir, copy, self->pool);
     learn_uuid(self, zd_mapfile_uuid(self->map));
-    bool observes = own_node(self)->role == HAP_MAP_OBSERVER;
+    if (!zd_number_read(&self->number, self->conf->dir, &diag, self->pool)) {
+        zd_log("%s", diag.why);
+        return false;
+    }
+    if (!self->number && !self->conf->joins && !is_observer(self)) {
+        self->number = (uint64_t)self->own + 1;
+    }
+    bool observes = self->number == 0;
     bool good = open_core(self) && open_replica(self, &diag) &&
                 (is_alone(self) || (open_net(self, &diag) && open_talk(self))) &&
                 (observes || open_raft(self, &diag)) &&
@@ -573,6 +680,7 @@ static bool open_parts(zd_daemon_t *self)
     if (observes) {
         zd_talk_call(self->talk, NULL);
     }
+    warn_of_two(self);
     return true;
 }
 
@@ -589,7 +697,7 @@ static void begin_loop(zd_daemon_t *self)
     self->tick.data = self;
 }
 
-int zd_daemon_run(const zd_daemon_conf_t *conf)
+int zd_daemon_run(zd_daemon_conf_t *conf)
 {
     zd_daemon_t self = {.conf = conf, .begun_ms = zd_wall_ms()};
     int own = zd_config_node(conf->config, hap_str(conf->id));
@@ -616,5 +724,6 @@ int zd_daemon_run(const zd_daemon_conf_t *conf)
     zd_core_free(self.core);
     uv_loop_close(&self.loop);
     apr_pool_destroy(self.pool);
-    return self.exit_code;
+    conf->forced = self.forced;
+    return self.forced ? ZD_DAEMON_FORCED : self.exit_code;
 }

@@ -26,6 +26,8 @@ typedef struct zd_daemon_t {
     uv_loop_t loop;
     uv_signal_t signals[2];
     uv_timer_t tick;
+    uint64_t number;     /* of this node in the engine; 0: it is not in it */
+    uint64_t forced;     /* it ends to go on alone, in that term; 0: it does not */
     uint64_t checked_ms; /* when what need not be looked at each tick was looked at */
     int own;             /* place of this node in the configuration; 0 without nodes */
     char uuid[HAP_MAP_UUID_BYTES + 1]; /* for a cluster that begins here */
@@ -50,6 +52,9 @@ typedef struct zd_daemon_t {
 /** Now, on the core's clock, and for people. */
 uint64_t zd_now_ms(void);
 uint64_t zd_wall_ms(void);
+
+/** Ends, to begin again as the only node with a vote. False with a sentence: not this one. */
+bool zd_daemon_force(zd_daemon_t *self, const char **why);
 
 /** Somebody asks through the control socket. */
 void zd_ask(void *baton, zd_question_t *question);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,24 +35,27 @@ enum {
     TRY_MS = 20
 };
 
-static const char usage[] = "zerod -c CONFIG.JSON -i ID [-n] [-d]\n"
-                            "\n"
-                            "  -c FILE   what is the same on all nodes\n"
-                            "  -i ID     which of its nodes this one is\n"
-                            "  -n        check the file, and end\n"
-                            "  -d        stay in front, with the log on standard error\n";
+static const char usage[] =
+    "zerod -c CONFIG.JSON -i ID [-n] [-d] [-j]\n"
+    "\n"
+    "  -c FILE   what is the same on all nodes\n"
+    "  -i ID     which of its nodes this one is\n"
+    "  -n        check the file, and end\n"
+    "  -d        stay in front, with the log on standard error\n"
+    "  -j        join a cluster, that \"zero ha join\" has told of this node\n";
 
 typedef struct options_t {
     const char *file;
     const char *id;
     bool check;
     bool in_front;
+    bool joins;
 } options_t;
 
 static int read_options(options_t *options, int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "c:i:nd")) != -1) {
+    while ((option = getopt(argc, argv, "c:i:ndj")) != -1) {
         switch (option) {
         case 'c':
             options->file = optarg;
@@ -61,6 +65,9 @@ static int read_options(options_t *options, int argc, char **argv)
             break;
         case 'n':
             options->check = true;
+            break;
+        case 'j':
+            options->joins = true;
             break;
         case 'd':
             options->in_front = true;
@@ -209,7 +216,7 @@ static int read_secret(zd_tls_ctx_t **tls, const zd_config_t *config)
 {
     hapio_secret_t secret;
     hap_diag_t diag = {0, ""};
-    if (config->nodes_n < 2) {
+    if (config->nodes_n < 2 && !config->secret_file) {
         return 0;
     }
 #if ZD_RAFT_LOSES
@@ -283,7 +290,7 @@ static int settle(const options_t *options, const zd_config_t *config, apr_pool_
 
 static int run(const options_t *options, apr_pool_t *pool)
 {
-    zd_daemon_conf_t conf = {.id = options->id};
+    zd_daemon_conf_t conf = {.id = options->id, .joins = options->joins};
     int code = read_config(&conf.config, options->file, pool);
     if (code || options->check) {
         return code;
@@ -299,7 +306,9 @@ static int run(const options_t *options, apr_pool_t *pool)
     if (code) {
         return code;
     }
-    code = zd_daemon_run(&conf);
+    while ((code = zd_daemon_run(&conf)) == ZD_DAEMON_FORCED) {
+        zd_log("goes on alone, in term %" PRIu64, conf.forced);
+    }
     zd_tls_ctx_free(conf.tls);
     return code;
 }

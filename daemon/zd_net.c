@@ -254,9 +254,9 @@ static void take_hello(link_t *link)
     link->hello[link->hello_n] = '\0';
     bool read = sscanf(link->hello, "zerod 1 %7[a-z] %llu %261[^ \n]%c", use, &number, address,
                        &end) == 4 &&
-                end == '\n' && number > 0;
+                end == '\n';
     int found = read ? hap_str_word(hap_str(use), uses, ZD_NET_USES) : -1;
-    if (found < 0) {
+    if (found < 0 || (found == ZD_NET_RAFT && number == 0)) {
         link_close(link, "it does not say who it is");
         return;
     }
@@ -563,6 +563,11 @@ zd_net_t *zd_net_open(const zd_net_conf_t *conf, hap_diag_t *diag)
         return NULL;
     }
     return net;
+}
+
+void zd_net_number(zd_net_t *net, uint64_t number)
+{
+    net->conf.number = number;
 }
 
 void zd_net_close(zd_net_t *net, void (*closed)(void *baton), void *baton)

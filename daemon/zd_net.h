@@ -36,7 +36,7 @@ typedef void zd_net_connected_fn(void *baton, uv_stream_t *stream, const char *w
 typedef struct zd_net_conf_t {
     uv_loop_t *loop;
     zd_tls_ctx_t *tls;
-    uint64_t number;     /* this node's, in the engine */
+    uint64_t number;     /* this node's, in the engine; 0: it has none */
     const char *address; /* at which others reach it */
     const char *bind;    /* HOST:PORT to listen at */
     zd_net_accepted_fn *accepted;
@@ -45,6 +45,9 @@ typedef struct zd_net_conf_t {
 
 /** Listens. NULL with a sentence when it cannot. */
 zd_net_t *zd_net_open(const zd_net_conf_t *conf, hap_diag_t *diag);
+
+/** This node's number, when it was not known at the beginning. */
+void zd_net_number(zd_net_t *net, uint64_t number);
 
 /** Connects to HOST:PORT; `connected` is called later, once. False: there is no memory. */
 bool zd_net_connect(zd_net_t *net, zd_net_use_t use, const char *address,

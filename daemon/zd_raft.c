@@ -253,6 +253,44 @@ static void make_ready(zd_raft_t *self)
     }
 }
 
+unsigned zd_raft_members(const zd_raft_t *self, zd_member_t *members, unsigned room)
+{
+    const struct raft_configuration *all = &self->raft.configuration;
+    unsigned n = all->n < room ? all->n : room;
+    for (unsigned i = 0; i < n; i++) {
+        members[i] = (zd_member_t){
+            .number = all->servers[i].id,
+            .address = all->servers[i].address,
+            .votes = all->servers[i].role == RAFT_VOTER,
+        };
+    }
+    return n;
+}
+
+static void member_changed(struct raft_change *request, int status)
+{
+    (void)status;
+    free(request);
+}
+
+bool zd_raft_member(zd_raft_t *self, zd_member_change_t change, uint64_t number,
+                    const char *address)
+{
+    struct raft_change *request = calloc(1, sizeof(*request));
+    int rv = request ? 0 : RAFT_NOMEM;
+    if (rv == 0 && change == ZD_MEMBER_ADD) {
+        rv = raft_add(&self->raft, request, number, address, member_changed);
+    } else if (rv == 0 && change == ZD_MEMBER_VOTE) {
+        rv = raft_assign(&self->raft, request, number, RAFT_VOTER, member_changed);
+    } else if (rv == 0) {
+        rv = raft_remove(&self->raft, request, number, member_changed);
+    }
+    if (rv != 0) {
+        free(request);
+    }
+    return rv == 0;
+}
+
 static void transferred(struct raft_transfer *request)
 {
     free(request);
@@ -320,6 +358,19 @@ static int bootstrap(zd_raft_t *self)
     return rv == RAFT_CANTBOOTSTRAP ? 0 : rv;
 }
 
+/* The log goes on as that of a cluster of this node alone. Who has the only vote leads at once, and
+ * the engine does not count that as another term. */
+static int force(zd_raft_t *self)
+{
+    struct raft_configuration alone;
+    raft_configuration_init(&alone);
+    int rv = raft_configuration_add(&alone, self->conf.number, self->conf.address, RAFT_VOTER);
+    rv = rv ? rv : self->io.set_term(&self->io, self->conf.forced);
+    rv = rv ? rv : raft_recover(&self->raft, &alone);
+    raft_configuration_close(&alone);
+    return rv;
+}
+
 static int start_engine(zd_raft_t *self)
 {
     raft_set_pre_vote(&self->raft, true);
@@ -334,7 +385,8 @@ static int start_engine(zd_raft_t *self)
     /* Its own threshold is more than all segments of this size that it prepares. */
     raft_set_capacity_threshold(&self->raft, CAPACITY_KB);
 #endif
-    int rv = bootstrap(self);
+    int rv = self->conf.joins ? 0 : bootstrap(self);
+    rv = rv == 0 && self->conf.forced ? force(self) : rv;
     return rv ? rv : raft_start(&self->raft);
 }
 

@@ -8,6 +8,7 @@
 
 #include <uv.h>
 
+#include "zd_member.h"
 #include "zd_net.h"
 #include "zd_wish.h"
 
@@ -29,6 +30,8 @@ typedef struct zd_raft_conf_t {
     unsigned peers_n;
     unsigned election_ms; /* without a sign of the leader */
     zd_net_t *net;        /* NULL: there are no others */
+    bool joins;           /* a folder without a log waits until a leader adds this node */
+    uint64_t forced;      /* this node alone has a vote from now on, in that term; 0: not so */
     /* Called when the leader, the term or the state has changed, from the loop. */
     void (*changed)(void *baton);
     /* Called once after zd_raft_close, and when the engine has given up: `why` says so then. */
@@ -66,6 +69,14 @@ void zd_raft_doubt(zd_raft_t *raft);
 /** Hands the lead over to a node that has a vote. False if it cannot be tried now, as while it is
  * being tried with another one. */
 bool zd_raft_transfer(zd_raft_t *raft, uint64_t number);
+
+/** The nodes that the engine knows: at most `room` of them. */
+unsigned zd_raft_members(const zd_raft_t *raft, zd_member_t *members, unsigned room);
+
+/** As the leader, changes one of them; false if it cannot be tried now, as while another change is
+ * on its way. What comes of it is seen in zd_raft_members. */
+bool zd_raft_member(zd_raft_t *raft, zd_member_change_t change, uint64_t number,
+                    const char *address);
 
 /** The state. Borrows until the loop goes on. */
 const zd_state_t *zd_raft_state(const zd_raft_t *raft);

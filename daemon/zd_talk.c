@@ -138,6 +138,14 @@ void zd_talk_call(zd_talk_t *talk, const char *address)
     call(talk);
 }
 
+void zd_talk_next(zd_talk_t *talk)
+{
+    talk->rests = false;
+    talk->address[0] = '\0';
+    hang_up(talk);
+    call_later(talk);
+}
+
 void zd_talk_rest(zd_talk_t *talk)
 {
     talk->rests = true;

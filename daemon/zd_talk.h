@@ -37,6 +37,9 @@ zd_talk_t *zd_talk_open(const zd_talk_conf_t *conf);
  * the addresses. Calls again when that breaks. Copies. */
 void zd_talk_call(zd_talk_t *talk, const char *address);
 
+/** Whoever was called is of no use: hangs up, and calls the next of the addresses in a while. */
+void zd_talk_next(zd_talk_t *talk);
+
 /** This node leads: it calls nobody. */
 void zd_talk_rest(zd_talk_t *talk);
 

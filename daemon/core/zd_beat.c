@@ -18,11 +18,12 @@ json_t *zd_beat_json(const zd_beat_t *beat)
 
 json_t *zd_answer_json(const zd_answer_t *answer)
 {
-    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:b, s:b, s:b, s:s?}", "seq",
+    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:b, s:b, s:b, s:I, s:s?}", "seq",
                      (json_int_t)answer->seq, "term", (json_int_t)answer->term, "leader",
                      answer->leader, "version", (json_int_t)answer->version, "epoch",
                      (json_int_t)answer->epoch, "renewed", (int)answer->renewed, "yield",
-                     (int)answer->yield, "paused", (int)answer->paused, "map", answer->map);
+                     (int)answer->yield, "paused", (int)answer->paused, "number",
+                     (json_int_t)answer->number, "map", answer->map);
 }
 
 apr_status_t zd_beat_read(zd_beat_t *beat, const json_t *object, hap_diag_t *diag, apr_pool_t *pool)
@@ -61,6 +62,7 @@ apr_status_t zd_answer_read(zd_answer_t *answer, const json_t *object, hap_diag_
         .renewed = hap_json_flag(&reader, object, "renewed"),
         .yield = hap_json_flag(&reader, object, "yield"),
         .paused = hap_json_flag(&reader, object, "paused"),
+        .number = hap_json_number(&reader, object, "number"),
         .map = hap_json_text_or_null(&reader, object, "map"),
     };
     if (reader.failed) {

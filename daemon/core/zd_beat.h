@@ -41,6 +41,7 @@ typedef struct zd_answer_t {
     bool renewed;       /* the claim holds from the time that the beat was sent */
     bool yield;         /* the lease is to be given back */
     bool paused;
+    uint64_t number; /* of the node in the engine; 0: it has none */
     const char *map; /* the map's text, for a node that does not get it otherwise; else NULL */
 } zd_answer_t;
 

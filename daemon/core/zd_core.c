@@ -21,6 +21,7 @@ enum {
     REST_MS = 1000,     /* before what was refused or not committed is tried again */
     HEIR_MS = 1000,     /* for a node that the lead was offered to */
     ALONE_MS = 3000,    /* without a leader, before the daemons of others are started */
+    MEMBER_MS = 200,    /* between two changes of the engine's list of nodes */
     MAP_AGAIN_MS = 500, /* before a map that was not acknowledged is sent again */
     RESTARTS_MAX = 16,  /* leases between two attempts to start one, in the end */
     LINE_BYTES = 512
@@ -44,6 +45,7 @@ struct zd_core_t {
     uint64_t tried;      /* nodes that the lead was offered to, a bit for each place */
     uint64_t offered_ms; /* when that was; 0: it is not on offer */
     bool may_lead;
+    uint64_t member_ms; /* of the last change of the engine's list */
     zd_roll_t roll;
     zd_lease_t lease;
     zd_wish_t plan; /* what it says next */
@@ -241,18 +243,26 @@ static const char *route_of(const zd_core_t *core, const char *node)
     return replica >= 0 ? core->conf.config->replicas[replica].route : NULL;
 }
 
-/* The map, for a node that has not got it: with the log it would come with the next heartbeat, and
- * to an observer never. One at a time, and again if it is not acknowledged. */
+/* The map, for a node of it that has not got it: with the log it would come with the next
+ * heartbeat, and to an observer never. One at a time, and again if it is not acknowledged. */
 static const char *map_for(const zd_core_t *core, zd_heard_t *heard, uint64_t now)
 {
     uint64_t version = cluster_of(core)->version;
     bool waits = heard->map > heard->beat.version && now - heard->map_ms < MAP_AGAIN_MS;
-    if (heard->beat.version >= version || waits || strcmp(heard->node, core->conf.id) == 0) {
+    bool knows = zd_cluster_node(cluster_of(core), heard->node) != NULL;
+    if (heard->beat.version >= version || waits || !knows ||
+        strcmp(heard->node, core->conf.id) == 0) {
         return NULL;
     }
     heard->map = version;
     heard->map_ms = now;
     return zd_state_map(state_of(core)).p;
+}
+
+static uint64_t number_of(const zd_core_t *core, const char *id)
+{
+    const zd_node_t *node = zd_cluster_node(cluster_of(core), id);
+    return node ? node->raft : 0;
 }
 
 static void answer(zd_core_t *core, zd_heard_t *heard, uint64_t seq, bool renewed, uint64_t now)
@@ -270,6 +280,7 @@ static void answer(zd_core_t *core, zd_heard_t *heard, uint64_t seq, bool renewe
         .yield = active && zd_lease_yields(&core->lease, app),
         .paused = app && app->paused,
         .map = map_for(core, heard, now),
+        .number = number_of(core, heard->node),
     };
     if (strcmp(heard->node, core->conf.id) == 0) {
         zd_core_answered(core, &said, now);
@@ -396,6 +407,23 @@ static bool should_go_on(const zd_core_t *core, const zd_leader_t *leader)
     return zd_plan_is_primary(cluster, leader) && !cluster->preferred;
 }
 
+/* One change at a time, and what cannot be done now is tried again. */
+static void follow_nodes(zd_core_t *core, uint64_t now)
+{
+    zd_member_t members[HAP_MAP_NODES_MAX];
+    zd_member_change_t change;
+    zd_member_t member;
+    const zd_leader_t leader = leader_of(core, now);
+    if (now - core->member_ms < MEMBER_MS) {
+        return;
+    }
+    unsigned n = core->conf.drivers->members(core->conf.baton, members, HAP_MAP_NODES_MAX);
+    if (zd_plan_member(&change, &member, cluster_of(core), members, n, &leader)) {
+        core->member_ms = now;
+        core->conf.drivers->member(core->conf.baton, change, member.number, member.address);
+    }
+}
+
 static void begin_to_lead(zd_core_t *core, uint64_t now)
 {
     core->ready_ms = now;
@@ -435,6 +463,9 @@ static void look(zd_core_t *core, uint64_t now)
         offer_lead(core, now);
     }
     plan_next(core, now);
+    if (zd_plan_is_primary(cluster_of(core), &leader) && !core->planning) {
+        follow_nodes(core, now);
+    }
 }
 
 /* --- other daemons ---------------------------------------------------------------------------- */

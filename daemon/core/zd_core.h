@@ -13,6 +13,7 @@
 #include "zd_beat.h"
 #include "zd_config.h"
 #include "zd_lease.h"
+#include "zd_member.h"
 #include "zd_replica.h"
 #include "zd_roll.h"
 #include "zd_wish.h"
@@ -27,6 +28,8 @@ typedef struct zd_drivers_t {
     const zd_state_t *(*state)(void *baton);    /* borrows until the call into the core returns */
     void (*send)(void *baton, zd_wish_t *wish); /* and fills at_ms; `done` is called later */
     bool (*transfer)(void *baton, uint64_t number); /* the lead, to this node; may fail later */
+    unsigned (*members)(void *baton, zd_member_t *members, unsigned room);
+    bool (*member)(void *baton, zd_member_change_t change, uint64_t number, const char *address);
     void (*doubt)(void *baton); /* it is to lead only when others have confirmed that again */
     /* Other nodes. What is lost is not sent again. */
     void (*beat)(void *baton, const zd_beat_t *beat); /* to the leader, if it is known */

@@ -141,6 +141,58 @@ bool zd_plan_is_primary(const zd_cluster_t *cluster, const zd_leader_t *leader)
     return same(cluster->primary, leader->id) && cluster->term == leader->term;
 }
 
+/* --- the engine's list ------------------------------------------------------------------------ */
+
+static const zd_member_t *member_of(const zd_member_t *members, unsigned n, uint64_t number)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (members[i].number == number) {
+            return &members[i];
+        }
+    }
+    return NULL;
+}
+
+/* What the engine should know of a member; NULL: nothing. */
+static const zd_node_t *node_of(const zd_cluster_t *cluster, const zd_member_t *member)
+{
+    for (unsigned i = 0; i < cluster->nodes_n; i++) {
+        const zd_node_t *node = &cluster->nodes[i];
+        if (node->raft == member->number && node->map.role != HAP_MAP_OBSERVER &&
+            same(node->map.address, member->address)) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+/* A node that has moved is dropped, and added where it is now: its log is as good as before. */
+bool zd_plan_member(zd_member_change_t *change, zd_member_t *member, const zd_cluster_t *cluster,
+                    const zd_member_t *members, unsigned members_n, const zd_leader_t *leader)
+{
+    for (unsigned i = 0; i < members_n; i++) {
+        const zd_node_t *own = zd_cluster_node(cluster, leader->id);
+        bool is_own = own && own->raft == members[i].number;
+        if (!is_own && !node_of(cluster, &members[i])) {
+            *change = ZD_MEMBER_DROP;
+            *member = members[i];
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < cluster->nodes_n; i++) {
+        const zd_node_t *node = &cluster->nodes[i];
+        const zd_member_t *known = member_of(members, members_n, node->raft);
+        bool there = is_there(leader, node->map.id);
+        if (node->map.role == HAP_MAP_OBSERVER || (known && (known->votes || !there))) {
+            continue;
+        }
+        *change = known ? ZD_MEMBER_VOTE : ZD_MEMBER_ADD;
+        *member = (zd_member_t){.number = node->raft, .address = node->map.address};
+        return true;
+    }
+    return false;
+}
+
 /* --- its application -------------------------------------------------------------------------- */
 
 static bool next_member(zd_command_t *command, const zd_app_t *app, const zd_config_t *config)

@@ -10,6 +10,7 @@
 #include "zd_command.h"
 #include "zd_config.h"
 #include "zd_lease.h"
+#include "zd_member.h"
 #include "zd_roll.h"
 
 /** Address of the only node, when the configuration says none: nobody asks for it. */
@@ -45,5 +46,10 @@ bool zd_plan_is_primary(const zd_cluster_t *cluster, const zd_leader_t *leader);
  * say. */
 int zd_plan_heir(const zd_cluster_t *cluster, const zd_config_t *config, const zd_leader_t *leader,
                  uint64_t tried);
+
+/** The next change of the engine's list of nodes, so that it is that of those with a vote in
+ * `cluster`; false when it is. Who gets a vote is there. Borrows. */
+bool zd_plan_member(zd_member_change_t *change, zd_member_t *member, const zd_cluster_t *cluster,
+                    const zd_member_t *members, unsigned members_n, const zd_leader_t *leader);
 
 #endif

@@ -53,6 +53,20 @@ sub cluster($class, $t, $name, %opt)
     return @all;
 }
 
+# Another node of the cluster that this daemon is of, which joins it: `node` is its object in "nodes".
+# It does not run yet.
+sub joiner($self, $id, %node)
+{
+    my $t = $self->{t};
+    my $config = JSON::PP->new->decode(slurp($self->{config}));
+    delete $config->{dataDir};
+    $config->{nodes}{$id} = {%node, address => '127.0.0.1:' . $t->port};
+    my $joiner = (ref $self)->new($t, "$self->{name}-$id", id => $id, config => $config, start => 0);
+    $joiner->{joins} = 1;
+    $joiner->{address} = $config->{nodes}{$id}{address};
+    return $joiner;
+}
+
 # The one of these that leads and is the primary, once all that run have the same map of it.
 sub leader_of(@zerods)
 {
@@ -89,7 +103,7 @@ sub start($self)
 sub launch($self)
 {
     delete $self->{socket};
-    $self->{pid} = $self->{t}->spawn($self->{name}, cmd => [$self->command('-d')], death => POSIX::SIGTERM);
+    $self->{pid} = $self->{t}->spawn($self->{name}, cmd => [$self->command('-d', $self->{joins} ? '-j' : ())], death => POSIX::SIGTERM);
     return;
 }
 

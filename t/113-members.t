@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+# Nodes that join and leave a running cluster, observers, and two nodes of which one is lost.
+use v5.36;
+
+use HA::Service;
+use HA::Test;
+use HA::Zerod;
+
+plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
+
+my $t = HA::Test->new;
+
+sub nodes($zerod)
+{
+    return join ' ', map {$_->{id}} @{($zerod->map // {nodes => []})->{nodes}};
+}
+
+# Tells the cluster of a node.
+sub enlist($leader, $joiner, $role, $electable)
+{
+    my $max = $leader->ask({ask => 'cluster'})->{raft_max};
+    return $leader->order('node-set', node => $joiner->{id}, address => $joiner->{address}, role => $role, electable => $electable ? \1 : \0, raft => $max + 1);
+}
+
+sub same_map($what, @zerods)
+{
+    my $same = sub {
+        my %maps = map {($_->map_text // '') => 1} @zerods;
+        return keys %maps == 1 && !$maps{''};
+    };
+    ok(eval { $t->wait_for($same, 20, 'the same map'); 1 }, $what);
+    return;
+}
+
+subtest 'one node grows to three (O6)' => sub {
+    my ($first) = HA::Zerod->cluster($t, 'grow', n => 1);
+    HA::Zerod::leader_of($first);
+    my @all = ($first);
+    for my $id ('b', 'c') {
+        my $joiner = $first->joiner($id);
+        $joiner->launch;
+        $t->wait_for(sub { $joiner->running && $joiner->status }, 10, 'it to begin');
+        is($joiner->status->{version}, 0, "$id knows nothing before it is told of");
+        like(enlist(HA::Zerod::leader_of(@all), $joiner, 'voter', 1), qr/^done/, "the cluster is told of $id");
+        push @all, $joiner;
+        same_map("G7: $id has the map", @all);
+        $t->wait_for(sub { $joiner->status->{index} > 0 }, 20, 'the log to come to it');
+    }
+    is(nodes($first), '0 b c', 'all are in the map');
+    $t->wait_for(sub { 3 == grep {$_->status->{term}} @all }, 10, 'all to have a term');
+    my $leader = HA::Zerod::leader_of(@all);
+    $leader->kill;
+    my $next = HA::Zerod::leader_of(grep {$_ != $leader} @all);
+    isnt($next->{id}, $leader->{id}, 'the first one may be lost now');
+    $leader->launch;
+    same_map('and comes back', @all);
+
+    $leader = HA::Zerod::leader_of(@all);
+    my ($leaves) = grep {$_ != $leader && $_->{id} ne '0'} @all;
+    like($leader->order('node-remove', node => $leader->{id}), qr/^refused \d+: node \S+ is the primary/, 'the primary does not leave');
+    like($leader->order('node-remove', node => $leaves->{id}), qr/^done/, 'another one does');
+    $leaves->stop;
+    my @rest = grep {$_ != $leaves} @all;
+    same_map('the others know', @rest);
+    unlike(nodes($leader), qr/$leaves->{id}/, 'it is not in the map');
+    $_->stop for @rest;
+};
+
+subtest 'observers get the map, and never a vote (G12, G14)' => sub {
+    my @all = HA::Zerod->cluster($t, 'watch', more => {web => {role => 'observer'}});
+    my ($web) = grep {$_->{id} eq 'web'} @all;
+    my @voters = grep {$_ != $web} @all;
+    my $leader = HA::Zerod::leader_of(@voters);
+    same_map('it has the map', @all);
+    is($web->status->{leads} ? 1 : 0, 0, 'it does not lead');
+    like($web->order('app-set', app => 'App', single => \0), qr/^done/, 'a command that it is told goes to the leader');
+    same_map('and what came of it comes back', @all);
+    my ($ack) = grep {$_->{id} eq 'web'} @{$leader->ask({ask => 'cluster'})->{nodes}};
+    is($ack->{lag}, 0, 'the leader knows that it has it');
+    $web->pause;
+    $leader->order('app-set', app => "A$_", single => \0) for 1 .. 3;
+    ($ack) = grep {$_->{id} eq 'web'} @{$leader->ask({ask => 'cluster'})->{nodes}};
+    cmp_ok($ack->{lag}, '>=', 3, 'while it stands still it lags behind');
+    $web->resume;
+    same_map('and has it soon after', @all);
+    my $before = $web->map_text;
+    $leader->kill;
+    my $next = HA::Zerod::leader_of(grep {$_ != $leader} @voters);
+    same_map('it follows the next leader', $next, $web);
+    isnt($web->map_text, $before, 'whose map is another one');
+    $_->kill for grep {$_ != $leader} @voters;
+    my $last = $web->map_text;
+    $web->stop;
+    $web->launch;
+    $t->wait_for(sub { $web->status }, 10, 'it to begin');
+    is($web->map_text, $last, 'alone it keeps the last one');
+    $web->stop;
+};
+
+subtest 'two nodes, of which one is lost' => sub {
+    my $service = HA::Service->new($t, 'two-service');
+    my @all = HA::Zerod->cluster($t, 'two', n => 2, service => $service, config => {timeout => 2000});
+    my $leader = HA::Zerod::leader_of(@all);
+    like($all[0]->said, qr/two nodes have a vote, and no third one/, 'they warn');
+    $t->wait_for(sub { join(' ', $service->alive) eq '0' }, 20, 'the service');
+    like($all[1]->ask({ask => 'force'})->{error} // $all[0]->ask({ask => 'force'})->{error}, qr/this node leads|may not/, 'a leader is not forced') if $leader == $all[1];
+    $all[0]->lose($service);
+    my $until = HA::Service::now_ms() + 6000;
+    $t->wait_for(sub { HA::Service::now_ms() > $until }, 10, 'the time in which another one would take over');
+    is(join(' ', $service->alive), '', 'nobody takes over');
+    is($all[1]->ask({ask => 'force'})->{forced}, JSON::PP::true(), 'by force');
+    $t->wait_for(sub { join(' ', $service->alive) eq '1' }, 20, 'the service on the other one');
+    pass('it does');
+    $all[0]->launch;
+    same_map('the lost one comes back', @all);
+    $t->wait_for(sub { $all[0]->role eq 'passive' }, 20, 'it to be passive');
+    my $next = HA::Zerod::leader_of(@all);
+    $t->wait_for(sub { $all[0]->status->{index} == $all[1]->status->{index} }, 20, 'all of the log');
+    like($next->order('app-set', app => 'App', single => \0), qr/^done/, 'and they are two again');
+    is($service->overlap_ms, 0, 'never two at once');
+    $_->stop for @all;
+    $service->kill_all;
+};
+
+subtest 'a node of another cluster is refused (O6)' => sub {
+    my ($one) = HA::Zerod->cluster($t, 'one', n => 1);
+    my ($other) = HA::Zerod->cluster($t, 'other', n => 1);
+    HA::Zerod::leader_of($_) for $one, $other;
+    $other->stop;
+    my $config = JSON::PP->new->decode(HA::Zerod::slurp($one->{config}));
+    my $joiner = $one->joiner('1');
+    $joiner->launch;
+    $t->wait_for(sub { $joiner->status }, 10, 'it to begin');
+    enlist($one, $joiner, 'observer', 0);
+    same_map('it has the map of the one', $one, $joiner);
+    $joiner->stop;
+    $one->stop;
+    my $address = $config->{nodes}{0};
+    my $theirs = JSON::PP->new->decode(HA::Zerod::slurp($other->{config}));
+    $theirs->{nodes}{0} = $address;
+    $t->write_file($other->{config}, JSON::PP->new->encode($theirs));
+    $other->launch;
+    $t->wait_for(sub { ($other->status // {})->{leads} }, 10, 'the other one where the one was');
+    my $before = $joiner->map_text;
+    $joiner->launch;
+    $t->wait_for(sub { ($other->said . $joiner->said) =~ /another cluster|belongs to/ }, 20, 'a refusal');
+    like($other->said . $joiner->said, qr/\Q$1\E/, 'which names both') for $joiner->map->{uuid}, $other->map->{uuid};
+    is($joiner->map_text, $before, 'the map stays');
+    $_->stop for $joiner, $other;
+};
+
+$t->done;
