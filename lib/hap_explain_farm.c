@@ -185,7 +185,8 @@ static hap_selector_t make_selector(hap_explain_t *result, apr_pool_t *pool)
             .spare = duty->spare,
         };
     }
-    result->roster = hap_roster_make(members, n, policy->method == HAP_METHOD_HASH, pool);
+    const hap_roster_kind_t kind = {.hashed = policy->method == HAP_METHOD_HASH};
+    result->roster = hap_roster_make(members, n, kind, pool);
     result->schedule = hap_schedule_make(result->roster, shared, pool);
     return (hap_selector_t){
         .policy = policy, .roster = result->roster, .schedule = result->schedule, .shared = shared};

@@ -11,6 +11,7 @@ const char *const hap_pick_whys[HAP_PICK_WHY_COUNT] = {
     [HAP_PICK_NONE] = "no member can be used",
     [HAP_PICK_STRICT] = "the session's member cannot be used and failover=strict",
     [HAP_PICK_FULL] = "every member that could be used is at its max or has stopped to answer",
+    [HAP_PICK_INACTIVE] = "no member is active",
 };
 
 static const hap_pick_method_t *const methods[] = {
@@ -42,13 +43,13 @@ uint64_t hap_pick_redraw(uint64_t draw)
 
 static uint32_t flags_of(const hap_selector_t *selector, uint32_t member)
 {
-    return hap_shared_flags_of(selector->shared, selector->roster->members[member].slot);
+    return hap_roster_flags(selector->roster, selector->shared, member);
 }
 
-static bool was_tried(const hap_pick_request_t *request, uint32_t member)
+static bool was_tried(const hap_pick_request_t *request, uint32_t slot)
 {
     for (uint32_t i = 0; i < request->tried_n; i++) {
-        if (request->tried[i] == member) {
+        if (request->tried[i] == slot) {
             return true;
         }
     }
@@ -61,7 +62,8 @@ static bool is_stalled(const hap_selector_t *selector, const hap_pick_request_t 
 {
     const hap_schedule_t *schedule = selector->schedule;
     return selector->stalls && schedule->ready_n > (schedule->is_ready[member] ? 1u : 0u) &&
-           hap_stall_blocks(selector->stalls, member, request->now_us);
+           hap_stall_blocks(selector->stalls, selector->roster->members[member].slot,
+                            request->now_us);
 }
 
 static bool is_full(const hap_selector_t *selector, const hap_pick_request_t *request,
@@ -77,11 +79,13 @@ static bool is_full(const hap_selector_t *selector, const hap_pick_request_t *re
 static bool is_open(const hap_selector_t *selector, const hap_pick_request_t *request,
                     uint32_t member, uint32_t unusable, uint32_t forgiven)
 {
+    const hap_member_t *self = &selector->roster->members[member];
     uint32_t flags = flags_of(selector, member);
     if (flags & forgiven & HAP_FLAG_SICK) {
         forgiven |= HAP_FLAG_DOWN;
     }
-    return !(flags & unusable & ~forgiven) && !was_tried(request, member);
+    return self->standing == HAP_STANDING_SERVES && !(flags & unusable & ~forgiven) &&
+           !was_tried(request, self->slot);
 }
 
 bool hap_pick_eligible(const hap_selector_t *selector, const hap_pick_request_t *request,
@@ -235,10 +239,22 @@ static uint32_t forgiven_for_session(const hap_selector_t *selector, uint32_t me
     return forgiven ? HAP_FLAG_SUSPECT : 0;
 }
 
+/* Why, where it is not for what is known of members' health. */
+static hap_pick_t pick_none_active(const hap_selector_t *selector, hap_pick_t pick)
+{
+    const hap_roster_t *roster = selector->roster;
+    bool active = !roster->kind.single || pick.member >= 0;
+    for (uint32_t i = 0; i < roster->n && !active; i++) {
+        active = roster->members[i].standing == HAP_STANDING_SERVES;
+    }
+    return active ? pick : (hap_pick_t){-1, HAP_PICK_INACTIVE};
+}
+
 hap_pick_t hap_pick(const hap_selector_t *selector, const hap_pick_request_t *request)
 {
-    if (request->wanted < 0) {
-        return pick_any(selector, request);
+    const hap_roster_t *roster = selector->roster;
+    if (request->wanted < 0 || roster->members[request->wanted].standing != HAP_STANDING_SERVES) {
+        return pick_none_active(selector, pick_any(selector, request));
     }
     uint32_t member = (uint32_t)request->wanted;
     if (is_open(selector, request, member, NOT_FOR_SESSIONS,

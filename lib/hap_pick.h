@@ -30,7 +30,7 @@ typedef struct hap_pick_request_t {
     uint64_t hash;         /* of the hash-key; for method=hash */
     uint64_t draw;         /* fair random bits */
     int64_t now_us;        /* monotonic */
-    const uint32_t *tried; /* members that it failed on already */
+    const uint32_t *tried; /* slots of members that it failed on already */
     uint32_t tried_n;
 } hap_pick_request_t;
 
@@ -44,6 +44,7 @@ typedef enum hap_pick_why_t {
     HAP_PICK_NONE,        /* none can be used */
     HAP_PICK_STRICT,      /* the session's member cannot be used, and failover=strict */
     HAP_PICK_FULL,        /* those that could be used are at their max=, or stalled */
+    HAP_PICK_INACTIVE,    /* the application is active-passive, and nobody is active */
     HAP_PICK_WHY_COUNT
 } hap_pick_why_t;
 

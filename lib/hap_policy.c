@@ -65,7 +65,7 @@ const hap_options_t hap_zone_options = {
     .size = sizeof(hap_zone_policy_t),
 };
 
-apr_status_t hap_policy_check(const hap_policy_t *policy, hap_policy_clash_t *clash,
+apr_status_t hap_policy_check(const hap_policy_t *policy, bool mapped, hap_policy_clash_t *clash,
                               hap_diag_t *diag)
 {
     if (policy->sign && policy->affinity.mode != HAP_AFFINITY_INSERT) {
@@ -75,11 +75,11 @@ apr_status_t hap_policy_check(const hap_policy_t *policy, hap_policy_clash_t *cl
                      "affinity=insert, or sign=none where it is inherited");
         return APR_EINVAL;
     }
-    if (policy->queue && !policy->max) {
+    if (policy->queue && !policy->max && !mapped) {
         *clash = (hap_policy_clash_t){.key = "queue", .needs = "max"};
         hap_diag_set(diag, 0,
                      "queue= waits for members that are at their max=, so it "
-                     "needs max=");
+                     "needs max=, or HAMap, whose active members it waits for too");
         return APR_EINVAL;
     }
     return APR_SUCCESS;

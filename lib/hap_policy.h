@@ -78,10 +78,10 @@ typedef struct hap_policy_clash_t {
 } hap_policy_clash_t;
 
 /**
- * Looks at what no single key shows: keys that contradict each other. APR_EINVAL with a diag, and
- * which keys they are.
+ * Looks at what no single key shows: keys that contradict each other. `mapped`: there is HAMap.
+ * APR_EINVAL with a diag, and which keys they are.
  */
-apr_status_t hap_policy_check(const hap_policy_t *policy, hap_policy_clash_t *clash,
+apr_status_t hap_policy_check(const hap_policy_t *policy, bool mapped, hap_policy_clash_t *clash,
                               hap_diag_t *diag);
 
 #endif

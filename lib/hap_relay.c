@@ -219,11 +219,45 @@ static const hap_relay_map_t *find_location(hap_str_t *rest, const hap_relay_map
     return NULL;
 }
 
+/* Begins with these bytes, as hosts are compared, and what follows is no part of the host. */
+static bool is_at(hap_str_t url, hap_str_t place)
+{
+    bool ends = url.n == place.n || (url.n > place.n && url.p[place.n] == '/');
+    return ends && hap_str_eq_nocase(hap_str_sub(url, 0, place.n), place);
+}
+
+/* The same for a member that stands for another one: what follows the place of either is compared.
+ */
+static const hap_relay_map_t *find_alias(hap_str_t *rest, const hap_relay_back_t *back,
+                                         hap_str_t url)
+{
+    const hap_relay_maps_t *maps = &back->relay->locations;
+    hap_str_t own = back->alias.real;
+    hap_str_t like = back->alias.fake;
+    if (own.n == 0 || !is_at(url, own)) {
+        return NULL;
+    }
+    hap_str_t part = hap_str_sub(url, own.n, url.n);
+    for (unsigned i = 0; i < maps->n; i++) {
+        hap_str_t real = maps->rows[i].real;
+        if (!hap_str_eq_nocase(hap_str_sub(real, 0, like.n), like)) {
+            continue;
+        }
+        hap_str_t tail = hap_str_sub(real, like.n, real.n);
+        if (hap_str_starts(part, tail)) {
+            *rest = hap_str_sub(part, tail.n, part.n);
+            return &maps->rows[i];
+        }
+    }
+    return NULL;
+}
+
 /* ProxyPassReverse: `Location: http://hosta:8080/App/x` is where the client finds it. */
 static void put_location(out_t *out, const hap_field_t *field, const hap_relay_back_t *back)
 {
     hap_str_t rest;
-    const hap_relay_map_t *map = find_location(&rest, &back->relay->locations, field->value);
+    const hap_relay_map_t *map = find_alias(&rest, back, field->value);
+    map = map ? map : find_location(&rest, &back->relay->locations, field->value);
     put(out, field->name);
     PUT_LIT(out, ": ");
     if (map) {

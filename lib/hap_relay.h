@@ -62,13 +62,15 @@ typedef enum hap_relay_keep_t {
 /** What is particular to one answer. */
 typedef struct hap_relay_back_t {
     const hap_relay_t *relay;
-    hap_str_t self;   /* scheme, host and port of this server, for Location */
-    hap_str_t date;   /* for an answer that has none */
-    hap_str_t cookie; /* the value of a Set-Cookie of ours; empty none */
-    bool head;        /* the request was a HEAD */
-    bool chunked;     /* the body goes out in chunks */
-    bool old;         /* the request was one of HTTP/1.0 */
-    bool offers;      /* pass Upgrade on: what it names may be asked for */
+    hap_str_t self;        /* scheme, host and port of this server, for Location */
+    hap_str_t date;        /* for an answer that has none */
+    hap_str_t cookie;      /* the value of a Set-Cookie of ours; empty none */
+    bool head;             /* the request was a HEAD */
+    bool chunked;          /* the body goes out in chunks */
+    bool old;              /* the request was one of HTTP/1.0 */
+    bool offers;           /* pass Upgrade on: what it names may be asked for */
+    hap_relay_map_t alias; /* URLs that begin with `real` stand for those that begin with `fake` in
+                              `locations`; both without a slash at the end. Empty: none do */
     hap_relay_keep_t keep;
     unsigned timeout_s; /* for KEEP_SAID */
     unsigned left;      /* likewise: requests left, 0 unlimited */

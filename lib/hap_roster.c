@@ -134,14 +134,15 @@ static void rank_members(hap_roster_t *roster, apr_pool_t *pool)
     }
 }
 
-const hap_roster_t *hap_roster_make(const hap_member_t *members, uint32_t n, bool hashed,
+const hap_roster_t *hap_roster_make(const hap_member_t *members, uint32_t n, hap_roster_kind_t kind,
                                     apr_pool_t *pool)
 {
     hap_roster_t *roster = apr_pcalloc(pool, sizeof(*roster));
+    roster->kind = kind;
     roster->members = apr_pmemdup(pool, members, n * sizeof(*members));
     roster->n = n;
     index_routes(roster, pool);
-    if (hashed && n > 0) {
+    if (kind.hashed && n > 0) {
         rank_members(roster, pool);
     }
     return roster;

@@ -98,11 +98,6 @@ static void lay_out(const hap_roster_t *roster, hap_schedule_t *schedule, apr_po
     }
 }
 
-static uint32_t flags_of(const hap_roster_t *roster, const hap_shared_t *shared, uint32_t member)
-{
-    return hap_shared_flags_of(shared, roster->members[member].slot);
-}
-
 /* The members of one set that may take new sessions: spares only in place of lost ones. */
 static void collect(const hap_roster_t *roster, const hap_shared_t *shared, int lbset,
                     bool standbys, hap_schedule_t *schedule)
@@ -112,9 +107,10 @@ static void collect(const hap_roster_t *roster, const hap_shared_t *shared, int 
     for (int spares = 0; spares <= 1; spares++) {
         for (uint32_t i = 0; i < roster->n; i++) {
             const hap_member_t *member = &roster->members[i];
-            uint32_t flags = flags_of(roster, shared, i);
+            uint32_t flags = hap_roster_flags(roster, shared, i);
             bool standby = flags & HAP_FLAG_STANDBY;
-            if (member->lbset != lbset || member->spare != spares || standby != standbys) {
+            if (member->lbset != lbset || member->spare != spares || standby != standbys ||
+                member->standing != HAP_STANDING_SERVES) {
                 continue;
             }
             if (flags & unusable) {
@@ -150,6 +146,7 @@ const hap_schedule_t *hap_schedule_make(const hap_roster_t *roster, const hap_sh
     hap_schedule_t *schedule = apr_pcalloc(pool, sizeof(*schedule));
     /* Before the flags: a change in between makes this schedule old at once, never wrongly new. */
     schedule->version = atomic_load(&shared->head->version);
+    schedule->roster = roster;
     schedule->ready = apr_palloc(pool, (roster->n ? roster->n : 1) * sizeof(uint32_t));
     schedule->is_ready = apr_pcalloc(pool, (roster->n ? roster->n : 1) * sizeof(bool));
     int lbset = INT32_MIN;

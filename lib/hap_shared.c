@@ -29,11 +29,16 @@ static size_t flags_size(const hap_geometry_t *geometry)
     return round_up(sizeof(uint32_t) * geometry->slots);
 }
 
+static size_t guests_size(const hap_geometry_t *geometry)
+{
+    return round_up(sizeof(hap_guest_t) * geometry->guests);
+}
+
 size_t hap_shared_size(const hap_geometry_t *geometry)
 {
     return round_up(sizeof(hap_shared_head_t)) + flags_size(geometry) +
-           sizeof(hap_slot_t) * geometry->slots + sizeof(hap_balancer_t) * geometry->balancers +
-           row_size(geometry) * geometry->rows;
+           sizeof(hap_slot_t) * geometry->slots + guests_size(geometry) +
+           sizeof(hap_balancer_t) * geometry->balancers + row_size(geometry) * geometry->rows;
 }
 
 void hap_shared_view(hap_shared_t *view, const hap_geometry_t *geometry, void *base)
@@ -46,6 +51,8 @@ void hap_shared_view(hap_shared_t *view, const hap_geometry_t *geometry, void *b
     at += flags_size(geometry);
     view->slots = (void *)at;
     at += sizeof(hap_slot_t) * geometry->slots;
+    view->guests = (void *)at;
+    at += guests_size(geometry);
     view->balancers = (void *)at;
     at += sizeof(hap_balancer_t) * geometry->balancers;
     view->rows = at;
@@ -136,7 +143,7 @@ hap_admin_word_t hap_shared_admin_word(const hap_slot_t *slot)
     };
 }
 
-bool hap_shared_admin(const hap_shared_t *view, uint32_t slot, const hap_admin_word_t *word)
+uint32_t hap_shared_admin_flags(hap_admin_t admin)
 {
     static const uint32_t flag_of[HAP_ADMIN_COUNT] = {
         [HAP_ADMIN_ENABLED] = 0,
@@ -144,9 +151,15 @@ bool hap_shared_admin(const hap_shared_t *view, uint32_t slot, const hap_admin_w
         [HAP_ADMIN_MAINT] = HAP_FLAG_MAINT,
         [HAP_ADMIN_STANDBY] = HAP_FLAG_STANDBY,
     };
+    return flag_of[admin];
+}
+
+bool hap_shared_admin(const hap_shared_t *view, uint32_t slot, const hap_admin_word_t *word)
+{
     atomic_store(&view->slots[slot].admin, pack(word));
-    return hap_shared_flags(view, slot, flag_of[word->state],
-                            HAP_FLAG_DRAIN | HAP_FLAG_MAINT | HAP_FLAG_STANDBY);
+    uint32_t by = word->source == HAP_SOURCE_OPERATOR ? HAP_FLAG_OPERATOR : 0u;
+    return hap_shared_flags(view, slot, hap_shared_admin_flags(word->state) | by,
+                            HAP_FLAGS_ADMIN | HAP_FLAG_OPERATOR);
 }
 
 void hap_shared_put_health(const hap_shared_t *view, uint32_t i, const hap_health_t *health)

@@ -39,8 +39,12 @@ enum {
     HAP_FLAG_MAINT = 1 << 3, /* admin: takes nothing */
     HAP_FLAG_STANDBY = 1 << 4, /* admin: takes something only when no other member can */
     HAP_FLAG_RAMP = 1 << 5,    /* came back less than slow-start ago */
-    HAP_FLAG_SICK = 1 << 6     /* health, beside DOWN: it answers probes, if not as it should */
+    HAP_FLAG_SICK = 1 << 6,    /* health, beside DOWN: it answers probes, if not as it should */
+    HAP_FLAG_OPERATOR = 1 << 7 /* admin: a person here has said so, not the configuration */
 };
+
+/** What says what a member is told to do. */
+enum { HAP_FLAGS_ADMIN = HAP_FLAG_DRAIN | HAP_FLAG_MAINT | HAP_FLAG_STANDBY };
 
 /** An admin state as it is stored: one word, so that it is never seen half-written. */
 typedef struct hap_admin_word_t {
@@ -68,6 +72,7 @@ typedef struct hap_slot_t {
     _Atomic int64_t measured_us;                    /* monotonic; when latency_us was written */
     _Atomic uint32_t suspicion;                     /* hap_suspicion_t of the suspect flag */
     _Atomic uint64_t admin;                         /* packed hap_admin_word_t */
+    _Atomic uint64_t epoch; /* of the active member that the health is known of; see hap_roster */
 
     _Alignas(HAP_CACHE_LINE) _Atomic uint32_t health_seq; /* odd while health is being written */
     hap_health_t health;                                  /* under health_seq */
@@ -81,9 +86,17 @@ typedef struct hap_balancer_t {
     _Atomic uint32_t released; /* rises when a member got room; a futex */
 } hap_balancer_t;
 
+/** A member that only a map names: its slot is among the last ones, at the same place. */
+typedef struct hap_guest_t {
+    char app[HAP_APP_MAX + 1];     /* balancer's name; empty: the place is free */
+    char route[HAP_ROUTE_MAX + 1]; /* the member's */
+    uint64_t version;              /* of the last map that named it */
+} hap_guest_t;
+
 /** How large things are in this segment. Kept by each process, never read from the segment. */
 typedef struct hap_geometry_t {
-    uint32_t slots;     /* members */
+    uint32_t slots;     /* members, guests included */
+    uint32_t guests;    /* members that only a map names: the last slots */
     uint32_t balancers; /* balancers */
     uint32_t rows;      /* children at one time, old generations included */
 } hap_geometry_t;
@@ -110,6 +123,7 @@ typedef struct hap_shared_t {
     hap_shared_head_t *head;
     _Atomic uint32_t *flags; /* HAP_FLAG_*, one a slot; read by all, written at transitions */
     hap_slot_t *slots;
+    hap_guest_t *guests; /* under a lock of the caller's */
     hap_balancer_t *balancers;
     char *rows;
     size_t row_size;
@@ -149,6 +163,9 @@ static inline uint32_t hap_shared_flags_of(const hap_shared_t *view, uint32_t sl
 
 /** Sets and clears flags; true if anything changed, and then the version has risen. */
 bool hap_shared_flags(const hap_shared_t *view, uint32_t slot, uint32_t set, uint32_t clear);
+
+/** The flags of an admin state. */
+uint32_t hap_shared_admin_flags(hap_admin_t admin);
 
 /** Stores the admin state with its flags; true if the state changed. */
 bool hap_shared_admin(const hap_shared_t *view, uint32_t slot, const hap_admin_word_t *word);

@@ -223,6 +223,8 @@ static void collect(hap_site_t *site, const hap_conf_directive_t *directive)
         APR_ARRAY_PUSH(site->patterns, const hap_conf_directive_t *) = directive;
     } else if (hap_conf_is(directive, "ServerName") || hap_conf_is(directive, "ServerAlias")) {
         collect_names(site, directive);
+    } else if (hap_conf_is(directive, "HAMap")) {
+        site->has_map = true;
     } else if (hap_site_includes(directive)) {
         site->has_includes = true;
     } else {
@@ -320,7 +322,7 @@ apr_status_t hap_site_policy(hap_site_policy_t *result, const hap_site_t *site,
     }
     if (options == &hap_policy_options) {
         hap_policy_clash_t unused;
-        rv = hap_policy_check(&result->policy, &unused, diag);
+        rv = hap_policy_check(&result->policy, site->has_map, &unused, diag);
     }
     if (rv != APR_SUCCESS) {
         diag->line = result->directive->line;

@@ -69,6 +69,7 @@ typedef struct hap_site_t {
     apr_array_header_t *vhosts;    /* hap_site_vhost_t */
     apr_hash_t *by_name;           /* vhost's line and lower-case name: hap_site_balancer_t */
     bool has_includes;             /* so what is not here may be elsewhere */
+    bool has_map;                  /* HAMap is given */
     apr_pool_t *pool;
 } hap_site_t;
 

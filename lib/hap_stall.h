@@ -28,7 +28,7 @@ typedef struct hap_stall_t {
     _Atomic uint32_t trials;  /* those of the waiting that were let through while it was silent */
 } hap_stall_t;
 
-/** All members of a balancer, by their index in the roster. */
+/** All members, by their slots. */
 typedef struct hap_stalls_t {
     hap_stall_t *members;
     uint32_t limit; /* requests that wait, from which on silence counts; 0 never */
@@ -46,9 +46,9 @@ static inline bool hap_stall_is_silent(const hap_stall_t *stall, int64_t now_us)
  * The member shall get no request now. Lets one through for each HAP_STALL_SILENCE_US, whoever asks
  * first; but trials that are not answered must not take, one by one, what is to be spared.
  */
-static inline bool hap_stall_blocks(const hap_stalls_t *stalls, uint32_t member, int64_t now_us)
+static inline bool hap_stall_blocks(const hap_stalls_t *stalls, uint32_t slot, int64_t now_us)
 {
-    const hap_stall_t *stall = &stalls->members[member];
+    const hap_stall_t *stall = &stalls->members[slot];
     uint32_t waiting = atomic_load_explicit(&stall->waiting, memory_order_relaxed);
     if (stalls->limit == 0 || waiting < stalls->limit || !hap_stall_is_silent(stall, now_us)) {
         return false;
@@ -60,9 +60,9 @@ static inline bool hap_stall_blocks(const hap_stalls_t *stalls, uint32_t member,
 }
 
 /** A request is given to the member. True if it has stalled: this one is a trial. */
-static inline bool hap_stall_begin(const hap_stalls_t *stalls, uint32_t member, int64_t now_us)
+static inline bool hap_stall_begin(const hap_stalls_t *stalls, uint32_t slot, int64_t now_us)
 {
-    hap_stall_t *stall = &stalls->members[member];
+    hap_stall_t *stall = &stalls->members[slot];
     uint32_t waiting = atomic_fetch_add_explicit(&stall->waiting, 1, memory_order_relaxed);
     bool trial = stalls->limit && waiting >= stalls->limit && hap_stall_is_silent(stall, now_us);
     int64_t nothing = 0;
@@ -82,10 +82,10 @@ static inline bool hap_stall_begin(const hap_stalls_t *stalls, uint32_t member, 
  * The request is answered, or has ended without an answer. Once for each hap_stall_begin, with what
  * that has said.
  */
-static inline void hap_stall_end(const hap_stalls_t *stalls, uint32_t member, bool trial,
+static inline void hap_stall_end(const hap_stalls_t *stalls, uint32_t slot, bool trial,
                                  bool answered)
 {
-    hap_stall_t *stall = &stalls->members[member];
+    hap_stall_t *stall = &stalls->members[slot];
     atomic_fetch_sub_explicit(&stall->waiting, 1, memory_order_relaxed);
     if (trial) {
         atomic_fetch_sub(&stall->trials, 1);

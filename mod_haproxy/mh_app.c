@@ -8,11 +8,10 @@
 
 #include "hap_grammar.h"
 #include "mh_app_zone.h"
+#include "mh_lineup.h"
 #include "mh_log.h"
 #include "mh_secret.h"
 #include "mh_shared.h"
-
-enum { WEIGHT_DEFAULT = 100 };
 
 /* The directives for one balancer, as a server has them. */
 typedef struct lines_t {
@@ -230,6 +229,7 @@ static apr_status_t add_member(mh_app_t *app, proxy_worker *worker, apr_hash_t *
     *member = (mh_member_t){
         .app = app,
         .worker = worker,
+        .own_worker = worker,
         .name = route,
         .configured = mh_admin_of(worker->s->status),
     };
@@ -305,7 +305,7 @@ static apr_status_t build(server_rec *s, const proxy_balancer *balancer, const l
     hap_diag_t diag;
     hap_policy_clash_t clash;
     /* Only now: a virtual host may have one key from here and another from the main server. */
-    if (hap_policy_check(&app->policy, &clash, &diag) != APR_SUCCESS) {
+    if (hap_policy_check(&app->policy, mh_main_conf.map != NULL, &clash, &diag) != APR_SUCCESS) {
         return refuse_clash(app, &clash, p, diag.why);
     }
     apr_status_t rv = set_affinity(app, balancer, p);
@@ -570,7 +570,7 @@ static apr_status_t no_room(const mh_app_t *app, const char *what)
     return APR_ENOSPC;
 }
 
-static apr_status_t attach_member(mh_app_t *app, mh_member_t *member, hap_member_t *out)
+static apr_status_t attach_member(mh_app_t *app, mh_member_t *member)
 {
     int slot = mh_shared_slot(app->name, member->name, member->configured);
     if (slot < 0) {
@@ -582,15 +582,6 @@ static apr_status_t attach_member(mh_app_t *app, mh_member_t *member, hap_member
     if (!app->method_only) {
         member->worker->s->status |= PROXY_WORKER_IGNORE_ERRORS;
     }
-    int weight = member->worker->s->lbfactor;
-    *out = (hap_member_t){
-        .route = hap_str(member->name),
-        .slot = member->slot,
-        .weight = weight > 0 ? (uint32_t)weight : WEIGHT_DEFAULT,
-        .lbset = member->worker->s->lbset,
-        .spare = member->worker->s->status & PROXY_WORKER_HOT_SPARE,
-        .binding = member,
-    };
     return APR_SUCCESS;
 }
 
@@ -601,17 +592,15 @@ static apr_status_t attach(mh_app_t *app, apr_pool_t *p)
         return no_room(app, "the counts");
     }
     app->balancer = (uint32_t)balancer;
-    int n = app->members->nelts;
-    hap_member_t *members = apr_pcalloc(p, (size_t)n * sizeof(*members));
-    for (int i = 0; i < n; i++) {
-        apr_status_t rv = attach_member(app, mh_app_member(app, i), &members[i]);
+    for (int i = 0; i < app->members->nelts; i++) {
+        apr_status_t rv = attach_member(app, mh_app_member(app, i));
         if (rv != APR_SUCCESS) {
             return rv;
         }
     }
-    bool hashed = app->policy.method == HAP_METHOD_HASH;
-    app->roster = hap_roster_make(members, (uint32_t)n, hashed, p);
-    atomic_store(&app->schedule, hap_schedule_make(app->roster, &mh_shared->view, p));
+    app->follows = mh_main_conf.map && !app->method_only;
+    app->lineup = mh_lineup_configured(app, p);
+    atomic_store(&app->schedule, hap_schedule_make(app->lineup->roster, &mh_shared->view, p));
     return APR_SUCCESS;
 }
 

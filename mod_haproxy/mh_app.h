@@ -17,14 +17,28 @@
 #include "hap_zone_spec.h"
 #include "hap_zone_token.h"
 #include "mh_config.h"
+#include "mh_worker.h"
+
+typedef struct mh_lineup_t mh_lineup_t;
 
 /** A member: mod_proxy's worker and where its state is. Bound to hap_member_t.binding. */
 typedef struct mh_member_t {
     struct mh_app_t *app;
-    proxy_worker *worker;
-    const char *name;       /* the member's route */
-    hap_admin_t configured; /* what status= says */
-    uint32_t slot;          /* in the shared segment */
+    proxy_worker *worker;     /* that carries its requests; NULL: it is gone */
+    proxy_worker *own_worker; /* its BalancerMember; NULL: it is the map's alone */
+    const char *name;         /* the member's route */
+    hap_admin_t configured;   /* what status= says */
+    uint32_t slot;            /* in the shared segment */
+
+    /* in a line-up */
+    hap_standing_t standing;
+    mh_worker_t *hired;       /* `worker` was made for the map; NULL: it was not */
+    const proxy_worker *like; /* whose parameters that has */
+    hap_str_t host;           /* name and port, as in Host */
+    hap_str_t base;           /* path of its URL */
+    hap_str_t own_url;        /* hired: its URL, without a slash at its end */
+    hap_str_t like_url;       /* likewise: that of `like` */
+    bool plain;               /* plain HTTP over TCP: what the lane speaks */
 } mh_member_t;
 
 /** An application. Made by the parent, read-only in children but for what is marked. */
@@ -43,8 +57,8 @@ typedef struct mh_app_t {
     const apr_array_header_t *workers;     /* mod_proxy's own list, which copies share */
     const apr_array_header_t *errstatuses; /* of int: ProxySet failonstatus=; may be NULL */
     bool failontimeout;                    /* ProxySet failontimeout= */
-    apr_array_header_t *members;           /* of mh_member_t */
-    const hap_roster_t *roster;            /* after post_config */
+    apr_array_header_t *members;           /* of mh_member_t, as configured */
+    bool follows;                          /* the map, if that names it */
     int index;                             /* in mh_apps */
     uint32_t balancer;                     /* in the shared segment; stays its over restarts */
     bool method_only; /* ProxySet lbmethod=ha: mod_proxy_balancer does the rest */
@@ -59,9 +73,10 @@ typedef struct mh_app_t {
 
     /* per child */
     _Atomic(const hap_schedule_t *) schedule; /* any thread reads, the loop thread replaces */
-    hap_epoch_t epoch;                        /* guards schedule */
-    hap_stalls_t stalls;                      /* members that hold this child's threads */
-    _Atomic bool stale;                       /* the loop was told to replace the schedule */
+    mh_lineup_t *lineup; /* whose that is; loop thread, and before there are threads */
+    hap_epoch_t epoch;   /* guards schedule and lineup */
+    hap_stalls_t stalls; /* members that hold this child's threads */
+    _Atomic bool stale;  /* the loop was told to replace the schedule */
 } mh_app_t;
 
 /** All applications of this configuration, in its order. */

@@ -6,6 +6,7 @@
 #ifndef MH_CHILD_H
 #define MH_CHILD_H
 
+#include "lane/ml_loop.h"
 #include "mh_app.h"
 
 /** Starts the loop. child_init. */
@@ -25,6 +26,15 @@ hap_row_t *mh_child_row(void);
 
 /** Has the loop lay out a new schedule for an application, unless it knows. Any thread. */
 void mh_child_schedule_is_stale(mh_app_t *app);
+
+/** The line-up that is in force, or will be in a moment. Likewise. */
+mh_lineup_t *mh_child_lineup(const mh_app_t *app);
+
+/** Puts a line-up in force; takes it. Loop thread, or while the child has no other threads yet. */
+void mh_child_follow(mh_lineup_t *lineup);
+
+/** Has work run in the loop; what cannot is left to the end of the process. Any thread. */
+void mh_child_post(ml_work_t *work);
 
 /** A child is gone: what it had in flight goes with it. Parent only, child_status. */
 void mh_child_gone(pid_t pid);

@@ -4,6 +4,8 @@
 
 #include <sched.h>
 
+#include <apr_strings.h>
+
 #include "hap_budget.h"
 #include "mh_child.h"
 #include "mh_clock.h"
@@ -34,11 +36,75 @@ static int find_route(const void *roster, hap_str_t route)
     return hap_roster_find(roster, route);
 }
 
+static mh_lineup_t *lineup_of(const hap_schedule_t *schedule)
+{
+    return (mh_lineup_t *)(uintptr_t)schedule->roster->kind.owner;
+}
+
+/* The one in force. Without a map there is only one, ever. */
+void mh_choice_hold(mh_choice_t *choice)
+{
+    mh_app_t *app = choice->app;
+    choice->lineups_n = 1;
+    if (!app->follows) {
+        choice->lineups[0] = lineup_of(atomic_load(&app->schedule));
+        return;
+    }
+    unsigned side = hap_epoch_enter(&app->epoch);
+    choice->lineups[0] = lineup_of(atomic_load(&app->schedule));
+    mh_lineup_hold(choice->lineups[0]);
+    hap_epoch_leave(&app->epoch, side);
+}
+
+void mh_choice_end(mh_choice_t *choice)
+{
+    while (choice->lineups_n > 0) {
+        mh_lineup_drop(choice->lineups[--choice->lineups_n]);
+    }
+}
+
+/* Who has failed with one epoch may not with another: it may be active at last. */
+static void forget_tried(mh_choice_t *choice)
+{
+    for (uint32_t i = 0; i < choice->tried_n; i++) {
+        choice->tried[i] = UINT32_MAX;
+    }
+}
+
+/*
+ * The members are others now than when the request chose last. What it has chosen from stays held,
+ * as mod_proxy and log formats still know the members; false when that would be too many.
+ */
+static bool follow(mh_choice_t *choice, mh_lineup_t *lineup)
+{
+    mh_lineup_t *last = mh_choice_lineup(choice);
+    hap_affinity_t *session = &choice->session;
+    if (choice->chosen && choice->lineups_n == MH_LINEUPS_MAX) {
+        return false;
+    }
+    if (session->member >= 0) {
+        hap_str_t route = last->roster->members[session->member].route;
+        session->member = hap_roster_find(lineup->roster, route);
+    }
+    if (lineup->roster->kind.epoch != last->roster->kind.epoch) {
+        forget_tried(choice);
+    }
+    mh_lineup_hold(lineup);
+    if (!choice->chosen) {
+        choice->lineups_n--;
+        mh_lineup_drop(last);
+    }
+    choice->lineups[choice->lineups_n++] = lineup;
+    choice->chosen = false;
+    return true;
+}
+
 void mh_choice_begin(mh_choice_t *choice, mh_app_t *app, const mh_choice_from_t *from)
 {
-    const hap_route_lookup_t members = {find_route, app->roster};
     choice->app = app;
     choice->member = -1;
+    mh_choice_hold(choice);
+    const hap_route_lookup_t members = {find_route, mh_choice_lineup(choice)->roster};
     hap_affinity_find(&choice->session, &app->affinity, &from->affinity, &members);
     choice->doubtful =
         app->zone_conf && hap_affinity_differ(&app->affinity, from->affinity.cookies);
@@ -70,7 +136,8 @@ static void wait_ends(mh_choice_t *choice, bool answered)
     if (choice->waiting) {
         choice->waiting = false;
         if (choice->holds_thread) {
-            hap_stall_end(&choice->app->stalls, (uint32_t)choice->member, choice->trial, answered);
+            hap_stall_end(&choice->app->stalls, mh_choice_member(choice)->slot, choice->trial,
+                          answered);
         }
     }
 }
@@ -112,6 +179,15 @@ static bool count_in(mh_choice_t *choice)
 bool mh_choice_peek(mh_choice_t *choice)
 {
     mh_app_t *app = choice->app;
+    unsigned side = hap_epoch_enter(&app->epoch);
+    const hap_schedule_t *schedule = atomic_load(&app->schedule);
+    mh_lineup_t *lineup = lineup_of(schedule);
+    if (lineup != mh_choice_lineup(choice) && !follow(choice, lineup)) {
+        hap_epoch_leave(&app->epoch, side);
+        choice->member = -1;
+        choice->why = HAP_PICK_NONE;
+        return false;
+    }
     const hap_pick_request_t in = {
         .wanted = choice->session.member,
         .session = hap_affinity_id(&choice->session),
@@ -121,18 +197,18 @@ bool mh_choice_peek(mh_choice_t *choice)
         .tried = choice->tried,
         .tried_n = choice->tried_n,
     };
-    unsigned side = hap_epoch_enter(&app->epoch);
     const hap_selector_t selector = {
         .policy = &app->policy,
-        .roster = app->roster,
-        .schedule = atomic_load(&app->schedule),
+        .roster = schedule->roster,
+        .schedule = schedule,
         .shared = &mh_shared->view,
         .balancer = app->balancer,
         .stalls = choice->holds_thread ? &app->stalls : NULL,
     };
     hap_pick_t pick = hap_pick(&selector, &in);
-    uint64_t version = selector.schedule->version;
+    uint64_t version = schedule->version;
     hap_epoch_leave(&app->epoch, side);
+    choice->chosen = choice->chosen || pick.member >= 0;
     if (version != atomic_load_explicit(&mh_shared->view.head->version, memory_order_relaxed)) {
         mh_child_schedule_is_stale(app);
     }
@@ -156,7 +232,7 @@ static void wait_begins(mh_choice_t *choice)
     choice->waiting = true;
     choice->trial =
         choice->holds_thread &&
-        hap_stall_begin(&choice->app->stalls, (uint32_t)choice->member, choice->started_us);
+        hap_stall_begin(&choice->app->stalls, mh_choice_member(choice)->slot, choice->started_us);
     if (choice->trial) {
         suspect(choice, HAP_SUSPICION_SILENCE);
     }
@@ -231,10 +307,51 @@ void mh_choice_settle(mh_choice_t *choice, mh_outcome_t outcome)
     }
 }
 
+/* Nobody but its member may serve it, which is there. */
+static bool is_bound(const mh_choice_t *choice)
+{
+    const hap_roster_t *roster = mh_choice_lineup(choice)->roster;
+    int member = choice->session.member;
+    return choice->app->policy.failover == HAP_FAILOVER_STRICT && member >= 0 &&
+           !roster->kind.single && roster->members[member].standing == HAP_STANDING_SERVES;
+}
+
+bool mh_choice_lacks_active(const mh_choice_t *choice)
+{
+    bool none = choice->why == HAP_PICK_NONE || choice->why == HAP_PICK_INACTIVE ||
+                choice->why == HAP_PICK_STRICT;
+    return none && mh_choice_lineup(choice)->roster->kind.single;
+}
+
+bool mh_choice_may_wait(const mh_choice_t *choice)
+{
+    return choice->app->policy.queue > 0 &&
+           (choice->why == HAP_PICK_FULL || mh_choice_lacks_active(choice));
+}
+
+uint64_t mh_choice_epoch(const mh_choice_t *choice)
+{
+    return mh_choice_lineup(choice)->roster->kind.epoch;
+}
+
+const char *mh_choice_fence(const mh_choice_t *choice)
+{
+    return choice->app->zone_kinds & HAP_ZONE_USER ? "HA-Fence-App" : "HA-Fence";
+}
+
+hap_str_t mh_choice_fence_line(char room[MH_FENCE_BYTES], const mh_choice_t *choice)
+{
+    uint64_t epoch = mh_choice_epoch(choice);
+    int n = epoch ? apr_snprintf(room, MH_FENCE_BYTES, "%s: %" APR_UINT64_T_FMT "\r\n",
+                                 mh_choice_fence(choice), (apr_uint64_t)epoch)
+                  : 0;
+    return hap_strn(room, (size_t)n);
+}
+
 mh_retry_t mh_choice_retry(mh_choice_t *choice)
 {
     const mh_app_t *app = choice->app;
-    bool bound = choice->session.member >= 0 && app->policy.failover == HAP_FAILOVER_STRICT;
+    bool bound = is_bound(choice);
     if (bound || choice->tried_n >= app->policy.retries) {
         return MH_RETRY_NO;
     }
@@ -242,6 +359,6 @@ mh_retry_t mh_choice_retry(mh_choice_t *choice)
     if (!hap_budget_take(balancer, app->policy.retry_budget, mh_now_us())) {
         return MH_RETRY_NO_BUDGET;
     }
-    choice->tried[choice->tried_n++] = (uint32_t)choice->member;
+    choice->tried[choice->tried_n++] = mh_choice_member(choice)->slot;
     return MH_RETRY_YES;
 }

@@ -8,18 +8,25 @@
 #define MH_CHOICE_H
 
 #include "mh_app.h"
+#include "mh_lineup.h"
 
-enum { MH_TRIED_MAX = 11 /* retries= is at most 10 */ };
+enum {
+    MH_TRIED_MAX = 11,  /* retries= is at most 10 */
+    MH_LINEUPS_MAX = 16 /* that one request chooses from */
+};
 
 /** One request's choice. Its thread only. */
 typedef struct mh_choice_t {
     mh_app_t *app;
-    hap_affinity_t session;       /* what the request says about its session */
+    mh_lineup_t *lineups[MH_LINEUPS_MAX]; /* that it has chosen from; the last is of now */
+    unsigned lineups_n;
+    hap_affinity_t session;       /* what the request says about its session; member in lineup */
     uint64_t hash;                /* of the hash-key, for method=hash */
     int member;                   /* who has it, index in the roster; -1 nobody */
     hap_pick_why_t why;           /* why that one, or why none */
-    uint32_t tried[MH_TRIED_MAX]; /* members that it failed on */
+    uint32_t tried[MH_TRIED_MAX]; /* slots of members that it failed on */
     uint32_t tried_n;
+    bool chosen;        /* a member of the last of the line-ups was */
     bool doubtful;      /* with a zone: the client has brought cookies of several sessions */
     bool preferred;     /* the session's owner is not who its cookie names */
     bool holds_thread;  /* while it waits for an answer: see hap_stall.h */
@@ -36,8 +43,34 @@ typedef struct mh_choice_from_t {
     hap_str_t path;   /* decoded */
 } mh_choice_from_t;
 
-/** Reads the session, and lets the request earn its part of the retry budget. */
+/** Reads the session, and lets the request earn its part of the retry budget. Until mh_choice_end
+ * all members that it chooses stay. */
 void mh_choice_begin(mh_choice_t *choice, mh_app_t *app, const mh_choice_from_t *from);
+
+/** Has the members of now stay until mh_choice_end, for who only wants to look at them. `app` is
+ * set. */
+void mh_choice_hold(mh_choice_t *choice);
+
+/** The request has ended, and no member is used for it any more. */
+void mh_choice_end(mh_choice_t *choice);
+
+/** Nobody could be chosen, but somebody might be soon, and the queue may be joined until then. */
+bool mh_choice_may_wait(const mh_choice_t *choice);
+
+/** There is nobody only because the active member is none or cannot be used. */
+bool mh_choice_lacks_active(const mh_choice_t *choice);
+
+/** The application is active-passive: the epoch of its active member. Else 0. */
+uint64_t mh_choice_epoch(const mh_choice_t *choice);
+
+/** The name of the field that tells the active member the epoch: HA-Fence, or where that is the
+ * session's, another one of its family. */
+const char *mh_choice_fence(const mh_choice_t *choice);
+
+enum { MH_FENCE_BYTES = 48 };
+
+/** That field as a line, with its end, in `room`; empty when there is none. */
+hap_str_t mh_choice_fence_line(char room[MH_FENCE_BYTES], const mh_choice_t *choice);
 
 /** The session belongs to this member of the roster, whatever its cookie says: its id is what
  * stands before the last dot. */
@@ -76,9 +109,14 @@ typedef enum mh_retry_t {
 
 mh_retry_t mh_choice_retry(mh_choice_t *choice);
 
+static inline mh_lineup_t *mh_choice_lineup(const mh_choice_t *choice)
+{
+    return choice->lineups[choice->lineups_n - 1];
+}
+
 static inline mh_member_t *mh_choice_member(const mh_choice_t *choice)
 {
-    return choice->app->roster->members[choice->member].binding;
+    return mh_lineup_member(mh_choice_lineup(choice), (uint32_t)choice->member);
 }
 
 #endif

@@ -310,6 +310,16 @@ static const char *check_replaceable(const char *path, apr_pool_t *p)
     return apr_psprintf(p, "HAStateFile: %s is not a regular file, name another", path);
 }
 
+static const char *mh_set_map(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err = check_single(cmd, &mh_main_conf.map_by);
+    if (err) {
+        return err;
+    }
+    mh_main_conf.map = ap_server_root_relative(cmd->pool, arg);
+    return mh_main_conf.map ? NULL : apr_psprintf(cmd->pool, "HAMap: %s is not a usable path", arg);
+}
+
 static const char *mh_set_state_file(cmd_parms *cmd, void *dir, const char *arg)
 {
     const char *err = check_single(cmd, &mh_main_conf.state_file_by);

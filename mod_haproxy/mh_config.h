@@ -49,6 +49,7 @@ typedef struct mh_main_conf_t {
     unsigned lane_connections; /* HALaneConnections; 0 not given */
     unsigned zone_sessions;    /* that are remembered */
     const char *state_file;    /* absolute, NULL when there is none */
+    const char *map;           /* likewise */
 
     /* The lines that say so; NULL when not given. */
     const ap_directive_t *max_members_by;
@@ -56,6 +57,7 @@ typedef struct mh_main_conf_t {
     const ap_directive_t *lane_connections_by;
     const ap_directive_t *zone_sessions_by;
     const ap_directive_t *state_file_by;
+    const ap_directive_t *map_by;
 } mh_main_conf_t;
 
 extern mh_main_conf_t mh_main_conf;

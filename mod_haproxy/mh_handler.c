@@ -10,7 +10,7 @@
 #include <http_protocol.h>
 #include <http_request.h>
 
-#include "mh_app.h"
+#include "mh_choice.h"
 #include "mh_shared.h"
 
 /** What a page says of one application. */
@@ -21,15 +21,19 @@ typedef struct health_count_t {
     unsigned in_flight; /* requests, over all children */
 } health_count_t;
 
-static health_count_t count(const mh_app_t *app)
+/* Members that the map has taken out may still have requests, and count with these alone. */
+static health_count_t count(const mh_lineup_t *lineup)
 {
-    health_count_t sum = {.members = (unsigned)app->members->nelts};
-    for (int i = 0; i < app->members->nelts; i++) {
-        uint32_t slot = mh_app_member(app, i)->slot;
-        uint32_t flags = hap_shared_flags_of(&mh_shared->view, slot);
+    health_count_t sum = {0};
+    const hap_roster_t *roster = lineup->roster;
+    for (uint32_t i = 0; i < roster->n; i++) {
+        uint32_t flags = hap_roster_flags(roster, &mh_shared->view, i);
+        hap_standing_t standing = roster->members[i].standing;
+        flags |= standing == HAP_STANDING_SERVES ? 0u : HAP_FLAG_MAINT;
+        sum.members += standing != HAP_STANDING_GONE;
         sum.usable += !(flags & (HAP_FLAG_DOWN | HAP_FLAG_MAINT));
         sum.open += !(flags & (HAP_FLAG_DOWN | HAP_FLAG_MAINT | HAP_FLAG_DRAIN));
-        sum.in_flight += hap_shared_sum(&mh_shared->view, slot);
+        sum.in_flight += hap_shared_sum(&mh_shared->view, roster->members[i].slot);
     }
     return sum;
 }
@@ -77,11 +81,14 @@ int mh_handler_health(request_rec *r)
         return stopping() ? answer(r, HTTP_SERVICE_UNAVAILABLE, "stopping\n")
                           : answer(r, HTTP_OK, "serving\n");
     }
-    const mh_app_t *app = mh_app_find(name);
+    mh_app_t *app = mh_app_find(name);
     if (!app) {
         return HTTP_NOT_FOUND;
     }
-    health_count_t sum = count(app);
+    mh_choice_t now = {.app = app};
+    mh_choice_hold(&now);
+    health_count_t sum = count(mh_choice_lineup(&now));
+    mh_choice_end(&now);
     const char *text =
         apr_psprintf(r->pool, "usable %u of %u, open to new sessions %u, in flight %u\n",
                      sum.usable, sum.members, sum.open, sum.in_flight);

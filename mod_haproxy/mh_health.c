@@ -13,7 +13,7 @@
 #include <apr_strings.h>
 
 #include "lane/ml_probe.h"
-#include "mh_app.h"
+#include "mh_lineup.h"
 #include "mh_clock.h"
 #include "mh_log.h"
 #include "mh_request.h"
@@ -135,7 +135,10 @@ static void take_suspicion(const mh_member_t *member)
 static void take_admin(const mh_member_t *member)
 {
     hap_admin_word_t was = hap_shared_admin_word(slot_of(member));
-    hap_admin_t is = mh_admin_of(member->worker->s->status);
+    if (!member->own_worker) {
+        return; /* that page does not show it */
+    }
+    hap_admin_t is = mh_admin_of(member->own_worker->s->status);
     /* A new configuration may just be writing both. */
     bool current = atomic_load(&mh_shared->view.head->generation) == mh_shared->generation;
     if (is == was.state || !current) {
@@ -163,8 +166,8 @@ static void for_all_members(void (*visit)(const mh_member_t *member))
     apr_pool_clear(self.pool);
     for (int i = 0; i < mh_apps->nelts; i++) {
         mh_app_t *app = mh_app_at(i);
-        for (int k = 0; k < app->members->nelts; k++) {
-            visit(mh_app_member(app, k));
+        for (uint32_t k = 0; k < app->lineup->roster->n; k++) {
+            visit(mh_lineup_member(app->lineup, k));
         }
     }
 }
@@ -196,14 +199,18 @@ static void set_targets(void)
     int n = 0;
     apr_pool_clear(self.pool);
     for (int i = 0; i < mh_apps->nelts; i++) {
-        n += mh_app_at(i)->members->nelts;
+        n += (int)mh_app_at(i)->lineup->roster->n;
     }
     ml_probe_target_t *targets = apr_pcalloc(self.pool, (size_t)(n + 1) * sizeof(*targets));
     n = 0;
     for (int i = 0; i < mh_apps->nelts; i++) {
         mh_app_t *app = mh_app_at(i);
-        for (int k = 0; !app->method_only && k < app->members->nelts; k++) {
-            targets[n++] = target_of(mh_app_member(app, k));
+        for (uint32_t k = 0; !app->method_only && k < app->lineup->roster->n; k++) {
+            mh_member_t *member = mh_lineup_member(app->lineup, k);
+            /* An instance that is passive need not run. */
+            if (member->standing == HAP_STANDING_SERVES) {
+                targets[n++] = target_of(member);
+            }
         }
     }
     ml_probe_set(self.prober, targets, (size_t)n);
@@ -219,6 +226,45 @@ static void on_wake(ml_io_t *io, uint32_t events)
 
 static const ml_io_iface_t wake_iface = {.name = "wake", .ready = on_wake};
 
+/* Nothing is known of a member that is elsewhere now, or has just become the active one. */
+static void forget_health(const mh_member_t *member, uint64_t epoch)
+{
+    hap_health_t health;
+    hap_health_init(&health, apr_time_now());
+    hap_passive_ok(&slot_of(member)->passive);
+    hap_shared_put_health(&mh_shared->view, member->slot, &health);
+    if (atomic_exchange(&slot_of(member)->epoch, epoch) != epoch) {
+        atomic_fetch_add(&mh_shared->view.head->version, 1);
+    }
+}
+
+static bool has_moved(const mh_member_t *member, const mh_lineup_t *old)
+{
+    const mh_member_t *was = mh_lineup_find(old, member->name);
+    return !was || was->standing == HAP_STANDING_GONE || was->hired != member->hired;
+}
+
+static void take_members(mh_app_t *app, const mh_lineup_t *old)
+{
+    uint64_t epoch = app->lineup->roster->kind.epoch;
+    for (uint32_t i = 0; i < app->lineup->roster->n; i++) {
+        const mh_member_t *member = mh_lineup_member(app->lineup, i);
+        bool known = !epoch || atomic_load(&slot_of(member)->epoch) == epoch;
+        if (member->standing == HAP_STANDING_SERVES &&
+            (!known || (old && has_moved(member, old)))) {
+            forget_health(member, epoch);
+        }
+    }
+}
+
+void mh_health_follow(mh_app_t *app, const mh_lineup_t *old)
+{
+    if (self.leading) {
+        take_members(app, old);
+        set_targets();
+    }
+}
+
 static void lead(void)
 {
     if (ml_io_add(&self.wake, self.loop, &wake_iface, mh_shared->wake_fd, EPOLLIN) != APR_SUCCESS) {
@@ -227,6 +273,9 @@ static void lead(void)
     }
     self.leading = true;
     ap_log_error(APLOG_MARK, APLOG_DEBUG, 0, self.server, "this child watches the members now");
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        take_members(mh_app_at(i), NULL);
+    }
     set_targets();
     for_all_members(take_suspicion);
 }

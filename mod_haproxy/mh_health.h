@@ -9,8 +9,12 @@
 #include <httpd.h>
 
 #include "lane/ml_loop.h"
+#include "mh_app.h"
 
 /** Sets the loop up to probe whenever this child holds the lock. Before the loop is started. */
 apr_status_t mh_health_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s);
+
+/** The application has another line-up now; `old` is there still. Loop thread. */
+void mh_health_follow(mh_app_t *app, const mh_lineup_t *old);
 
 #endif

@@ -29,6 +29,7 @@
 #include "mh_handback.h"
 #include "mh_lane_hosts.h"
 #include "mh_lane_log.h"
+#include "mh_lane_queue.h"
 #include "mh_lane_reach.h"
 #include "mh_lane_stores.h"
 #include "mh_lane_zone.h"
@@ -53,18 +54,23 @@ typedef struct carried_t {
     char *session; /* what choice.session borrows from, where RequestHeader may have made it; or
                       NULL; on the heap */
     mh_lane_zone_t *zone; /* NULL: there is none for it */
+    mh_lane_wait_t wait;
+    char fence[MH_FENCE_BYTES]; /* what the exchange borrows */
 } carried_t;
 
 /** A loop with its lane. Loop thread only, once it runs, but for what is marked. */
 typedef struct engine_t {
-    ml_lane_t *lane; /* any thread, to add clients */
-    ml_loop_t *loop; /* any thread, to post */
-    ml_work_t drain; /* posted once */
+    ml_lane_t *lane;        /* any thread, to add clients */
+    ml_loop_t *loop;        /* any thread, to post */
+    ml_work_t drain;        /* posted once */
+    ml_work_t follow;       /* posted when the members may be others */
+    _Atomic bool following; /* it is */
     apr_pool_t *pool;
     apr_pool_t *scratch; /* cleared for each use */
     mh_hosts_t *hosts;
     mh_agents_t *agents;
-    mh_reach_t **reach;
+    mh_reaches_t *reaches;
+    mh_lane_queue_t *queue;
     mh_lane_stores_t *stores;
     mh_log_batch_t *log;
     apr_time_t takers_seen; /* on the loop's clock: when takers was found out */
@@ -173,6 +179,7 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
     mh_choice_begin(&carried->choice, mount->app, &from);
     bool edited = mount->relay.edits.request.n > 0;
     if (host->self.n > sizeof(carried->self) || (edited && !keep_session(carried))) {
+        mh_choice_end(&carried->choice);
         return ML_ROUTE_GIVE;
     }
     carried->zone = mh_lane_zone_begin(x, engine->stores, &carried->choice);
@@ -182,19 +189,40 @@ static ml_route_t route(ml_exchange_t *x, const void *place)
     return ML_ROUTE_TAKE;
 }
 
-/* Waiting for a member is the standard path's affair: it has threads for that. */
-static bool may_wait(const mh_choice_t *choice)
-{
-    return choice->why == HAP_PICK_FULL && choice->app->policy.queue > 0;
-}
-
-static void set_reach(ml_exchange_t *x, const mh_choice_t *choice)
+/* False: there is no memory for it, or the member does not speak what the lane does. */
+static bool set_reach(ml_exchange_t *x, carried_t *carried)
 {
     const engine_t *engine = ml_exchange_owner(x);
-    mh_reach_t *reach = mh_reach_of(engine->reach, choice);
-    x->origin = &reach->origin;
-    x->host = reach->host;
-    x->base = reach->base;
+    const mh_member_t *member = mh_choice_member(&carried->choice);
+    x->origin = member->plain ? mh_reaches_origin(engine->reaches, &carried->choice) : NULL;
+    x->host = member->host;
+    x->base = member->base;
+    x->extra = mh_choice_fence_line(carried->fence, &carried->choice);
+    x->alias = (hap_relay_map_t){.real = hap_strn("", 0)};
+    if (member->hired) {
+        x->alias = (hap_relay_map_t){.real = member->own_url, .fake = member->like_url};
+    }
+    return x->origin != NULL;
+}
+
+/* Waiting for room is the standard path's affair: it has threads for that. Who waits for an active
+ * member may be one of very many, and waits here. */
+static ml_choice_t find_nobody(ml_exchange_t *x, carried_t *carried)
+{
+    const engine_t *engine = ml_exchange_owner(x);
+    const mh_choice_t *choice = &carried->choice;
+    if (mh_choice_lacks_active(choice)) {
+        if (mh_lane_queue_wait(engine->queue, &carried->wait, x, choice)) {
+            return ML_CHOICE_LATER;
+        }
+    } else if (mh_choice_may_wait(choice)) {
+        return ML_CHOICE_GIVE;
+    }
+    /* Who has failed on it was named before. */
+    ap_log_error(APLOG_MARK, choice->tried_n ? APLOG_DEBUG : APLOG_ERR, 0, self.server,
+                 "%s: no member for %.*s: %s", choice->app->name,
+                 HAP_STR_ARG(ml_exchange_head(x)->path), hap_pick_whys[choice->why]);
+    return ML_CHOICE_NOBODY;
 }
 
 static ml_choice_t choose(ml_exchange_t *x)
@@ -210,16 +238,13 @@ static ml_choice_t choose(ml_exchange_t *x)
         return ML_CHOICE_LATER;
     }
     if (!mh_choice_make(choice)) {
-        if (may_wait(choice)) {
-            return ML_CHOICE_GIVE;
-        }
-        /* Who has failed on it was named before. */
-        ap_log_error(APLOG_MARK, choice->tried_n ? APLOG_DEBUG : APLOG_ERR, 0, self.server,
-                     "%s: no member for %.*s: %s", choice->app->name,
-                     HAP_STR_ARG(ml_exchange_head(x)->path), hap_pick_whys[choice->why]);
-        return ML_CHOICE_NOBODY;
+        return find_nobody(x, carried);
     }
-    set_reach(x, choice);
+    mh_lane_queue_leave(&carried->wait);
+    if (!set_reach(x, carried)) {
+        mh_choice_count_out(choice);
+        return ML_CHOICE_GIVE;
+    }
     bool waits = carried->zone && !mh_lane_zone_send(carried->zone);
     return waits ? ML_CHOICE_LATER : ML_CHOICE_MEMBER;
 }
@@ -337,7 +362,9 @@ static void ended(ml_exchange_t *x)
         };
         mh_lane_log(&entry, engine->log, engine->scratch);
     }
+    mh_lane_queue_leave(&carried->wait);
     mh_lane_zone_end(carried->zone);
+    mh_choice_end(&carried->choice);
     free(carried->session);
 }
 
@@ -495,7 +522,8 @@ static apr_status_t start_engine(engine_t *engine, ml_loop_t *loop, apr_pool_t *
     if (!engine->lane) {
         return APR_ENOMEM;
     }
-    engine->reach = mh_reach_create(engine->lane, p);
+    engine->reaches = mh_reaches_create(engine->lane, p);
+    engine->queue = mh_lane_queue_create(loop, p);
     engine->stores = mh_lane_stores_create(loop, p);
     return listen_too(engine);
 }
@@ -607,6 +635,25 @@ apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s)
     }
     self.engines_n = n;
     return APR_SUCCESS;
+}
+
+static void follow(ml_work_t *work, ml_loop_t *loop)
+{
+    engine_t *engine = ML_OWNER(work, engine_t, follow);
+    atomic_store(&engine->following, false);
+    mh_reaches_follow(engine->reaches);
+    mh_lane_queue_wake(engine->queue);
+}
+
+void mh_lane_follow(void)
+{
+    for (unsigned i = 0; i < self.engines_n; i++) {
+        engine_t *engine = &self.engines[i];
+        if (!atomic_exchange(&engine->following, true)) {
+            engine->follow.run = follow;
+            ml_loop_post(engine->loop, &engine->follow);
+        }
+    }
 }
 
 void mh_lane_cancel(void)

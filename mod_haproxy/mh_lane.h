@@ -23,6 +23,9 @@ void mh_lane_say(server_rec *s, apr_pool_t *p);
  * and the loop is closed. child_init. */
 apr_status_t mh_lane_start(ml_loop_t *loop, apr_pool_t *p, server_rec *s);
 
+/** The members of an application are others now. Any thread of the child that is not the lane's. */
+void mh_lane_follow(void);
+
 /** Undoes that, as the child's loop could not be started; it is closed. child_init. */
 void mh_lane_cancel(void);
 

@@ -5,8 +5,26 @@
 #include <apr_strings.h>
 #include <http_core.h>
 #include <netdb.h>
+#include <stdlib.h>
 
 #include "mh_log.h"
+#include "mh_shared.h"
+
+/** A member as one loop reaches it. On the heap. */
+typedef struct reach_t {
+    ml_origin_t origin;
+    struct reach_t *next; /* of those that are retired */
+    const mh_app_t *app;
+    uint64_t serial;               /* of the worker that was made for it; 0 it was not */
+    char route[HAP_ROUTE_MAX + 1]; /* of the member */
+    char host[PROXY_RFC1035_HOSTNAME_SIZE];
+} reach_t;
+
+struct mh_reaches_t {
+    ml_lane_t *lane;
+    reach_t **at;     /* by slot */
+    reach_t *retired; /* until they are over */
+};
 
 enum { SPARE_MAX = 1000 /* connections to one member that wait, for each loop */ };
 
@@ -27,50 +45,121 @@ static void set_times(ml_origin_t *origin, const proxy_worker_shared *worker, se
     origin->name_keep = apr_time_from_sec(ttl_s > 0 ? ttl_s : ML_RESOLVE_LEAST_S);
 }
 
-static void set_reach(mh_reach_t *reach, mh_member_t *member, ml_lane_t *lane, apr_pool_t *p)
+static uint64_t serial_of(const mh_member_t *member)
+{
+    return member->hired ? member->hired->serial : 0;
+}
+
+static reach_t *make_reach(mh_reaches_t *reaches, const mh_member_t *member)
 {
     const proxy_worker_shared *worker = member->worker->s;
-    const char *name = worker->hostname_ex;
-    bool literal = strchr(name, ':') != NULL;
-    const char *port =
-        worker->port == DEFAULT_HTTP_PORT ? "" : apr_psprintf(p, ":%d", (int)worker->port);
-    const char *after = strstr(worker->name_ex, "://");
-    const char *path = after ? strchr(after + 3, '/') : NULL;
-    size_t path_n = path ? strlen(path) : 0;
-    reach->member = member;
-    reach->origin.name = name;
+    reach_t *reach = calloc(1, sizeof(*reach));
+    if (!reach) {
+        return NULL;
+    }
+    reach->app = member->app;
+    reach->serial = serial_of(member);
+    apr_cpystrn(reach->route, member->name, sizeof(reach->route));
+    apr_cpystrn(reach->host, worker->hostname_ex, sizeof(reach->host));
+    reach->origin.name = reach->host;
     reach->origin.port = worker->port;
     set_times(&reach->origin, worker, member->app->server);
-    ml_origin_begin(lane, &reach->origin);
-    reach->host = hap_str(apr_pstrcat(p, literal ? "[" : "", name, literal ? "]" : "", port, NULL));
-    if (path_n && path[path_n - 1] == '/') {
-        path_n--;
-    }
-    reach->base = hap_strn(path, path_n);
+    ml_origin_begin(reaches->lane, &reach->origin);
+    return reach;
 }
 
 void mh_reach_moved(const ml_origin_t *origin)
 {
-    const mh_reach_t *reach = ML_OWNER(origin, const mh_reach_t, origin);
-    const mh_member_t *member = reach->member;
+    const reach_t *reach = ML_OWNER(origin, const reach_t, origin);
     const ml_addr_t *addr = &origin->addrs.list[0];
     char text[NI_MAXHOST] = "";
     getnameinfo((const struct sockaddr *)&addr->sa, addr->len, text, sizeof(text), NULL, 0,
                 NI_NUMERICHOST);
-    ap_log_error(APLOG_MARK, APLOG_INFO, 0, member->app->server,
-                 "%s: member %s: %s is at %s now, one of %u", member->app->name, member->name,
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, reach->app->server,
+                 "%s: member %s: %s is at %s now, one of %u", reach->app->name, reach->route,
                  origin->name, text, origin->addrs.n);
 }
 
-mh_reach_t **mh_reach_create(ml_lane_t *lane, apr_pool_t *p)
+static void retire(mh_reaches_t *reaches, uint32_t slot)
 {
-    mh_reach_t **reach = apr_pcalloc(p, (size_t)(mh_apps->nelts + 1) * sizeof(*reach));
-    for (int i = 0; i < mh_apps->nelts; i++) {
-        const mh_app_t *app = mh_app_at(i);
-        reach[i] = apr_pcalloc(p, (size_t)(app->members->nelts + 1) * sizeof(**reach));
-        for (uint32_t k = 0; k < app->roster->n; k++) {
-            set_reach(&reach[i][k], app->roster->members[k].binding, lane, p);
+    reach_t *reach = reaches->at[slot];
+    reaches->at[slot] = NULL;
+    ml_origin_retire(&reach->origin);
+    reach->next = reaches->retired;
+    reaches->retired = reach;
+}
+
+/* Another address has an origin of its own: requests that are under way keep theirs. */
+static reach_t *reach_to(mh_reaches_t *reaches, const mh_member_t *member)
+{
+    reach_t **at = &reaches->at[member->slot];
+    if (*at && (*at)->serial != serial_of(member)) {
+        retire(reaches, member->slot);
+    }
+    if (!*at) {
+        *at = make_reach(reaches, member);
+    }
+    return *at;
+}
+
+ml_origin_t *mh_reaches_origin(mh_reaches_t *reaches, const mh_choice_t *choice)
+{
+    reach_t *reach = reach_to(reaches, mh_choice_member(choice));
+    return reach ? &reach->origin : NULL;
+}
+
+static void follow(mh_reaches_t *reaches, const mh_lineup_t *lineup)
+{
+    for (uint32_t i = 0; i < lineup->roster->n; i++) {
+        const mh_member_t *member = mh_lineup_member(lineup, i);
+        const reach_t *reach = reaches->at[member->slot];
+        bool serves = member->standing == HAP_STANDING_SERVES;
+        if (reach && (!serves || reach->serial != serial_of(member))) {
+            retire(reaches, member->slot);
         }
     }
-    return reach;
+}
+
+/* They may be in use by an attempt that is just being made anew, but not between two turns. */
+static void free_retired(mh_reaches_t *reaches)
+{
+    reach_t **at = &reaches->retired;
+    while (*at) {
+        reach_t *reach = *at;
+        if (!ml_origin_is_over(&reach->origin)) {
+            at = &reach->next;
+            continue;
+        }
+        *at = reach->next;
+        ml_origin_end(&reach->origin);
+        free(reach);
+    }
+}
+
+void mh_reaches_follow(mh_reaches_t *reaches)
+{
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        mh_choice_t now = {.app = mh_app_at(i)};
+        mh_choice_hold(&now);
+        follow(reaches, mh_choice_lineup(&now));
+        mh_choice_end(&now);
+    }
+    free_retired(reaches);
+}
+
+mh_reaches_t *mh_reaches_create(ml_lane_t *lane, apr_pool_t *p)
+{
+    mh_reaches_t *reaches = apr_pcalloc(p, sizeof(*reaches));
+    reaches->lane = lane;
+    reaches->at = apr_pcalloc(p, (mh_shared->view.geometry.slots + 1) * sizeof(*reaches->at));
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        const mh_lineup_t *lineup = mh_app_at(i)->lineup;
+        for (uint32_t k = 0; k < lineup->roster->n; k++) {
+            const mh_member_t *member = mh_lineup_member(lineup, k);
+            if (member->plain && member->standing == HAP_STANDING_SERVES) {
+                reach_to(reaches, member);
+            }
+        }
+    }
+    return reaches;
 }

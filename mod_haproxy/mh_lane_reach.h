@@ -7,24 +7,20 @@
 #include "lane/ml_lane.h"
 #include "mh_choice.h"
 
-/** A member as one loop reaches it. Loop thread only. */
-typedef struct mh_reach_t {
-    ml_origin_t origin;
-    const mh_member_t *member;
-    hap_str_t host; /* name and port */
-    hap_str_t base; /* path of its URL */
-} mh_reach_t;
+/** Members as one loop reaches them. Loop thread only. */
+typedef struct mh_reaches_t mh_reaches_t;
 
-/** Those of all members, by application, then member. Allocates from p. */
-mh_reach_t **mh_reach_create(ml_lane_t *lane, apr_pool_t *p);
+/** Those of all members of now. Allocates from p. */
+mh_reaches_t *mh_reaches_create(ml_lane_t *lane, apr_pool_t *p);
+
+/** Where the member chosen is. Stays until the exchange has ended. NULL without memory. */
+ml_origin_t *mh_reaches_origin(mh_reaches_t *reaches, const mh_choice_t *choice);
+
+/** The members may be others now: connections to who is gone are closed. Not within a call of the
+ * lane's. */
+void mh_reaches_follow(mh_reaches_t *reaches);
 
 /** Says in the log that the member has other addresses. */
 void mh_reach_moved(const ml_origin_t *origin);
-
-/** That of the member chosen. Borrows. */
-static inline mh_reach_t *mh_reach_of(mh_reach_t **reach, const mh_choice_t *choice)
-{
-    return &reach[choice->app->index][choice->member];
-}
 
 #endif

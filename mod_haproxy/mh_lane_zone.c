@@ -137,13 +137,15 @@ static size_t line_bytes(const hap_zone_line_t *line)
 static void set_extra(mh_lane_zone_t *zone)
 {
     const mh_visit_t *visit = &zone->visit;
-    size_t bytes = 0;
+    char fence[MH_FENCE_BYTES];
+    hap_str_t line = mh_choice_fence_line(fence, visit->choice);
+    size_t bytes = line.n;
     for (unsigned i = 0; i < visit->lines_n; i++) {
         bytes += line_bytes(&visit->lines[i]);
     }
     free_extra(zone);
     zone->extra = bytes > FEW_BYTES ? malloc(bytes) : zone->few;
-    char *at = zone->extra;
+    char *at = zone->extra ? append(zone->extra, line) : NULL;
     for (unsigned i = 0; at && i < visit->lines_n; i++) {
         at = append(at, hap_str(visit->lines[i].name));
         at = append(at, HAP_STR_LIT(": "));

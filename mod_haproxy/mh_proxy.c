@@ -216,13 +216,15 @@ static proxy_worker *find_member(proxy_balancer *balancer, request_rec *r)
     if (!app) {
         return NULL;
     }
+    /* Its members are the configured ones, ever. */
     mh_choice_t choice = {.app = app, .session = {.member = -1}, .member = -1};
+    choice.lineups[choice.lineups_n++] = app->lineup;
     while (choice.tried_n < MH_TRIED_MAX && mh_choice_peek(&choice)) {
         proxy_worker *worker = mh_choice_member(&choice)->worker;
         if (is_usable(worker, retry, r->server)) {
             return worker;
         }
-        choice.tried[choice.tried_n++] = (uint32_t)choice.member;
+        choice.tried[choice.tried_n++] = mh_choice_member(&choice)->slot;
     }
     for (int i = 0; i < app->members->nelts; i++) {
         proxy_worker *worker = mh_app_member(app, i)->worker;

@@ -49,6 +49,7 @@ static const extra_t extras[] = {
     {"HALaneConnections", NULL, "HALaneConnections 20000\n"},
     {"HALaneThreads", NULL, "HALaneThreads 2\n"},
     {"HAListen", NULL, "HAListen 80\n"},
+    {"HAMap", NULL, "HAMap /var/lib/mod_haproxy/map\n"},
     {"HAMaxMembers", NULL, "HAMaxMembers 10000\n"},
     {"HAStateFile", NULL, "HAStateFile /var/lib/mod_haproxy/state\n"},
     {"HAZone", &hap_zone_options,

@@ -7,6 +7,13 @@
 #include "mh_log.h"
 #include "mh_queue.h"
 
+static apr_status_t end_choice(void *choice)
+{
+    mh_choice_count_out(choice);
+    mh_choice_end(choice);
+    return APR_SUCCESS;
+}
+
 mh_request_t *mh_request_make(mh_app_t *app, request_rec *r, const char *url)
 {
     mh_request_t *request = apr_pcalloc(r->pool, sizeof(*request));
@@ -26,6 +33,7 @@ mh_request_t *mh_request_make(mh_app_t *app, request_rec *r, const char *url)
      * begin. */
     request->choice.holds_thread = apr_table_get(r->headers_in, "Upgrade") == NULL;
     mh_choice_begin(&request->choice, app, &from);
+    apr_pool_cleanup_register(r->pool, &request->choice, end_choice, apr_pool_cleanup_null);
     ap_set_module_config(r->request_config, &haproxy_module, request);
     return request;
 }
@@ -35,26 +43,16 @@ mh_request_t *mh_request_of(const request_rec *r)
     return ap_get_module_config(r->request_config, &haproxy_module);
 }
 
-static apr_status_t count_out_at_end(void *choice)
-{
-    mh_choice_count_out(choice);
-    return APR_SUCCESS;
-}
-
 int mh_request_pick(mh_request_t *request)
 {
     mh_choice_t *choice = &request->choice;
     mh_queue_ticket_t ticket = {0};
     bool picked = mh_choice_make(choice);
-    while (!picked && choice->why == HAP_PICK_FULL && mh_queue_wait(choice->app, &ticket)) {
+    while (!picked && mh_choice_may_wait(choice) && mh_queue_wait(choice->app, &ticket)) {
         picked = mh_choice_make(choice);
     }
     mh_queue_leave(choice->app, &ticket);
     if (picked) {
-        if (choice->tried_n == 0) {
-            apr_pool_cleanup_register(request->r->pool, choice, count_out_at_end,
-                                      apr_pool_cleanup_null);
-        }
         return OK;
     }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, request->r, "%s: no member for %s: %s",

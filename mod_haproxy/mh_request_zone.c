@@ -68,8 +68,13 @@ bool mh_request_zone_send(mh_request_t *request)
 void mh_request_zone_tell(mh_request_t *request)
 {
     const mh_visit_t *visit = request->visit;
+    request_rec *r = request->r;
+    uint64_t epoch = mh_choice_epoch(&request->choice);
+    if (epoch) {
+        apr_table_setn(r->headers_in, mh_choice_fence(&request->choice),
+                       apr_psprintf(r->pool, "%" APR_UINT64_T_FMT, (apr_uint64_t)epoch));
+    }
     for (unsigned i = 0; visit && i < visit->lines_n; i++) {
-        request_rec *r = request->r;
         apr_table_addn(r->headers_in, visit->lines[i].name,
                        apr_pstrmemdup(r->pool, visit->lines[i].value.p, visit->lines[i].value.n));
     }

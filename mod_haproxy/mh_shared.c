@@ -100,7 +100,8 @@ apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
     hap_geometry_t geometry = {
         /* The next configuration may name other members while the last one's are still busy. */
-        .slots = max_members * GENERATIONS,
+        .slots = max_members * GENERATIONS + max_members,
+        .guests = max_members,
         /* Each has a member at least. */
         .balancers = max_members * GENERATIONS,
         .rows = (uint32_t)children * GENERATIONS + SPARE_ROWS,
@@ -114,7 +115,7 @@ apr_status_t mh_shared_open(server_rec *s, unsigned max_members)
         apr_pool_tag(pool, "mod_haproxy_shared");
         mh_shared = apr_pcalloc(pool, sizeof(*mh_shared));
         mh_shared->pool = pool;
-        make_tenants(&mh_shared->members, geometry.slots, pool);
+        make_tenants(&mh_shared->members, geometry.slots - geometry.guests, pool);
         make_tenants(&mh_shared->balancers, geometry.balancers, pool);
         mh_shared->generation = old ? old->generation + 1 : 1;
         apr_status_t rv = map_segment(mh_shared, &geometry);

@@ -10,7 +10,7 @@
 
 #include "hap_statefile.h"
 #include "io/hapio_file.h"
-#include "mh_app.h"
+#include "mh_lineup.h"
 #include "mh_log.h"
 #include "mh_shared.h"
 
@@ -174,8 +174,7 @@ static void restore_member(const mh_member_t *member, const hap_state_member_t *
 static const mh_member_t *find_member(hap_str_t app_name, hap_str_t route, apr_pool_t *p)
 {
     const mh_app_t *app = mh_app_find(hap_str_dup(app_name, p));
-    int i = app ? hap_roster_find(app->roster, route) : -1;
-    return i < 0 ? NULL : app->roster->members[i].binding;
+    return app ? mh_lineup_find(app->lineup, hap_str_dup(route, p)) : NULL;
 }
 
 static void set_aside(server_rec *s, const hap_diag_t *diag, apr_pool_t *p)

@@ -14,6 +14,7 @@
 #include "hap_zone_field.h"
 #include "mh_log.h"
 #include "mh_request_zone.h"
+#include "mh_reverse.h"
 
 static ap_filter_rec_t *from_member;  /* lines, as they are read */
 static ap_filter_rec_t *from_handler; /* the answer, in front of all that is done to it */
@@ -108,6 +109,7 @@ static void take_head(mh_request_t *request)
 {
     request_rec *r = request->r;
     request->headed = true;
+    mh_reverse(request);
     if (request->interim) { /* else its lines have been heard */
         say_table(request, r->headers_out);
         say_table(request, r->err_headers_out);
@@ -421,7 +423,10 @@ void mh_strip_begin(mh_request_t *request, const proxy_worker *worker)
                       "%s: the client sent fields of sessions, which are left out",
                       request->choice.app->name);
     }
-    if (request->visit) { /* its cookie may begin a session, and the answer may come too late */
+    /* Its cookie may begin a session, and the answer may come too late; or mh_reverse has to see
+     * it.
+     */
+    if (request->visit || mh_choice_member(&request->choice)->hired) {
         await_answer(request);
     }
     if (!mh_speaks_http(worker)) {

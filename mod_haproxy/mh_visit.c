@@ -76,10 +76,11 @@ bool mh_visit_ran(mh_visit_t *visit)
 
 /* --- who has the session ---------------------------------------------------------------------- */
 
-static int member_of_owner(const mh_app_t *app, uint32_t owner)
+static int member_of_owner(const mh_choice_t *choice, uint32_t owner)
 {
-    for (int i = 0; i < (int)app->roster->n; i++) {
-        if (mh_zone_owner(app->roster->members[i].route) == owner) {
+    const hap_roster_t *roster = mh_choice_lineup(choice)->roster;
+    for (int i = 0; i < (int)roster->n; i++) {
+        if (mh_zone_owner(roster->members[i].route) == owner) {
             return i;
         }
     }
@@ -99,7 +100,7 @@ static bool cookie_agrees(const mh_visit_t *visit)
 void mh_visit_prefer_owner(mh_visit_t *visit)
 {
     bool moved = visit->is_known && (visit->choice->preferred || !cookie_agrees(visit));
-    int owner = moved ? member_of_owner(visit->choice->app, visit->known.owner) : -1;
+    int owner = moved ? member_of_owner(visit->choice, visit->known.owner) : -1;
     if (owner >= 0) {
         mh_choice_prefer(visit->choice, owner);
     }

@@ -15,6 +15,7 @@
 #include "mh_lane_log.h"
 #include "mh_log_batch.h"
 #include "mh_listen.h"
+#include "mh_map.h"
 #include "mh_proxy.h"
 #include "mh_request.h"
 #include "mh_request_zone.h"
@@ -80,6 +81,9 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
     }
     rv = mh_apps_attach(p);
     mh_shared_settled();
+    if (rv == APR_SUCCESS) {
+        rv = mh_map_open(s);
+    }
     if (rv != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }

@@ -50,7 +50,7 @@ typedef struct ml_times_t {
 
 /**
  * Where a member is, and the connections to it that wait for a request. All zero but for the first
- * part before ml_origin_begin; stays as long as the lane.
+ * part before ml_origin_begin; stays as long as the lane, or until it is retired and not used.
  */
 struct ml_origin_t {
     const char *name;                    /* of its host, or its address; borrowed */
@@ -75,6 +75,8 @@ struct ml_origin_t {
     ml_link_t waiting;       /* connections that need an address first */
     ml_link_t spare;         /* those that wait for a request, the last used first */
     unsigned spare_n;
+    unsigned servers_n; /* connections, spare ones included */
+    bool retired;
 };
 
 /** How an attempt with a member ended. */
@@ -127,9 +129,10 @@ struct ml_exchange_t {
     const hap_deflate_t *deflate; /* how answers are compressed; NULL: not at all */
     /* set by `choose` */
     ml_origin_t *origin;
-    hap_str_t host;  /* as in hap_relay_to_t; borrowed until the next `choose` or `ended` */
-    hap_str_t base;  /* likewise */
-    hap_str_t extra; /* as in hap_relay_to_t; likewise */
+    hap_str_t host;        /* as in hap_relay_to_t; borrowed until the next `choose` or `ended` */
+    hap_str_t base;        /* likewise */
+    hap_str_t extra;       /* as in hap_relay_to_t; likewise */
+    hap_relay_map_t alias; /* as in hap_relay_back_t; likewise */
     /* set before `settled` when an attempt has failed */
     const char *why; /* what was wrong; static */
     int error;       /* of a connection that could not be made; else 0 */
@@ -242,6 +245,16 @@ void ml_lane_destroy(ml_lane_t *lane);
  * before the first answer waits for it. A lookup that fails leaves things as they are.
  */
 void ml_origin_begin(ml_lane_t *lane, ml_origin_t *origin);
+
+/** The member is there no more: what waits for a request is closed, as is the rest when it is free.
+ */
+void ml_origin_retire(ml_origin_t *origin);
+
+/** Retired, and without connections: it may be freed, if not within a call of the lane's. */
+bool ml_origin_is_over(const ml_origin_t *origin);
+
+/** Is forgotten by its lane. It is over. */
+void ml_origin_end(ml_origin_t *origin);
 
 /** The client's address, as text. */
 const char *ml_client_address(const ml_client_t *client);

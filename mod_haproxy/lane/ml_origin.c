@@ -103,6 +103,30 @@ static void on_again(ml_timer_t *timer, ml_loop_t *loop)
     ml_timer_set(loop, timer, origin->name_keep);
 }
 
+void ml_origin_retire(ml_origin_t *origin)
+{
+    origin->retired = true;
+    origin->keep = 0;
+    ml_timer_cancel(origin->lane->loop, &origin->again);
+    ml_origin_close_spare(origin);
+}
+
+bool ml_origin_is_over(const ml_origin_t *origin)
+{
+    return origin->retired && origin->servers_n == 0;
+}
+
+void ml_origin_end(ml_origin_t *origin)
+{
+    ml_origin_t **at = &origin->lane->origins;
+    while (*at != origin) {
+        at = &(*at)->next;
+    }
+    *at = origin->next;
+    ml_resolve_forget(origin->question);
+    origin->question = NULL;
+}
+
 void ml_origin_begin(ml_lane_t *lane, ml_origin_t *origin)
 {
     origin->lane = lane;

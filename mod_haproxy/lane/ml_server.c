@@ -24,6 +24,7 @@ static void hang_up(ml_server_t *server)
 static void destroy(ml_server_t *server)
 {
     hang_up(server);
+    server->origin->servers_n--;
     free(server);
 }
 
@@ -201,13 +202,14 @@ static ml_server_t *open_server(ml_origin_t *origin, ml_client_t *user)
                             .sock.fd = -1,
                             .first = origin->best,
                             .version = origin->version};
+    origin->servers_n++;
     if (origin->question && !origin->answered) {
         wait_for_name(server);
         return server;
     }
     int error = ml_server_connect(server);
     if (error && !ml_server_await_name(server, error)) {
-        free(server);
+        destroy(server);
         errno = error;
         return NULL;
     }

@@ -33,8 +33,9 @@ void farm_build(farm_t *farm)
 {
     farm->selector = (hap_selector_t){
         .policy = &farm->policy,
-        .roster = hap_roster_make(farm->members, farm->n, farm->policy.method == HAP_METHOD_HASH,
-                                  farm->pool),
+        .roster = hap_roster_make(
+            farm->members, farm->n,
+            (hap_roster_kind_t){.hashed = farm->policy.method == HAP_METHOD_HASH}, farm->pool),
         .shared = &farm->shared,
     };
     farm_schedule(farm);

@@ -185,17 +185,17 @@ static void keys_that_contradict_each_other_are_refused(void)
     hap_policy_clash_t clash;
     fresh();
     set("sign=/etc/key");
-    CU_ASSERT_EQUAL(hap_policy_check(&policy, &clash, &diag), APR_EINVAL);
+    CU_ASSERT_EQUAL(hap_policy_check(&policy, false, &clash, &diag), APR_EINVAL);
     UNIT_STR_EQ(clash.key, "sign");
     UNIT_STR_EQ(clash.needs, "affinity");
     set("affinity=insert");
-    CU_ASSERT_EQUAL(hap_policy_check(&policy, &clash, &diag), APR_SUCCESS);
+    CU_ASSERT_EQUAL(hap_policy_check(&policy, false, &clash, &diag), APR_SUCCESS);
     set("queue=3");
-    CU_ASSERT_EQUAL(hap_policy_check(&policy, &clash, &diag), APR_EINVAL);
+    CU_ASSERT_EQUAL(hap_policy_check(&policy, false, &clash, &diag), APR_EINVAL);
     UNIT_STR_EQ(clash.key, "queue");
     UNIT_STR_EQ(clash.needs, "max");
     set("max=3");
-    CU_ASSERT_EQUAL(hap_policy_check(&policy, &clash, &diag), APR_SUCCESS);
+    CU_ASSERT_EQUAL(hap_policy_check(&policy, false, &clash, &diag), APR_SUCCESS);
 }
 
 const unit_test_t suite_option[] = {

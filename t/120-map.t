@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+# The proxies follow the cluster's map: members come, move, are drained and go, without a restart,
+# on both paths and in all children, while clients notice nothing.
+use v5.36;
+
+use HA::Map;
+use HA::Mount qw(balancer bound children);
+use HA::Test;
+
+my $t = HA::Test->new;
+my %app = map {$_ => $t->app("host$_", ledger => 1)} qw(A B C D);
+my %common = (
+    modules => [qw(proxy proxy_http)],
+    haproxy => 1,
+    log_level => 'info haproxy:debug',
+);
+my $health = qq(<Location "/ha-health">\nSetHandler ha-health\n</Location>\n);
+
+sub config($map, $lane, %opt)
+{
+    return join "\n", 'HAMap ' . $map->path, "HALane $lane", $health, balancer('App', [@app{qw(A B)}], %opt), '';
+}
+
+sub members(@names)
+{
+    return map {ref $_ ? $_ : HA::Map::member($app{$_})} @names;
+}
+
+# A member of this route at the address of another instance.
+sub moved($route, $to, %opt)
+{
+    return {route => "host$route", url => $app{$to}->url, %opt};
+}
+
+for my $lane (qw(Off Require)) {
+    my $map = HA::Map->new($t->dir("map-$lane"));
+    my $server = $t->httpd(%common, name => "lane-$lane", config => config($map, $lane));
+    my $client = sub (%opt) { $t->client(port => $server->port, cookies => 0, %opt) };
+    my $shares = sub ($count, @more) { spread($client->(), '/App/plain', $count, @more) };
+    my $follow = sub (@rows) {
+        $map->next(App => {members => [members(@rows)]});
+        $map->await($t, $server);
+    };
+    $t->expect_log(qr/HAMap \S+: not taken: cannot be read: No such file or directory; members are as configured/);
+    my $usable = sub { $client->()->get('/ha-health/App')->body };
+
+    subtest "lane $lane: the configured members are there without a map" => sub {
+        is($shares->(4), 'hostA:2 hostB:2', 'and serve');
+        $t->wait_for(qr/HAMap \S+: not taken/);
+        is($server->log->count(qr/HAMap \S+: not taken/), 1, 'that there is none is said once, by all children');
+    };
+
+    subtest "lane $lane: a member is added" => sub {
+        $follow->(qw(A B C));
+        $t->wait_for(qr/App: member hostC: added by map 1, \Q${\$app{C}->url}\E$/);
+        $t->wait_for(qr/HAMap \S+: map 1 of cluster 0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0 is in force/);
+        is($shares->(6), 'hostA:2 hostB:2 hostC:2', 'and serves, in each child');
+        is($shares->(3, bound('hostC')), 'hostC:3', 'and keeps its sessions');
+        like($usable->(), qr/^usable 3 of 3, open to new sessions 3/, 'and is counted');
+        is($server->log->count(qr/added by map/), 1, 'which is said once');
+        is($server->log->count(qr/HAMap \S+: can be used again/), 1, 'as is that there is a map');
+    };
+
+    subtest "lane $lane: what it says of itself is mapped as of others" => sub {
+        my $url = $app{C}->url;
+        $app{C}->raw('close', "HTTP/1.1 302 Found\r\nLocation: $url/App/there\r\nContent-Length: 0\r\n\r\n", 1);
+        my $answer = $client->()->get('/App/plain', bound('hostC'));
+        is($answer->header('Location'), 'http://localhost/App/there', 'Location');
+        $app{C}->raw('close', "HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/App/there\r\nContent-Length: 0\r\n\r\n", 1);
+        $answer = $client->()->get('/App/plain', bound('hostC'));
+        is($answer->header('Location'), 'http://elsewhere.example/App/there', 'that of others is not');
+    };
+
+    subtest "lane $lane: weights" => sub {
+        $follow->('A', 'B', moved('C', 'C', weight => 3));
+        $t->wait_for(qr/App: member hostC: weight 1 -> 3, by map 2/);
+        is($shares->(10), 'hostA:2 hostB:2 hostC:6', 'count');
+    };
+
+    subtest "lane $lane: a drain moves no session" => sub {
+        $follow->('A', 'B', moved('C', 'C', admin => 'drain'));
+        $t->wait_for(qr/App: member hostC: enabled -> drain, by map 3/);
+        is($shares->(4), 'hostA:2 hostB:2', 'no new ones');
+        is($shares->(3, bound('hostC')), 'hostC:3', 'the old ones stay');
+        like($usable->(), qr/^usable 3 of 3, open to new sessions 2/, 'ha-health knows');
+    };
+
+    subtest "lane $lane: standby and maint" => sub {
+        $follow->(moved('A', 'A', admin => 'standby'), 'B', moved('C', 'C', admin => 'maint'));
+        is($shares->(4), 'hostB:4', 'take nothing');
+        is($shares->(2, bound('hostA')), 'hostA:2', 'standby keeps its own');
+        unlike($shares->(2, bound('hostC')), qr/hostC/, 'maint does not');
+        $follow->(qw(A B C));
+        is($shares->(6), 'hostA:2 hostB:2 hostC:2', 'until they are enabled again');
+    };
+
+    subtest "lane $lane: a member moves" => sub {
+        my $before = $app{D}->count->{requests};
+        $follow->('A', 'B', moved('C', 'D'));
+        $t->wait_for(qr/App: member hostC: moved by map 6, \S+ -> \Q${\$app{D}->url}\E/);
+        is($shares->(3, bound('hostC')), 'hostD:3', 'its sessions go where it is');
+        $follow->(moved('A', 'D'), 'B');
+        is($shares->(3, bound('hostA')), 'hostD:3', 'a configured one likewise');
+        $follow->('A', 'B');
+        is($shares->(3, bound('hostA')), 'hostA:3', 'and back');
+    };
+
+    subtest "lane $lane: a member is removed" => sub {
+        $follow->(qw(A B C));
+        $app{C}->barrier_hold;
+        my $busy = $client->();
+        $busy->send($busy->format_request(GET => '/App/plain', bound('hostC')));
+        $app{C}->barrier_wait(1);
+        $follow->('A', 'B');
+        $t->wait_for(qr/App: member hostC: removed by map 10/);
+        is($shares->(4), 'hostA:2 hostB:2', 'it gets nothing');
+        my $answer = $client->()->get('/App/plain', bound('hostC'));
+        like($answer->instance, qr/^host[AB]$/, 'its sessions fail over');
+        like($answer->header('Set-Cookie') // '', qr/^zsessionid=session1\.host[AB];/, 'with a cookie that says so');
+        $app{C}->barrier_open;
+        is($busy->read_response->instance, 'hostC', 'what was under way is finished');
+        like($usable->(), qr/^usable 2 of 2/, 'it is not counted');
+        is($shares->(2, bound('hostA')), 'hostA:2', 'no other session moves');
+    };
+
+    subtest "lane $lane: without the application, all is as configured" => sub {
+        $follow->(moved('A', 'D'), 'C');
+        $map->next;
+        $map->await($t, $server);
+        is($shares->(4), 'hostA:2 hostB:2', 'the floor');
+    };
+
+    subtest "lane $lane: a graceful restart" => sub {
+        $follow->(qw(A B C));
+        $app{C}->barrier_hold;
+        my $busy = $client->();
+        $busy->send($busy->format_request(GET => '/App/plain', bound('hostC')));
+        $app{C}->barrier_wait(1);
+        $server->graceful;
+        $app{C}->barrier_open;
+        is($busy->read_response->instance, 'hostC', 'loses nothing');
+        $server->settle;
+        is($shares->(6), 'hostA:2 hostB:2 hostC:2', 'and knows the members of the map at once');
+        is($server->log->count(qr/hostC: added by map 13/), 1, 'and says nothing that was said');
+    };
+}
+
+$t->done;
