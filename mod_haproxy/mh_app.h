@@ -32,6 +32,7 @@ typedef struct mh_member_t {
 
     /* in a line-up */
     hap_standing_t standing;
+    bool kept;                /* the map has taken it out, but nobody else could be used */
     mh_worker_t *hired;       /* `worker` was made for the map; NULL: it was not */
     const proxy_worker *like; /* whose parameters that has */
     hap_str_t host;           /* name and port, as in Host */

@@ -257,6 +257,11 @@ static void take_members(mh_app_t *app, const mh_lineup_t *old)
     }
 }
 
+bool mh_health_leads(void)
+{
+    return self.leading;
+}
+
 void mh_health_follow(mh_app_t *app, const mh_lineup_t *old)
 {
     if (self.leading) {

@@ -19,6 +19,8 @@ typedef struct planned_t {
     uint32_t slot;
     uint32_t weight;
     uint32_t told;
+    bool mapped;
+    bool kept; /* the map has taken it out, but nobody else can be used */
 } planned_t;
 
 struct mh_plan_t {
@@ -26,6 +28,7 @@ struct mh_plan_t {
     hap_roster_kind_t kind;
     planned_t *members;
     unsigned n;
+    bool keeps; /* some of them against the map */
 };
 
 /* --- where a member is ------------------------------------------------------------------------ */
@@ -149,6 +152,7 @@ static bool plan_member(planned_t *row, const mh_app_t *app, const mh_lineup_fro
                   : row->configured ? weight_of(row->configured->worker)
                                     : WEIGHT_DEFAULT;
     row->told = hap_follow_told(mapped);
+    row->mapped = mapped != NULL;
     plan_address(row, app, from->last, p);
     int slot = row->configured ? (int)row->configured->slot
                                : mh_guests_slot(from->guests, app->name, row->as.route);
@@ -176,8 +180,8 @@ static bool same_member(const planned_t *row, const mh_lineup_t *last, unsigned 
     const hap_member_t *was = &last->roster->members[i];
     const mh_member_t *member = &last->members[i];
     return hap_str_eq(was->route, hap_str(row->as.route)) && was->slot == row->slot &&
-           was->weight == row->weight && was->told == row->told &&
-           was->mapped == (row->as.mapped != NULL) && was->standing == row->as.standing &&
+           was->weight == row->weight && was->told == row->told && was->mapped == row->mapped &&
+           was->standing == row->as.standing && member->kept == row->kept &&
            member->hired == row->hired && (row->hired || !row->url);
 }
 
@@ -190,6 +194,52 @@ static bool same_lineup(const mh_plan_t *plan, const mh_lineup_t *last)
         same = same_member(&plan->members[i], last, i);
     }
     return same;
+}
+
+/* At another address nothing speaks against it. */
+static bool may_be_used(const planned_t *row)
+{
+    uint32_t flags = hap_shared_flags_of(&mh_shared->view, row->slot);
+    bool elsewhere = row->url && !row->hired;
+    bool admin = row->mapped && !(flags & HAP_FLAG_OPERATOR);
+    return row->as.standing == HAP_STANDING_SERVES && !(row->told & HAP_FLAG_MAINT) &&
+           (elsewhere || !(flags & HAP_FLAG_DOWN)) && (admin || !(flags & HAP_FLAG_MAINT));
+}
+
+/* It stays what it was. */
+static void keep(planned_t *row, const mh_lineup_t *last)
+{
+    const mh_member_t *was = mh_lineup_find(last, row->as.route);
+    const hap_member_t *before = was ? &last->roster->members[was - last->members] : NULL;
+    if (row->as.standing != HAP_STANDING_GONE || !was || !was->hired) {
+        return;
+    }
+    planned_t kept = *row;
+    kept.as.standing = was->standing;
+    kept.hired = was->hired;
+    kept.url = was->hired->url;
+    kept.weight = before->weight;
+    kept.told = before->told;
+    kept.mapped = before->mapped;
+    kept.kept = true;
+    if (may_be_used(&kept)) {
+        *row = kept;
+    }
+}
+
+/* Whoever is the last that can be used is not taken out: that would be no change of members but an
+ * end of the service. */
+static void keep_last(mh_plan_t *plan, const mh_lineup_t *last)
+{
+    for (unsigned i = 0; i < plan->n; i++) {
+        if (may_be_used(&plan->members[i])) {
+            return;
+        }
+    }
+    for (unsigned i = 0; i < plan->n && !plan->kind.single; i++) {
+        keep(&plan->members[i], last);
+        plan->keeps = plan->keeps || plan->members[i].kept;
+    }
 }
 
 mh_plan_t *mh_lineup_plan(mh_app_t *app, const mh_lineup_from_t *from, apr_pool_t *p)
@@ -220,6 +270,7 @@ mh_plan_t *mh_lineup_plan(mh_app_t *app, const mh_lineup_from_t *from, apr_pool_
             say_no_room(app, row);
         }
     }
+    keep_last(plan, from->last);
     return same_lineup(plan, from->last) ? NULL : plan;
 }
 
@@ -262,6 +313,7 @@ static void make_member(mh_member_t *member, const planned_t *row, const mh_line
         *member = *row->configured;
     }
     member->standing = row->as.standing;
+    member->kept = row->kept;
     if (row->url) {
         member->hired = hire(row, lineup->app, parent, p);
     }
@@ -285,7 +337,7 @@ static hap_member_t roster_row(const planned_t *row, mh_member_t *member)
         .weight = row->weight,
         .lbset = configured ? configured->s->lbset : 0,
         .spare = configured && configured->s->status & PROXY_WORKER_HOT_SPARE,
-        .mapped = row->as.mapped != NULL,
+        .mapped = row->mapped,
         .standing = member->standing,
         .told = row->told,
         .binding = member,
@@ -302,6 +354,7 @@ mh_lineup_t *mh_lineup_make(mh_plan_t *plan, apr_pool_t *parent, apr_pool_t *p)
     lineup->app = plan->app;
     lineup->pool = pool;
     lineup->users = 1;
+    lineup->keeps = plan->keeps;
     lineup->members = apr_pcalloc(pool, (plan->n + 1) * sizeof(*lineup->members));
     for (unsigned i = 0; i < plan->n; i++) {
         make_member(&lineup->members[i], &plan->members[i], lineup, parent, p);

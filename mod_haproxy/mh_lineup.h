@@ -18,6 +18,7 @@ struct mh_lineup_t {
     const hap_roster_t *roster; /* each binding is the member at the same place */
     mh_member_t *members;
     _Atomic unsigned users; /* requests, and the application while it is in force */
+    bool keeps;             /* members against the map, until others can be used */
     apr_pool_t *pool;       /* NULL: the configuration's, which stays */
     ml_work_t end;          /* frees it, in the loop */
 };

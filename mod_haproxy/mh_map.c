@@ -21,6 +21,7 @@
 #include "io/hapio_file.h"
 #include "mh_child.h"
 #include "mh_config.h"
+#include "mh_health.h"
 #include "mh_lineup.h"
 #include "mh_log.h"
 #include "mh_map_board.h"
@@ -51,6 +52,7 @@ typedef struct look_t {
     mark_t mark;         /* of the file, before it was read */
     uint64_t serial;     /* of the map that is in force after it */
     uint64_t version;    /* its own; 0: there is none */
+    bool leads;          /* this child probes */
     mh_lineup_t **ready; /* by application: what is to be put in force; NULL: no change */
 } look_t;
 
@@ -267,7 +269,8 @@ static void make_all(look_t *look, const hap_map_t *map, bool fresh)
     for (int i = 0; i < mh_apps->nelts; i++) {
         const mh_lineup_t *now = look->ready[i];
         look->ready[i] = plans[i] ? mh_lineup_make(plans[i], self.pool, look->pool) : NULL;
-        if (look->ready[i] && fresh) {
+        /* Who could not be taken out before goes by what the one says that sees who can be used. */
+        if (look->ready[i] && (fresh || (now->keeps && look->leads))) {
             mh_map_say(now, look->ready[i], map->version, look->pool);
         }
     }
@@ -289,6 +292,7 @@ static look_t *make_look(void)
     look_t *look = apr_pcalloc(p, sizeof(*look));
     look->pool = p;
     look->mark = mark_file();
+    look->leads = mh_health_leads();
     look->ready = apr_pcalloc(p, (size_t)(mh_apps->nelts + 1) * sizeof(mh_lineup_t *));
     for (int i = 0; i < mh_apps->nelts; i++) {
         look->ready[i] = mh_child_lineup(mh_app_at(i));
@@ -418,11 +422,20 @@ static void watch_folder(void)
     }
 }
 
+static bool keeps_any(void)
+{
+    bool keeps = false;
+    for (int i = 0; i < mh_apps->nelts; i++) {
+        keeps = keeps || mh_app_at(i)->lineup->keeps;
+    }
+    return keeps;
+}
+
 static void on_poll(ml_timer_t *timer, ml_loop_t *loop)
 {
     watch_folder();
     mark_t now = mark_file();
-    if (!same_mark(&now, &self.mark) || mh_map_board_serial() != self.serial) {
+    if (!same_mark(&now, &self.mark) || mh_map_board_serial() != self.serial || keeps_any()) {
         look_now();
     }
     ml_timer_set(loop, timer, POLL_US);

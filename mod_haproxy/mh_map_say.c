@@ -60,6 +60,10 @@ static void said_anew(const say_t *say, const mh_lineup_t *from, const mh_lineup
     const hap_member_t *before = row_of(from, was);
     const hap_member_t *after = row_of(to, now);
     bool news = before->told != after->told;
+    if (now->kept && !was->kept) {
+        of_member(say, now,
+                  apr_psprintf(say->pool, "not removed %s: no other member can be used", by(say)));
+    }
     if (was->worker != now->worker) {
         of_member(say, now,
                   apr_psprintf(say->pool, "moved %s, %s -> %s", by(say), was->worker->s->name_ex,

@@ -4,7 +4,7 @@
 use v5.36;
 
 use HA::Map;
-use HA::Mount qw(balancer bound children);
+use HA::Mount qw(balancer bound faster);
 use HA::Test;
 
 my $t = HA::Test->new;
@@ -41,6 +41,7 @@ for my $lane (qw(Off Require)) {
         $map->next(App => {members => [members(@rows)]});
         $map->await($t, $server);
     };
+    $t->expect_log(qr/AH(?:00957|01114)|failed on \S+: no connection/);
     $t->expect_log(qr/HAMap \S+: not taken: cannot be read: No such file or directory; members are as configured/);
     my $usable = sub { $client->()->get('/ha-health/App')->body };
 
@@ -123,6 +124,20 @@ for my $lane (qw(Off Require)) {
         is($shares->(2, bound('hostA')), 'hostA:2', 'no other session moves');
     };
 
+    subtest "lane $lane: the last member that can be used is not taken out" => sub {
+        $follow->(qw(A B C));
+        $app{$_}->stop for qw(A B);
+        $t->wait_for(qr/App: member host$_: \w+ -> down/) for qw(A B);
+        $map->next;
+        $map->await($t, $server);
+        $t->wait_for(qr/App: member hostC: not removed by map 12: no other member can be used/);
+        is($shares->(2), 'hostC:2', 'it serves on');
+        $app{$_}->start for qw(A B);
+        $t->wait_for(qr/App: member hostC: removed by map 12/);
+        $t->wait_for(sub { $shares->(4) eq 'hostA:2 hostB:2' });
+        is($server->log->count(qr/hostC: removed by map 12/), 1, 'until others can be used');
+    };
+
     subtest "lane $lane: without the application, all is as configured" => sub {
         $follow->(moved('A', 'D'), 'C');
         $map->next;
@@ -141,8 +156,48 @@ for my $lane (qw(Off Require)) {
         is($busy->read_response->instance, 'hostC', 'loses nothing');
         $server->settle;
         is($shares->(6), 'hostA:2 hostB:2 hostC:2', 'and knows the members of the map at once');
-        is($server->log->count(qr/hostC: added by map 13/), 1, 'and says nothing that was said');
+        is($server->log->count(qr/hostC: added by map 15/), 1, 'and says nothing that was said');
     };
+    $server->stop;
+}
+
+# --- the other MPMs, and many changes under load ---------------------------------------------------
+
+for my $mpm (qw(worker prefork)) {
+    my $map = HA::Map->new($t->dir("map-$mpm"));
+    $map->next;
+    my $server = $t->httpd(%common, name => $mpm, mpm => $mpm, config => config($map, 'On'));
+    my $shares = sub ($count) { spread($t->client(port => $server->port, cookies => 0), '/App/plain', $count) };
+    subtest "$mpm: all children follow" => sub {
+        $map->next(App => {members => [members(qw(A B C))]});
+        $map->await($t, $server);
+        is($shares->(6), 'hostA:2 hostB:2 hostC:2', 'a member that is added');
+        $server->graceful;
+        is($shares->(6), 'hostA:2 hostB:2 hostC:2', 'also after a graceful restart');
+        $server->settle;
+        $map->next(App => {members => [members('A', moved('B', 'D'))]});
+        $map->await($t, $server);
+        is($shares->(4), 'hostA:2 hostD:2', 'one that moves, and one that is removed');
+    };
+    $server->stop;
+}
+
+for my $lane (qw(Off Require)) {
+    my $map = HA::Map->new($t->dir("map-load-$lane"));
+    $map->next;
+    my $server = $t->httpd(%common, log_level => 'info', name => "load-$lane", config => config($map, $lane));
+    subtest "lane $lane: changes under load" => sub {
+        my $load = $t->load(port => $server->port, path => '/App/plain', rate => faster(500, 100), count => 100_000, retry => 0);
+        my @sets = ([qw(A B C)], [qw(A B C D)], ['A', moved('B', 'D')], ['A'], [], [moved('A', 'B'), moved('C', 'A'), 'D']);
+        for my $n (0 .. 59) {
+            $map->next(App => {members => [members(@{$sets[$n % @sets]})]});
+            $load->wait_progress($load->progress + 5);
+        }
+        $load->finish;
+        my $result = $load->wait;
+        is($result->{failed}, 0, "no request of $result->{sent} fails") or diag explain $result->{failures};
+    };
+    $server->stop;
 }
 
 $t->done;
