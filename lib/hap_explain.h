@@ -8,6 +8,7 @@
 #define HAP_EXPLAIN_H
 
 #include "hap_affinity.h"
+#include "hap_follow.h"
 #include "hap_pick.h"
 #include "hap_site.h"
 #include "hap_statefile.h"
@@ -21,6 +22,7 @@ typedef struct hap_explain_request_t {
     hap_str_t cookies;        /* value of the Cookie header */
     hap_str_t client;         /* the client's address; empty: not known */
     const hap_state_t *state; /* NULL: nothing is known, so every member is taken as usable */
+    const hap_map_t *map;     /* NULL: the members are as configured */
     const hap_sign_t *sign;   /* keys of sign=; NULL: signatures are not looked at */
     int64_t now_s;            /* seconds since 1970, for signed cookies */
 } hap_explain_request_t;
@@ -40,7 +42,9 @@ typedef struct hap_explain_member_t {
     const char *route;
     const char *url; /* as mod_proxy spells it */
     hap_site_duty_t duty;
-    int line;                   /* of its BalancerMember */
+    int line;                       /* of its BalancerMember; 0: it is the map's alone */
+    const hap_map_member_t *mapped; /* what the map says of it; NULL: nothing */
+    hap_standing_t standing;
     bool saved;                 /* the state file knows it */
     hap_state_restored_t state; /* only if `saved` */
     hap_admin_t admin;          /* what it is told to do, in the end */
@@ -81,7 +85,9 @@ typedef struct hap_explain_t {
     hap_site_policy_t zone;
     hap_affinity_rule_t rule;
     hap_affinity_t session;
+    const hap_map_app_t *app;            /* in the map; NULL: that does not name the balancer */
     const hap_explain_member_t *members; /* in the order of `roster` */
+    uint32_t members_n;
     const hap_roster_t *roster;
     const hap_schedule_t *schedule;
     hap_explain_choice_t first;

@@ -13,6 +13,8 @@
 /* Any fixed bits: what depends on them is told as such. */
 static const uint64_t draw = 0x2545f4914f6cdd1dULL;
 
+enum { WEIGHT_UNIT = 100 /* of the map's */ };
+
 static apr_status_t refuse(hap_diag_t *diag, int line, const char *why)
 {
     hap_diag_set(diag, line, "the module does not start with this: %s", why);
@@ -120,6 +122,48 @@ static apr_status_t describe(hap_explain_member_t *out, const hap_explain_t *res
     return APR_SUCCESS;
 }
 
+/* `scheme://host:port` of the map has the path of the configured member that it is like. */
+static const char *mapped_url(const char *url, const char *like, apr_pool_t *pool)
+{
+    const char *host = strstr(like, "://");
+    const char *path = host ? strchr(host + 3, '/') : NULL;
+    return hap_site_worker_url(apr_pstrcat(pool, url, path, NULL), pool);
+}
+
+static void follow_row(hap_explain_member_t *member, const hap_follow_t *row, const char *like,
+                       apr_pool_t *pool)
+{
+    const hap_map_member_t *mapped = row->mapped;
+    member->standing = row->standing;
+    member->mapped = mapped;
+    if (!mapped) {
+        return;
+    }
+    member->route = mapped->route;
+    member->url = mapped->url ? mapped_url(mapped->url, like, pool) : member->url;
+    member->duty.weight = mapped->weight * WEIGHT_UNIT;
+    member->admin = mapped->admin;
+}
+
+/* As the module does; what an operator has said on the server is in its state file, and counts
+ * beside the map: what that says here is not seen then. */
+static void follow_map(hap_explain_t *result, hap_explain_member_t *members, apr_pool_t *pool)
+{
+    const char **routes = apr_pcalloc(pool, result->members_n * sizeof(*routes));
+    for (uint32_t i = 0; i < result->members_n; i++) {
+        routes[i] = members[i].route;
+    }
+    const hap_follow_from_t from = {
+        .configured = routes, .configured_n = result->members_n, .app = result->app};
+    unsigned n = 0;
+    const hap_follow_t *rows = hap_follow(&n, &from, pool);
+    for (unsigned i = 0; i < n; i++) {
+        const char *like = members[rows[i].configured < 0 ? 0 : i].url;
+        follow_row(&members[i], &rows[i], like, pool);
+    }
+    result->members_n = n;
+}
+
 static apr_status_t describe_all(hap_explain_t *result, const hap_explain_request_t *request,
                                  hap_diag_t *diag, apr_pool_t *pool)
 {
@@ -134,7 +178,9 @@ static apr_status_t describe_all(hap_explain_t *result, const hap_explain_reques
         .saved = request->state ? request->state->saved : 0,
         .seen = apr_hash_make(pool),
     };
-    hap_explain_member_t *members = apr_pcalloc(pool, (size_t)from->nelts * sizeof(*members));
+    result->app = hap_follow_app(request->map, hap_str(result->policy.name));
+    size_t most = (size_t)from->nelts + (result->app ? result->app->members_n : 0);
+    hap_explain_member_t *members = apr_pcalloc(pool, most * sizeof(*members));
     for (int i = 0; i < from->nelts; i++) {
         const hap_site_member_t *member = &APR_ARRAY_IDX(from, i, hap_site_member_t);
         apr_status_t rv = describe(&members[i], result, member, &known, diag, pool);
@@ -143,6 +189,8 @@ static apr_status_t describe_all(hap_explain_t *result, const hap_explain_reques
         }
     }
     result->members = members;
+    result->members_n = (uint32_t)from->nelts;
+    follow_map(result, members, pool);
     return APR_SUCCESS;
 }
 
@@ -171,7 +219,7 @@ static hap_shared_t *make_shared(const hap_explain_member_t *members, uint32_t n
 
 static hap_selector_t make_selector(hap_explain_t *result, apr_pool_t *pool)
 {
-    uint32_t n = (uint32_t)result->balancer->members->nelts;
+    uint32_t n = result->members_n;
     const hap_policy_t *policy = &result->policy.policy;
     hap_member_t *members = apr_pcalloc(pool, n * sizeof(*members));
     const hap_shared_t *shared = make_shared(result->members, n, pool);
@@ -183,9 +231,14 @@ static hap_selector_t make_selector(hap_explain_t *result, apr_pool_t *pool)
             .weight = duty->weight,
             .lbset = duty->lbset,
             .spare = duty->spare,
+            .standing = result->members[i].standing,
         };
     }
-    const hap_roster_kind_t kind = {.hashed = policy->method == HAP_METHOD_HASH};
+    const hap_roster_kind_t kind = {
+        .hashed = policy->method == HAP_METHOD_HASH,
+        .single = result->app && result->app->single,
+        .epoch = result->app ? result->app->epoch : 0,
+    };
     result->roster = hap_roster_make(members, n, kind, pool);
     result->schedule = hap_schedule_make(result->roster, shared, pool);
     return (hap_selector_t){
@@ -267,7 +320,8 @@ static void choose(hap_explain_choice_t *choice, const hap_selector_t *selector,
 static hap_explain_retry_t may_retry(const hap_explain_t *result)
 {
     const hap_policy_t *policy = &result->policy.policy;
-    if (result->session.member >= 0 && policy->failover == HAP_FAILOVER_STRICT) {
+    bool single = result->roster->kind.single;
+    if (result->session.member >= 0 && policy->failover == HAP_FAILOVER_STRICT && !single) {
         return HAP_EXPLAIN_STRICT;
     }
     if (policy->retries == 0) {
@@ -295,7 +349,7 @@ apr_status_t hap_explain_choose(hap_explain_t *result, const hap_explain_request
         return APR_SUCCESS;
     }
     /* What a connect that fails does to the member, before the next one is chosen. */
-    const uint32_t tried[] = {(uint32_t)result->first.pick.member};
+    const uint32_t tried[] = {(uint32_t)result->first.pick.member}; /* its slot, too */
     hap_shared_flags(selector.shared, tried[0], HAP_FLAG_SUSPECT, 0);
     in.tried = tried;
     in.tried_n = 1;

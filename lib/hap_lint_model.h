@@ -35,6 +35,7 @@ extern lint_rule_fn *const lint_rules[];
 /** Those of hap_lint_module.c. */
 lint_rule_fn lint_module_names;
 lint_rule_fn lint_doubled_keys;
+lint_rule_fn lint_map;
 
 /** That of hap_lint_zone.c. */
 lint_rule_fn lint_zones;

@@ -64,6 +64,29 @@ void lint_module_names(lint_t *lint)
     }
 }
 
+/* What the module says of a directive of the main server that stands there once. */
+void lint_map(lint_t *lint)
+{
+    const hap_conf_directive_t *first = NULL;
+    for (int i = 0; i < lint->conf->count; i++) {
+        const hap_conf_directive_t *directive = &lint->conf->directives[i];
+        if (!hap_conf_is(directive, "HAMap")) {
+            continue;
+        }
+        if (hap_conf_within(directive, "VirtualHost")) {
+            lint_found(lint, HAP_LINT_ERROR, directive->line, "place",
+                       "HAMap is for the whole server: the module does not start with it in a "
+                       "<VirtualHost>, put it outside");
+        } else if (first) {
+            lint_found(lint, HAP_LINT_ERROR, directive->line, "twice",
+                       "HAMap is given in line %d already: the module does not start with both, "
+                       "keep one",
+                       first->line);
+        }
+        first = first ? first : directive;
+    }
+}
+
 /* Where a key of a balancer stood first, in one server: there it stands once, over all lines. */
 static void check_keys(lint_t *lint, const hap_conf_directive_t *directive, apr_hash_t *seen)
 {

@@ -502,7 +502,21 @@ static void same_key(lint_t *lint)
 }
 
 lint_rule_fn *const lint_rules[] = {
-    slash,    routes,        sticky_names,      long_urls,         references, reverses, shadows,
-    handlers, per_child_max, lint_module_names, lint_doubled_keys, lint_zones, methods,  loopback,
-    same_key, NULL,
+    slash,
+    routes,
+    sticky_names,
+    long_urls,
+    references,
+    reverses,
+    shadows,
+    handlers,
+    per_child_max,
+    lint_module_names,
+    lint_doubled_keys,
+    lint_map,
+    lint_zones,
+    methods,
+    loopback,
+    same_key,
+    NULL,
 };

@@ -47,13 +47,15 @@ typedef struct mark_t {
 
 /** One look at the file and the board, and what follows. Its thread only, then the loop's. */
 typedef struct look_t {
-    ml_work_t done;      /* posted at its end */
-    apr_pool_t *pool;    /* of all that is only for this look */
-    mark_t mark;         /* of the file, before it was read */
-    uint64_t serial;     /* of the map that is in force after it */
-    uint64_t version;    /* its own; 0: there is none */
-    bool leads;          /* this child probes */
-    mh_lineup_t **ready; /* by application: what is to be put in force; NULL: no change */
+    ml_work_t done;       /* posted at its end */
+    apr_pool_t *pool;     /* of all that is only for this look */
+    apr_pool_t *map_pool; /* of maps that it reads */
+    const hap_map_t *map; /* that is in force after it; of this look or of the last one */
+    mark_t mark;          /* of the file, before it was read */
+    uint64_t serial;      /* of the map that is in force after it */
+    uint64_t version;     /* its own; 0: there is none */
+    bool leads;           /* this child probes */
+    mh_lineup_t **ready;  /* by application: what is to be put in force; NULL: no change */
 } look_t;
 
 /* Loop thread only, but for what is marked. */
@@ -67,8 +69,10 @@ static struct {
     int watch; /* of the folder; -1 there is none */
     ml_io_t bell;
     ml_timer_t poll;
-    mark_t mark;     /* of the file that was looked at last */
-    uint64_t serial; /* of the map in force here */
+    mark_t mark;          /* of the file that was looked at last */
+    uint64_t serial;      /* of the map in force here; a look's thread reads it, and the next two */
+    const hap_map_t *map; /* that one; NULL: there is none */
+    apr_pool_t *map_pool; /* of that */
     uint64_t unsaid; /* version of a map, until the log has it that all of it is in force; 0 none */
     bool looking;    /* a thread does */
     bool again;      /* there may be news since that has begun */
@@ -149,14 +153,6 @@ static void decode(offer_t *offer, apr_pool_t *p)
 
 /* --- which map is in force -------------------------------------------------------------------- */
 
-static const hap_map_t *decode_own(hap_str_t text, apr_pool_t *p)
-{
-    const hap_map_t *map = NULL;
-    hap_diag_t diag;
-    bool good = text.n && hap_map_decode(&map, text, &diag, p) == APR_SUCCESS;
-    return good ? map : NULL;
-}
-
 static const char *refuse(const hap_map_t *has, const hap_map_t *offered, apr_pool_t *p)
 {
     switch (hap_map_offer(has, offered, p)) {
@@ -200,36 +196,64 @@ static void say_trouble(const char *why, const hap_map_t *has, const look_t *loo
     }
 }
 
+/* What the board has, which is one's own already, or the file's, or has to be read. Under the lock,
+ * which is given back while it is read. */
+static const hap_map_t *read_board(look_t *look, const offer_t *offer)
+{
+    hap_str_t text = mh_map_board_text();
+    hap_diag_t diag;
+    const hap_map_t *map = NULL;
+    uint64_t serial = mh_map_board_serial();
+    if (serial == self.serial) {
+        look->serial = serial;
+        return self.map;
+    }
+    bool same = offer->map && hap_str_eq(text, offer->text);
+    if (same || text.n == 0) {
+        look->serial = serial;
+        return same ? offer->map : NULL;
+    }
+    hap_str_t own = hap_strn(apr_pmemdup(look->pool, text.p, text.n), text.n);
+    mh_map_board_unlock();
+    bool good = hap_map_decode(&map, own, &diag, look->map_pool) == APR_SUCCESS;
+    mh_map_board_lock();
+    look->serial = serial;
+    return good ? map : NULL;
+}
+
+/* The file has what the board has: there is nothing to read. */
+static bool is_known(const offer_t *offer)
+{
+    mh_map_board_lock();
+    bool known = !*offer->why && mh_map_board_serial() == self.serial &&
+                 hap_str_eq(mh_map_board_text(), offer->text);
+    mh_map_board_unlock();
+    return known;
+}
+
 /*
  * The one that all children are to follow; NULL when there is none. `fresh`: it is so because of
  * this look. Only who finds it newer than the board's puts it up there, so each is said once.
  */
 static const hap_map_t *agree(look_t *look, bool *fresh)
 {
-    apr_pool_t *p = look->pool;
     offer_t offer;
-    read_file(&offer, p);
-    mh_map_board_lock();
-    hap_str_t has = mh_map_board_text();
-    bool known = !*offer.why && hap_str_eq(has, offer.text);
-    hap_str_t own = hap_strn(apr_pmemdup(p, has.p, has.n), has.n);
-    look->serial = mh_map_board_serial();
-    mh_map_board_unlock();
-
-    const hap_map_t *map = decode_own(own, p);
-    if (!known) {
-        decode(&offer, p);
+    read_file(&offer, look->pool);
+    if (!is_known(&offer)) {
+        decode(&offer, look->map_pool);
     }
+    const hap_map_t *map;
     mh_map_board_lock();
-    if (mh_map_board_serial() != look->serial) {
-        mh_map_board_unlock();
-        return agree(look, fresh);
-    }
-    if (offer.map && !*(offer.why = refuse(map, offer.map, p))) {
-        mh_map_board_put(offer.text);
-        look->serial = mh_map_board_serial();
+    do {
+        map = read_board(look, &offer);
+    } while (mh_map_board_serial() != look->serial);
+    if (offer.map && offer.map != map && !*(offer.why = refuse(map, offer.map, look->pool))) {
+        if (!hap_str_eq(mh_map_board_text(), offer.text)) {
+            mh_map_board_put(offer.text);
+            look->serial = mh_map_board_serial();
+            *fresh = true;
+        }
         map = offer.map;
-        *fresh = true;
     }
     say_trouble(offer.why, map, look);
     mh_map_board_unlock();
@@ -280,6 +304,7 @@ static void run(look_t *look)
 {
     bool fresh = false;
     const hap_map_t *map = agree(look, &fresh);
+    look->map = map;
     look->version = map ? map->version : 0;
     make_all(look, map, fresh);
 }
@@ -291,6 +316,7 @@ static look_t *make_look(void)
     apr_pool_tag(p, "mod_haproxy_look");
     look_t *look = apr_pcalloc(p, sizeof(*look));
     look->pool = p;
+    apr_pool_create(&look->map_pool, self.pool);
     look->mark = mark_file();
     look->leads = mh_health_leads();
     look->ready = apr_pcalloc(p, (size_t)(mh_apps->nelts + 1) * sizeof(mh_lineup_t *));
@@ -326,6 +352,15 @@ static void put_in_force(look_t *look)
     self.mark = look->mark;
     self.unsaid = look->serial != self.serial ? look->version : self.unsaid;
     self.serial = look->serial;
+    if (look->map != self.map) {
+        if (self.map_pool) {
+            apr_pool_destroy(self.map_pool);
+        }
+        self.map = look->map;
+        self.map_pool = look->map_pool;
+    } else {
+        apr_pool_destroy(look->map_pool);
+    }
     apr_pool_destroy(look->pool);
     mh_map_followed();
 }
@@ -362,6 +397,7 @@ static void look_now(void)
     look->done.run = on_done;
     self.looking = hap_thread_start(&self.thread, look_main, look) == 0;
     if (!self.looking) {
+        apr_pool_destroy(look->map_pool);
         apr_pool_destroy(look->pool); /* and try again when the file is looked at next */
         self.mark = (mark_t){.error = EAGAIN};
     }

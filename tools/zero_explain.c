@@ -35,7 +35,10 @@ static int read_conf(const hap_site_t **site, const zero_args_t *args)
     if (hap_conf_parse(conf, text, &diag, args->pool) != APR_SUCCESS) {
         return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
     }
-    *site = hap_site_read(conf, args->pool);
+    hap_site_t *read = apr_pmemdup(args->pool, hap_site_read(conf, args->pool), sizeof(*read));
+    /* HAMap is in the server's own file, and the balancers in another one. */
+    read->has_map = read->has_map || zero_opt(args, "map");
+    *site = read;
     return ZERO_DONE;
 }
 
@@ -56,6 +59,24 @@ static int read_state(hap_explain_request_t *request, const zero_args_t *args)
         return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
     }
     request->state = state;
+    return ZERO_DONE;
+}
+
+static int read_map(hap_explain_request_t *request, const zero_args_t *args)
+{
+    hap_diag_t diag;
+    hap_str_t text;
+    const char *path = zero_opt(args, "map");
+    if (!path) {
+        return ZERO_DONE;
+    }
+    apr_status_t rv = hapio_file_read(&text, path, HAP_MAP_BYTES_MAX, &diag, args->pool);
+    if (rv != APR_SUCCESS) {
+        return zero_fail_read(args->command, rv, path, &diag);
+    }
+    if (hap_map_decode(&request->map, text, &diag, args->pool) != APR_SUCCESS) {
+        return zero_fail_at(args->command, ZERO_REFUSED, path, &diag);
+    }
     return ZERO_DONE;
 }
 
@@ -153,6 +174,7 @@ static int read_all(hap_explain_request_t *request, const zero_args_t *args)
     code = code == ZERO_DONE ? read_client(request, args) : code;
     code = code == ZERO_DONE ? read_conf(&request->site, args) : code;
     code = code == ZERO_DONE ? read_state(request, args) : code;
+    code = code == ZERO_DONE ? read_map(request, args) : code;
     request->cookies = hap_str(zero_opt(args, "cookie"));
     request->now_s = apr_time_sec(apr_time_now());
     return code;
@@ -197,6 +219,7 @@ static const zero_option_t options[] = {
     {"cookie", "COOKIES", "its Cookie header: NAME=VALUE; NAME=VALUE"},
     {"client", "IP", "the client's address, by which method=hash goes"},
     {"state", "FILE", "the server's HAStateFile [every member is assumed up]"},
+    {"map", "FILE", "the cluster's map, as HAMap names it [the members are as configured]"},
     {NULL, NULL, NULL},
 };
 

@@ -241,6 +241,9 @@ static const char *state_of(const story_t *story, const hap_explain_member_t *me
         [HAP_ADMIN_STANDBY] = "standby (only when no other can), ",
     };
     const char *duty = duties[member->admin];
+    if (member->standing == HAP_STANDING_PASSIVE) {
+        return apr_pstrcat(story->pool, duty, "passive (gets nothing)", NULL);
+    }
     if (!story->request->state) {
         return apr_pstrcat(story->pool, duty, "assumed up", NULL);
     }
@@ -254,6 +257,29 @@ static const char *state_of(const story_t *story, const hap_explain_member_t *me
                        why.n ? show_str(story, why) : "", NULL);
 }
 
+static const char *by_map(const story_t *story, const hap_explain_member_t *member)
+{
+    return !story->request->map ? ""
+           : !member->mapped    ? ", as configured"
+           : member->line == 0  ? ", added by the map"
+                                : ", by the map";
+}
+
+static void say_map(story_t *story)
+{
+    const hap_map_t *map = story->request->map;
+    const hap_map_app_t *app = story->result->app;
+    if (!map) {
+        return;
+    }
+    say(story, "map", "version %" APR_UINT64_T_FMT " of cluster %s %s", (apr_uint64_t)map->version,
+        map->uuid, app ? "names this balancer" : "does not name this balancer");
+    if (app && app->single) {
+        say(story, "", "active-passive: %s is active, epoch %" APR_UINT64_T_FMT,
+            app->active ? show(story, app->active) : "nobody", (apr_uint64_t)app->epoch);
+    }
+}
+
 static void say_members(story_t *story)
 {
     const hap_explain_t *result = story->result;
@@ -264,9 +290,9 @@ static void say_members(story_t *story)
                                                  : apr_psprintf(story->pool, ", loadfactor=%g",
                                                                 (double)duty->weight / 100);
         const char *set = duty->lbset ? apr_psprintf(story->pool, ", lbset=%d", duty->lbset) : "";
-        say(story, i ? "" : "members", "%s %s: %s%s%s%s", route_of(story, i),
+        say(story, i ? "" : "members", "%s %s: %s%s%s%s%s", route_of(story, i),
             show(story, member->url), state_of(story, member), weight, set,
-            duty->spare ? ", spare" : "");
+            duty->spare ? ", spare" : "", by_map(story, member));
     }
 }
 
@@ -384,6 +410,7 @@ static void say_end(story_t *story)
         say_balancer(story);
         say_lane(story);
         say_session(story);
+        say_map(story);
         say_members(story);
         say_hash_key(story);
         say_choice(story, "choice", &result->first);

@@ -192,6 +192,13 @@ static void lines_of_a_balancer_are_joined_and_a_key_stands_once(void)
                 "");
 }
 
+static void a_map_for_one_host_or_twice_is_found(void)
+{
+    UNIT_STR_EQ(findings_of(GOOD "HAMap /map\nHABalancer app queue=1\n"), "");
+    UNIT_STR_EQ(findings_of(GOOD "HAMap /map\nhamap /other\n"), "6:twice!");
+    UNIT_STR_EQ(findings_of(GOOD "<VirtualHost *>\nHAMap /map\n</VirtualHost>\n"), "6:place!");
+}
+
 static void a_method_that_no_module_brings_is_found(void)
 {
 #define LOAD(name) "LoadModule " name "_module x.so\n"
@@ -289,6 +296,7 @@ const unit_test_t suite_lint[] = {
     UNIT_TEST(what_a_zone_lacks_here_may_be_in_an_included_file),
     UNIT_TEST(a_directive_of_ours_in_a_virtual_host_has_its_balancer_there),
     UNIT_TEST(lines_of_a_balancer_are_joined_and_a_key_stands_once),
+    UNIT_TEST(a_map_for_one_host_or_twice_is_found),
     UNIT_TEST(a_method_that_no_module_brings_is_found),
     UNIT_TEST(loopback_beside_other_hosts_is_found),
     UNIT_TEST(balancers_that_stop_httpd_from_starting_are_found),

@@ -285,6 +285,31 @@ static void locations_of_members_become_the_clients(void)
     UNIT_STR_EQ(located("", &relay), "");
 }
 
+/* A member that only the cluster's map has stands for a configured one. */
+static void locations_of_an_alias_are_mapped_as_those_of_what_it_stands_for(void)
+{
+    static const hap_relay_map_t rows[] = {
+        {{"http://hosta:8080/App", 21}, {"/shop", 5}, 4},
+        {{"http://hosta:8080", 17}, {"https://other.example", 21}, 0},
+    };
+    hap_relay_t relay = app;
+    relay.locations = (hap_relay_maps_t){rows, 2};
+    hap_relay_back_t back = back_kept;
+    back.relay = &relay;
+    back.alias =
+        (hap_relay_map_t){HAP_STR_LIT("http://hostc:81"), HAP_STR_LIT("http://hosta:8080"), 0};
+#define MOVED(url) "HTTP/1.1 302 Found\nLocation: " url "\nContent-Length: 0\n\n"
+    CU_ASSERT_PTR_NOT_NULL(strstr(to_client(MOVED("http://HostC:81/App/x"), &back),
+                                  "Location: http://front:81/shop/x\n"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(to_client(MOVED("http://hostc:81/else"), &back), "https://other.example/else\n"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(to_client(MOVED("http://hosta:8080/App/x"), &back), "http://front:81/shop/x\n"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(to_client(MOVED("http://hostc:8100/App"), &back), "http://hostc:8100/App\n"));
+#undef MOVED
+}
+
 /* ProxyPassReverse "/shop" "balancer://App/App" */
 static void the_path_of_a_location_has_its_case(void)
 {
@@ -501,6 +526,7 @@ const unit_test_t suite_relay_answer[] = {
     UNIT_TEST(a_cookie_of_ours_makes_the_answer_private),
     UNIT_TEST(what_connection_names_does_not_stand_for_our_own),
     UNIT_TEST(locations_of_members_become_the_clients),
+    UNIT_TEST(locations_of_an_alias_are_mapped_as_those_of_what_it_stands_for),
     UNIT_TEST(the_path_of_a_location_has_its_case),
     UNIT_TEST(locations_at_the_root_are_mapped_without_a_second_slash),
     UNIT_TEST(a_location_is_mapped_by_its_path_whatever_its_host),

@@ -5,8 +5,9 @@ package HA::Map;
 use v5.36;
 
 use Digest::SHA qw(sha256_hex);
+use Time::HiRes qw(time);
 
-# Maps at this path. Options: uuid => of the cluster; nodes => how many there are.
+# Maps at this path. Options: uuid => of the cluster; mode => of the file.
 sub new($class, $path, %opt)
 {
     return bless {
@@ -57,7 +58,7 @@ sub text($self, $version, %apps)
     return sprintf("zero-map 1 %d %s\n", length $body, sha256_hex($body)) . $body;
 }
 
-# Writes these bytes in one step.
+# Writes these bytes in one step. When that was.
 sub put($self, $text)
 {
     my $temp = "$self->{path}.new";
@@ -65,8 +66,9 @@ sub put($self, $text)
     print $out $text;
     close $out or die "$temp: $!\n";
     chmod $self->{mode}, $temp;
+    my $when = time;
     rename $temp, $self->{path} or die "$self->{path}: $!\n";
-    return;
+    return $when;
 }
 
 # Writes the next map, with these applications. Its version.
