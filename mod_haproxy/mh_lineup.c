@@ -29,6 +29,7 @@ struct mh_plan_t {
     planned_t *members;
     unsigned n;
     bool keeps; /* some of them against the map */
+    bool says;
 };
 
 /* --- where a member is ------------------------------------------------------------------------ */
@@ -257,6 +258,7 @@ mh_plan_t *mh_lineup_plan(mh_app_t *app, const mh_lineup_from_t *from, apr_pool_
     const hap_follow_t *rows = hap_follow(&n, &join, p);
     mh_plan_t *plan = apr_pcalloc(p, sizeof(*plan));
     plan->app = app;
+    plan->says = from->says;
     plan->kind.hashed = app->policy.method == HAP_METHOD_HASH;
     plan->kind.single = mapped && mapped->single;
     plan->kind.epoch = mapped ? mapped->epoch : 0;
@@ -266,7 +268,7 @@ mh_plan_t *mh_lineup_plan(mh_app_t *app, const mh_lineup_from_t *from, apr_pool_
         row->as = rows[i];
         if (plan_member(row, app, from, p)) {
             plan->n++;
-        } else if (is_wanted(row)) {
+        } else if (is_wanted(row) && from->says) {
             say_no_room(app, row);
         }
     }
@@ -279,11 +281,12 @@ static bool can_be_checked(const mh_app_t *app, const proxy_worker *worker)
     return !app->check.uri.n || mh_speaks_http(worker);
 }
 
-/* A worker for the address of the map; NULL when there is none to be had, and that was said. */
-static mh_worker_t *hire(const planned_t *row, const mh_app_t *app, apr_pool_t *parent,
+/* A worker for the address of the map; NULL when there is none to be had. */
+static mh_worker_t *hire(const planned_t *row, const mh_plan_t *plan, apr_pool_t *parent,
                          apr_pool_t *p)
 {
     const char *why = NULL;
+    const mh_app_t *app = plan->app;
     if (row->hired) {
         mh_worker_hold(row->hired);
         return row->hired;
@@ -295,7 +298,7 @@ static mh_worker_t *hire(const planned_t *row, const mh_app_t *app, apr_pool_t *
         mh_worker_drop(hired);
         hired = NULL;
     }
-    if (!hired) {
+    if (!hired && plan->says) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, app->server, "%s: member %s: not at %s: %s",
                      app->name, row->as.route, row->url, why);
     }
@@ -304,7 +307,7 @@ static mh_worker_t *hire(const planned_t *row, const mh_app_t *app, apr_pool_t *
 
 /* Without an address there is nothing to serve with. */
 static void make_member(mh_member_t *member, const planned_t *row, const mh_lineup_t *lineup,
-                        apr_pool_t *parent, apr_pool_t *p)
+                        const mh_plan_t *plan, apr_pool_t *parent, apr_pool_t *p)
 {
     member->app = lineup->app;
     member->name = apr_pstrdup(lineup->pool, row->as.route);
@@ -315,7 +318,7 @@ static void make_member(mh_member_t *member, const planned_t *row, const mh_line
     member->standing = row->as.standing;
     member->kept = row->kept;
     if (row->url) {
-        member->hired = hire(row, lineup->app, parent, p);
+        member->hired = hire(row, plan, parent, p);
     }
     if (member->hired) {
         member->worker = member->hired->worker;
@@ -357,7 +360,7 @@ mh_lineup_t *mh_lineup_make(mh_plan_t *plan, apr_pool_t *parent, apr_pool_t *p)
     lineup->keeps = plan->keeps;
     lineup->members = apr_pcalloc(pool, (plan->n + 1) * sizeof(*lineup->members));
     for (unsigned i = 0; i < plan->n; i++) {
-        make_member(&lineup->members[i], &plan->members[i], lineup, parent, p);
+        make_member(&lineup->members[i], &plan->members[i], lineup, plan, parent, p);
         rows[i] = roster_row(&plan->members[i], &lineup->members[i]);
     }
     plan->kind.owner = lineup;

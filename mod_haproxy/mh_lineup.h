@@ -31,6 +31,7 @@ typedef struct mh_lineup_from_t {
     const hap_map_t *map;    /* NULL: there is none */
     mh_guests_t *guests;     /* open */
     const mh_lineup_t *last; /* whose workers go on */
+    bool says;               /* this child says what cannot be done */
 } mh_lineup_from_t;
 
 /** A line-up that is being made. */

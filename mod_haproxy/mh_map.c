@@ -191,7 +191,7 @@ static void say_trouble(const char *why, const hap_map_t *has, const look_t *loo
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, self.server, "HAMap %s: not taken: %s; %s",
                      mh_main_conf.map, why, in_force(has, look->pool));
     } else {
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, self.server, "HAMap %s: can be used again",
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, self.server, "HAMap %s: can be used now",
                      mh_main_conf.map);
     }
 }
@@ -269,12 +269,12 @@ static void say_in_force(const hap_map_t *map)
                  (apr_uint64_t)map->version, map->uuid);
 }
 
-static void plan_all(look_t *look, const hap_map_t *map, mh_plan_t **plans)
+static void plan_all(look_t *look, const hap_map_t *map, mh_plan_t **plans, bool fresh)
 {
     mh_guests_t *guests = mh_guests_open(map ? map->version : 0, look->pool);
     for (int i = 0; i < mh_apps->nelts; i++) {
         mh_app_t *app = mh_app_at(i);
-        const mh_lineup_from_t from = {map, guests, look->ready[i]};
+        const mh_lineup_from_t from = {map, guests, look->ready[i], fresh};
         if (app->follows) {
             plans[i] = mh_lineup_plan(app, &from, look->pool);
         }
@@ -286,10 +286,10 @@ static void plan_all(look_t *look, const hap_map_t *map, mh_plan_t **plans)
 static void make_all(look_t *look, const hap_map_t *map, bool fresh)
 {
     mh_plan_t **plans = apr_pcalloc(look->pool, (size_t)(mh_apps->nelts + 1) * sizeof(*plans));
-    plan_all(look, map, plans);
     if (fresh) {
         say_in_force(map);
     }
+    plan_all(look, map, plans, fresh);
     for (int i = 0; i < mh_apps->nelts; i++) {
         const mh_lineup_t *now = look->ready[i];
         look->ready[i] = plans[i] ? mh_lineup_make(plans[i], self.pool, look->pool) : NULL;

@@ -48,6 +48,7 @@ mh_worker_t *mh_worker_make(const char *url, const char *route, const proxy_work
     const char *error = ap_proxy_define_worker(pool, &worker, NULL, NULL, url, 0);
     if (!error) {
         worker->balancer = like->balancer;
+        worker->section_config = like->section_config;
         take_over(worker->s, like->s, route);
         bool made = ap_proxy_initialize_worker(worker, s, pool) == APR_SUCCESS;
         error = made ? NULL : "mod_proxy has no room for it";

@@ -59,7 +59,7 @@ for my $lane (qw(Off Require)) {
         is($shares->(3, bound('hostC')), 'hostC:3', 'and keeps its sessions');
         like($usable->(), qr/^usable 3 of 3, open to new sessions 3/, 'and is counted');
         is($server->log->count(qr/added by map/), 1, 'which is said once');
-        is($server->log->count(qr/HAMap \S+: can be used again/), 1, 'as is that there is a map');
+        is($server->log->count(qr/HAMap \S+: can be used now/), 1, 'as is that there is a map');
     };
 
     subtest "lane $lane: what it says of itself is mapped as of others" => sub {

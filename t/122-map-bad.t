@@ -43,14 +43,14 @@ sub said($what)
 sub refused($name, $why, $make)
 {
     subtest $name => sub {
-        my ($before, $again) = (said('not taken'), said('can be used again'));
+        my ($before, $again) = (said('not taken'), said('can be used now'));
         $make->();
         $t->wait_for(qr/HAMap \Q$path\E: not taken: .*$why.*; map 5 stays in force$/);
         is(shares(6), 'hostA:2 hostB:2 hostC:2', 'the members are as before');
         is(said('not taken'), $before + 1, 'it is said once');
         chmod 0755, $t->dir('cluster');
         $map->put($text);
-        $t->wait_for(sub { said('can be used again') == $again + 1 });
+        $t->wait_for(sub { said('can be used now') == $again + 1 });
         is(said('not taken'), $before + 1, 'and that it is good again');
     };
     return;
@@ -159,6 +159,33 @@ subtest 'a folder that comes later, and a link that moves' => sub {
     rename "$late/new", $maps->path;
     $maps->await($t, $proxy, 3);
     is(spread($client, '/App/plain', 4), 'hostA:2 hostB:2', 'so is that of a link');
+};
+
+subtest 'more members than there is room for' => sub {
+    my $maps = HA::Map->new($t->dir('large'));
+    $maps->next;
+    my $proxy = $t->httpd(
+        modules => [qw(proxy proxy_http)],
+        haproxy => 1,
+        name => 'large-httpd',
+        log_level => 'info haproxy:debug',
+        config => join "\n", 'HAMap ' . $maps->path, 'HAMaxMembers 16', balancer('App', [@app{qw(A B)}]), '',
+    );
+    $t->expect_log(qr/App: member n\d+: not added: HAMaxMembers: there is no room for more than 16 members of the map/);
+    $t->expect_log(qr/App: member tls: not at https:|AH\d+: .*n\d+|AH0111[04]|AH00957/);
+    my $client = $t->client(port => $proxy->port, cookies => 0);
+    for my $n (1 .. 5) {
+        # Each has an address of its own: what is there does not matter.
+        my @new = map {{route => "k$n-$_", url => "http://127.0.0.1:" . (100 * $n + $_), admin => 'drain'}} 1 .. 10;
+        $maps->next(App => {members => \@new});
+        $maps->await($t, $proxy);
+        is($proxy->log->count(qr/App: member k$n-\d+: added by map/), 10, "ten others take the place of ten ($n)");
+    }
+    $maps->next(App => {members => [map {{route => "n$_", url => "http://127.0.0.1:" . (700 + $_), admin => 'drain'}} 1 .. 20]});
+    $maps->await($t, $proxy);
+    is($proxy->log->count(qr/member n\d+: added by map/), 16, 'as many as there is room for');
+    is($proxy->log->count(qr/member n\d+: not added/), 4, 'the others are named, once');
+    is(spread($client, '/App/plain', 4), 'hostA:2 hostB:2', 'and all goes on');
 };
 
 $t->done;
