@@ -74,7 +74,7 @@ typedef struct mh_app_t {
 
     /* per child */
     _Atomic(const hap_schedule_t *) schedule; /* any thread reads, the loop thread replaces */
-    mh_lineup_t *lineup; /* whose that is; loop thread, and before there are threads */
+    mh_lineup_t *lineup; /* whose that is; loop thread, and any thread where nothing is followed */
     hap_epoch_t epoch;   /* guards schedule and lineup */
     hap_stalls_t stalls; /* members that hold this child's threads */
     _Atomic bool stale;  /* the loop was told to replace the schedule */

@@ -47,7 +47,7 @@ void mh_choice_hold(mh_choice_t *choice)
     mh_app_t *app = choice->app;
     choice->lineups_n = 1;
     if (!app->follows) {
-        choice->lineups[0] = lineup_of(atomic_load(&app->schedule));
+        choice->lineups[0] = app->lineup;
         return;
     }
     unsigned side = hap_epoch_enter(&app->epoch);
@@ -68,6 +68,18 @@ static void forget_tried(mh_choice_t *choice)
 {
     for (uint32_t i = 0; i < choice->tried_n; i++) {
         choice->tried[i] = UINT32_MAX;
+    }
+}
+
+/* Nobody else may be tried: the active member may once more, when a probe has found it since. */
+static void forget_recovered(mh_choice_t *choice, const hap_roster_t *roster)
+{
+    enum { TROUBLE = HAP_FLAG_DOWN | HAP_FLAG_SUSPECT };
+    for (uint32_t i = 0; i < roster->n; i++) {
+        if (roster->members[i].standing == HAP_STANDING_SERVES &&
+            !(hap_roster_flags(roster, &mh_shared->view, i) & TROUBLE)) {
+            forget_tried(choice);
+        }
     }
 }
 
@@ -187,6 +199,9 @@ bool mh_choice_peek(mh_choice_t *choice)
         choice->member = -1;
         choice->why = HAP_PICK_NONE;
         return false;
+    }
+    if (choice->tried_n && schedule->roster->kind.single) {
+        forget_recovered(choice, schedule->roster);
     }
     const hap_pick_request_t in = {
         .wanted = choice->session.member,

@@ -5,7 +5,10 @@
 struct mh_lane_queue_t {
     mh_lane_wait_t list; /* its head */
     ml_loop_t *loop;
+    ml_timer_t look; /* for an active member that has come back: nobody tells of that */
 };
+
+enum { LOOK_US = 50000 };
 
 static void clear(mh_lane_wait_t *list)
 {
@@ -29,10 +32,16 @@ static void link_in(mh_lane_wait_t *list, mh_lane_wait_t *wait)
     list->prev = wait;
 }
 
+static void on_look(ml_timer_t *timer, ml_loop_t *loop)
+{
+    mh_lane_queue_wake(ML_OWNER(timer, mh_lane_queue_t, look));
+}
+
 mh_lane_queue_t *mh_lane_queue_create(ml_loop_t *loop, apr_pool_t *p)
 {
     mh_lane_queue_t *queue = apr_pcalloc(p, sizeof(*queue));
     queue->loop = loop;
+    queue->look.fire = on_look;
     clear(&queue->list);
     return queue;
 }
@@ -62,6 +71,9 @@ bool mh_lane_queue_wait(mh_lane_queue_t *queue, mh_lane_wait_t *wait, ml_exchang
         ml_timer_set(queue->loop, &wait->timer, app->policy.queue_timeout);
     }
     link_in(&queue->list, wait);
+    if (!ml_timer_is_set(&queue->look)) {
+        ml_timer_set(queue->loop, &queue->look, LOOK_US);
+    }
     return true;
 }
 

@@ -2,6 +2,7 @@
 # zero modproxy explain and the module: whatever does not depend on turns, both decide the same.
 use v5.36;
 
+use HA::Map;
 use HA::Test;
 use HA::Zero;
 
@@ -266,7 +267,7 @@ my @calls = (
     [[$conf, '-url=http://a:0/x'], 2, qr/-url: "0" is not a port/],
     [['-conf=' . $t->write_file('empty.conf', ''), '-url=/'], 1, qr/empty\.conf: is empty/],
     [[$conf, '-url=/App', '-client=me'], 2, qr/-client: "me" is not an IP address/],
-    [[$conf, '-url=/App', '-map=x'], 2, qr/unknown option -map/],
+    [[$conf, '-url=/App', '-mop=x'], 2, qr/unknown option -mop/],
     [[$conf, '-url=/App', 'more'], 2, qr/unexpected "more"/],
     [['-conf=' . $t->dir('none'), '-url=/App'], 3, qr/none: cannot be read/],
     [['-conf=' . $t->dir, '-url=/App'], 3, qr/is a folder/],
@@ -281,6 +282,33 @@ for my $call (@calls) {
     my ($argv, $code, $says) = @$call;
     ends_with_code([qw(modproxy explain), @$argv], $code, $says, "$says");
 }
+subtest 'explain takes the members and the active one from a map' => sub {
+    my $map = HA::Map->new($t->dir('map'));
+    my $conf = $t->write_file('map.conf', balancer('App', 'zsessionid', 'hostA', 'hostB')
+        . qq(ProxyPass "/App" "balancer://App/App"\nHABalancer App queue=3 failover=strict\n));
+    my @new = ({route => 'hostC', url => 'http://192.0.2.3:80'}, {route => 'hostB', url => $b->url, admin => 'maint'});
+    my $ask = sub ($cookie, %app) {
+        $map->next(App => {members => \@new, %app});
+        return zero(qw(modproxy explain -url=/App/x), "-conf=$conf", '-map=' . $map->path, "-cookie=zsessionid=s.$cookie");
+    };
+    my ($code, $out) = $ask->('hostC');
+    is($code, 0, 'there is a choice');
+    like($out, qr/^map       version 1 of cluster 0f1e2d3c-\S+ names this balancer$/m, 'which map');
+    like($out, qr/hostA \S+: assumed up, as configured$/m, 'a configured member');
+    like($out, qr/hostB \S+: maint \(takes nothing\), assumed up, by the map$/m, 'one that is told something');
+    like($out, qr/hostC \S+: assumed up, added by the map$/m, 'one that is added');
+    like($out, qr{^choice    hostC: holds the session\n +the request goes to http://192\.0\.2\.3/App/x$}m, 'it is chosen');
+    ($code, $out) = $ask->('hostA', active => 'hostC', epoch => 12);
+    like($out, qr/active-passive: hostC is active, epoch 12$/m, 'the active one');
+    like($out, qr/hostA \S+: passive \(gets nothing\), as configured$/m, 'a passive one');
+    like($out, qr/^choice    hostC: takes over, the session's member cannot be used$/m, 'is chosen, even with strict');
+    ($code, $out) = $ask->('hostA', active => undef, epoch => 12);
+    is($code, 1, 'without one there is no choice');
+    like($out, qr/^choice    nobody: no member is active; the client gets 503$/m, 'and why');
+    $map->put('zero-map 1 3 x');
+    ends_with_code([qw(modproxy explain -url=/), "-conf=$conf", '-map=' . $map->path], 1, qr/map:1: /, 'a bad map');
+};
+
 my @twice = map {replay('/App/plain')->{text}} 1, 2;
 is($twice[0], $twice[1], 'the same question has the same answer');
 

@@ -86,7 +86,11 @@ for my $lane (qw(Off Require)) {
         my $load = $t->load(port => $server->port, path => '/App/plain', rate => faster(300, 100), count => 100_000, retry => 0, timeout => 20);
         $load->wait_progress(60);
         # What the standard path has sent it does not send again; the lane does.
-        $lane eq 'Off' ? $app{A}->stop : $app{A}->kill;
+        my @clients = map {$_->{pid}} @{$load->{workers}};
+        $t->signal($_, 'STOP') for $lane eq 'Off' ? @clients : ();
+        $t->wait_for(sub { $lane ne 'Off' || $client->()->get('/ha-health/App')->body =~ /in flight 0$/ });
+        $app{A}->kill;
+        $t->signal($_, 'CONT') for $lane eq 'Off' ? @clients : ();
         $t->wait_for(qr/App: member hostA: up -> down|App: member hostA: \w+, now suspect/);
         $switch->(undef, 11);
         $switch->('B', 12);
@@ -96,6 +100,12 @@ for my $lane (qw(Off Require)) {
         is($result->{failed}, 0, "no request of $result->{sent} fails") or diag explain $result->{failures};
         ok($result->{instances}{hostB}, 'hostB has served');
         $app{A}->start;
+        $app{B}->kill;
+        my @waiting = map {$client->(timeout => 15)} 1 .. 20;
+        $_->send($_->format_request(GET => '/App/plain')) for @waiting;
+        ok(!IO::Select->new(map {$_->socket} @waiting)->can_read(0.3), 'the active one is dead again');
+        $app{B}->start;
+        is(join(' ', map {$_->read_response->instance // '-'} @waiting), join(' ', ('hostB') x 20), 'and back, and all are served');
         $switch->('A', 13);
         is($shares->(2), 'hostA:2', 'what was known of it does not count when it is active again');
     };
