@@ -28,7 +28,7 @@ for my $lane (qw(Off Require)) {
     my $active = sub ($name, $epoch) {
         my @members = map {HA::Map::member($app{$_})} qw(A B C);
         my $route = $name ? "host$name" : undef;
-        return $map->next(map {$_ => {members => \@members, active => $route, epoch => $epoch}} qw(App Now));
+        return $map->next(map {$_ => {members => \@members, active => $route, epoch => $epoch}} qw(App Now Zone));
     };
     $active->('A', 7);
     my $server = $t->httpd(
@@ -36,7 +36,8 @@ for my $lane (qw(Off Require)) {
         name => "lane-$lane",
         config => join "\n", 'HAMap ' . $map->path, "HALane $lane", $health,
         balancer('App', [@app{qw(A B)}], ours => 'queue=1000 queue-timeout=20s'),
-        balancer('Now', [@app{qw(A B)}], ours => 'failover=strict'), ''
+        balancer('Now', [@app{qw(A B)}], ours => 'failover=strict'),
+        balancer('Zone', [@app{qw(A B)}]), 'HAZone Zone zone=USER store=shm', ''
     );
     my $client = sub (%opt) { $t->client(port => $server->port, cookies => 0, retry => 0, %opt) };
     my $shares = sub ($count, @more) { spread($client->(), '/App/plain', $count, @more) };
@@ -58,6 +59,12 @@ for my $lane (qw(Off Require)) {
         is($fence->(), '8', 'its epoch');
         $switch->('A', 9);
         is($fence->(bound('hostC')), '9', 'and back');
+    };
+
+    subtest "lane $lane: with a zone, HA-Fence is the session's" => sub {
+        my $fields = sub (%opt) { join ',', $client->()->get('/Zone/echo', %opt)->body =~ /^(HA-Fence[^\r\n]*)/mig };
+        is($fields->(), 'HA-Fence-App: 9', 'of the application it has another name');
+        is($fields->(bound('hostB'), headers => {Cookie => 'zsessionid=s2.hostB', 'HA-Fence-App' => 98}), 'HA-Fence-App: 9', 'which no client can send');
     };
 
     subtest "lane $lane: while nobody is active" => sub {
