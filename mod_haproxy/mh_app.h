@@ -30,6 +30,9 @@ typedef struct mh_member_t {
     hap_admin_t configured;   /* what status= says */
     uint32_t slot;            /* in the shared segment */
 
+    const proxy_worker_shared
+        *model; /* what own_worker was at the start; NULL: no map is followed */
+
     /* in a line-up */
     hap_standing_t standing;
     bool kept;                /* the map has taken it out, but nobody else could be used */

@@ -74,9 +74,9 @@ static void set_address(mh_member_t *member, apr_pool_t *p)
 
 /* --- as configured ---------------------------------------------------------------------------- */
 
-static uint32_t weight_of(const proxy_worker *worker)
+static uint32_t weight_of(const proxy_worker_shared *worker)
 {
-    int weight = worker->s->lbfactor;
+    int weight = worker->lbfactor;
     return weight > 0 ? (uint32_t)weight : WEIGHT_DEFAULT;
 }
 
@@ -85,11 +85,17 @@ static hap_member_t as_configured(mh_member_t *member)
     return (hap_member_t){
         .route = hap_str(member->name),
         .slot = member->slot,
-        .weight = weight_of(member->worker),
+        .weight = weight_of(member->worker->s),
         .lbset = member->worker->s->lbset,
         .spare = member->worker->s->status & PROXY_WORKER_HOT_SPARE,
         .binding = member,
     };
+}
+
+/* Requests count in what mod_proxy shares of it, and operators change it. */
+static void set_model(mh_member_t *member, apr_pool_t *p)
+{
+    member->model = apr_pmemdup(p, member->own_worker->s, sizeof(*member->model));
 }
 
 mh_lineup_t *mh_lineup_configured(mh_app_t *app, apr_pool_t *p)
@@ -101,6 +107,9 @@ mh_lineup_t *mh_lineup_configured(mh_app_t *app, apr_pool_t *p)
     lineup->members = (void *)app->members->elts;
     for (unsigned i = 0; i < n; i++) {
         set_address(&lineup->members[i], p);
+        if (app->follows) {
+            set_model(&lineup->members[i], p);
+        }
         rows[i] = as_configured(&lineup->members[i]);
     }
     const hap_roster_kind_t kind = {
@@ -124,9 +133,9 @@ static const char *const *routes_of(const mh_app_t *app, apr_pool_t *p)
 }
 
 /* Whose parameters a member has. */
-static const proxy_worker *model_of(const mh_app_t *app, const mh_member_t *configured)
+static const mh_member_t *like_of(const mh_app_t *app, const mh_member_t *configured)
 {
-    return (configured ? configured : mh_app_member(app, 0))->worker;
+    return configured ? configured : mh_app_member(app, 0);
 }
 
 /* A worker is needed where the configuration has none at that address; the last one's goes on. */
@@ -138,7 +147,7 @@ static void plan_address(planned_t *row, const mh_app_t *app, const mh_lineup_t 
     if (!url || (row->configured && mh_worker_is_at(row->configured->worker, url, p))) {
         return;
     }
-    row->url = mh_worker_url(url, model_of(app, row->configured), p);
+    row->url = mh_worker_url(url, like_of(app, row->configured)->worker, p);
     if (was && was->hired && strcmp(was->hired->url, row->url) == 0) {
         row->hired = was->hired;
     }
@@ -150,7 +159,7 @@ static bool plan_member(planned_t *row, const mh_app_t *app, const mh_lineup_fro
     const hap_map_member_t *mapped = row->as.mapped;
     row->configured = row->as.configured < 0 ? NULL : mh_app_member(app, row->as.configured);
     row->weight = mapped            ? mapped->weight * WEIGHT_UNIT
-                  : row->configured ? weight_of(row->configured->worker)
+                  : row->configured ? weight_of(row->configured->model)
                                     : WEIGHT_DEFAULT;
     row->told = hap_follow_told(mapped);
     row->mapped = mapped != NULL;
@@ -291,7 +300,8 @@ static mh_worker_t *hire(const planned_t *row, const mh_plan_t *plan, apr_pool_t
         mh_worker_hold(row->hired);
         return row->hired;
     }
-    mh_worker_t *hired = mh_worker_make(row->url, row->as.route, model_of(app, row->configured),
+    const mh_member_t *like = like_of(app, row->configured);
+    mh_worker_t *hired = mh_worker_make(row->url, row->as.route, like->worker, like->model,
                                         app->server, parent, &why, p);
     if (hired && !can_be_checked(app, hired->worker)) {
         why = "HACheck cannot ask it for its uri=, as it does not speak HTTP";
@@ -322,7 +332,7 @@ static void make_member(mh_member_t *member, const planned_t *row, const mh_line
     }
     if (member->hired) {
         member->worker = member->hired->worker;
-        member->like = model_of(lineup->app, row->configured);
+        member->like = like_of(lineup->app, row->configured)->worker;
         member->own_url = bare(member->worker->s->name_ex);
         member->like_url = bare(member->like->s->name_ex);
         set_address(member, lineup->pool);
@@ -333,13 +343,13 @@ static void make_member(mh_member_t *member, const planned_t *row, const mh_line
 
 static hap_member_t roster_row(const planned_t *row, mh_member_t *member)
 {
-    const proxy_worker *configured = row->configured ? row->configured->worker : NULL;
+    const proxy_worker_shared *model = row->configured ? row->configured->model : NULL;
     return (hap_member_t){
         .route = hap_str(member->name),
         .slot = row->slot,
         .weight = row->weight,
-        .lbset = configured ? configured->s->lbset : 0,
-        .spare = configured && configured->s->status & PROXY_WORKER_HOT_SPARE,
+        .lbset = model ? model->lbset : 0,
+        .spare = model && model->status & PROXY_WORKER_HOT_SPARE,
         .mapped = row->mapped,
         .standing = member->standing,
         .told = row->told,

@@ -38,7 +38,8 @@ static void take_over(proxy_worker_shared *to, const proxy_worker_shared *from, 
 }
 
 mh_worker_t *mh_worker_make(const char *url, const char *route, const proxy_worker *like,
-                            server_rec *s, apr_pool_t *parent, const char **why, apr_pool_t *p)
+                            const proxy_worker_shared *model, server_rec *s, apr_pool_t *parent,
+                            const char **why, apr_pool_t *p)
 {
     static _Atomic uint64_t serials;
     apr_pool_t *pool;
@@ -49,7 +50,7 @@ mh_worker_t *mh_worker_make(const char *url, const char *route, const proxy_work
     if (!error) {
         worker->balancer = like->balancer;
         worker->section_config = like->section_config;
-        take_over(worker->s, like->s, route);
+        take_over(worker->s, model, route);
         bool made = ap_proxy_initialize_worker(worker, s, pool) == APR_SUCCESS;
         error = made ? NULL : "mod_proxy has no room for it";
     }

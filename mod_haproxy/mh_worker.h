@@ -22,12 +22,13 @@ typedef struct mh_worker_t {
 } mh_worker_t;
 
 /**
- * A worker for `url`, with the parameters of `like`, and one user; `parent`'s allocator is used by
- * several threads. NULL with `why`, from `p`, when mod_proxy does not take it. Not in a request's
- * thread: it waits for a lock of all processes.
+ * A worker for `url`, with the parameters that `like` had as `model`, and one user; `parent`'s
+ * allocator is used by several threads. NULL with `why`, from `p`, when mod_proxy does not take it.
+ * Not in a request's thread: it waits for a lock of all processes.
  */
 mh_worker_t *mh_worker_make(const char *url, const char *route, const proxy_worker *like,
-                            server_rec *s, apr_pool_t *parent, const char **why, apr_pool_t *p);
+                            const proxy_worker_shared *model, server_rec *s, apr_pool_t *parent,
+                            const char **why, apr_pool_t *p);
 
 /** One user more, or less: the last one frees it, and closes its connections. Any thread. */
 void mh_worker_hold(mh_worker_t *worker);
