@@ -61,7 +61,7 @@ sub is_there($pid)
 sub wait_status($zerod)
 {
     delete $zerod->{socket};
-    $t->wait_for(sub { ($zerod->status // {version => 0})->{version} == 4 }, 10, 'the daemon');
+    $t->wait_for(sub { ($zerod->status // {version => 0})->{version} == 6 }, 10, 'the daemon');
     return $zerod->status;
 }
 
