@@ -13,6 +13,7 @@
 #include <openssl/rand.h>
 
 #include "zd_log.h"
+#include "zd_notify.h"
 #include "zd_number.h"
 #include "zd_plan.h"
 
@@ -388,6 +389,15 @@ static void changed(void *baton)
     wrote_map(self, before);
 }
 
+static void say_alive(zd_daemon_t *self, uint64_t now)
+{
+    unsigned every_ms = zd_notify_alive_ms();
+    if (every_ms && now - self->alive_ms >= every_ms) {
+        self->alive_ms = now;
+        zd_notify_alive();
+    }
+}
+
 static void tick(uv_timer_t *timer)
 {
     zd_daemon_t *self = timer->data;
@@ -397,6 +407,7 @@ static void tick(uv_timer_t *timer)
         return;
     }
     zd_core_tick(self->core, now);
+    say_alive(self, now);
     if (now - self->checked_ms < CHECK_MS) {
         return;
     }
@@ -427,6 +438,7 @@ static void end(zd_daemon_t *self)
         return;
     }
     self->ending = true;
+    zd_notify_stopping();
     for (int i = 0; i < 2; i++) {
         uv_close((uv_handle_t *)&self->signals[i], NULL);
     }
@@ -710,6 +722,7 @@ int zd_daemon_run(zd_daemon_conf_t *conf)
     begin_loop(&self);
     if (open_parts(&self)) {
         uv_timer_start(&self.tick, tick, ZD_TICK_MS, ZD_TICK_MS);
+        zd_notify_ready();
     } else {
         self.exit_code = 1;
         end(&self);

@@ -29,6 +29,7 @@ typedef struct zd_daemon_t {
     uint64_t number;     /* of this node in the engine; 0: it is not in it */
     uint64_t forced;     /* it ends to go on alone, in that term; 0: it does not */
     uint64_t checked_ms; /* when what need not be looked at each tick was looked at */
+    uint64_t alive_ms;   /* when who watches was told that the loop turns */
     int own;             /* place of this node in the configuration; 0 without nodes */
     char uuid[HAP_MAP_UUID_BYTES + 1]; /* for a cluster that begins here */
     char run[ZD_RUN_BYTES];            /* name of this run, as a client of commands */
