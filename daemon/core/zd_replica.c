@@ -250,6 +250,18 @@ bool zd_replica_wants(const zd_replica_t *replica, uint64_t now_ms)
     return replica->role == ZD_ROLE_PASSIVE && now_ms >= replica->asks_ms;
 }
 
+/* What is asked for by others goes by the time at which this replica stops by itself. */
+bool zd_replica_is_active(const zd_replica_t *replica, uint64_t now_ms)
+{
+    return replica->role == ZD_ROLE_ACTIVE && now_ms - replica->proven_ms < replica->times.stop_ms;
+}
+
+uint64_t zd_replica_left_ms(const zd_replica_t *replica, uint64_t now_ms)
+{
+    uint64_t end = replica->proven_ms + replica->times.timeout_ms;
+    return holds(replica) && end > now_ms ? end - now_ms : 0;
+}
+
 uint64_t zd_replica_deadline(const zd_replica_t *replica)
 {
     return holds(replica) ? replica->proven_ms + replica->times.guard_ms : 0;

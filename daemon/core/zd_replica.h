@@ -106,6 +106,13 @@ uint64_t zd_replica_claim(const zd_replica_t *replica);
 /** Whether it would take the lease. */
 bool zd_replica_wants(const zd_replica_t *replica, uint64_t now_ms);
 
+/** Whether its service is the active one at this time: a role that is looked at late may be over.
+ */
+bool zd_replica_is_active(const zd_replica_t *replica, uint64_t now_ms);
+
+/** How long its lease holds unless it is renewed; 0: it has none. */
+uint64_t zd_replica_left_ms(const zd_replica_t *replica, uint64_t now_ms);
+
 /** When the service is killed by who watches over the daemon, unless the lease is renewed; 0: it
  * has none. */
 uint64_t zd_replica_deadline(const zd_replica_t *replica);
