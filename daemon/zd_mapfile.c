@@ -6,7 +6,6 @@
 
 #include <apr_strings.h>
 
-#include "hap_map.h"
 #include "hapio_file.h"
 #include "zd_log.h"
 
@@ -139,6 +138,11 @@ uint64_t zd_mapfile_version(const zd_mapfile_t *file)
 const char *zd_mapfile_uuid(const zd_mapfile_t *file)
 {
     return file->map ? file->map->uuid : NULL;
+}
+
+const hap_map_t *zd_mapfile_map(const zd_mapfile_t *file)
+{
+    return file->map;
 }
 
 zd_mapfile_t *zd_mapfile_open(const char *dir, const char *copy, apr_pool_t *pool)

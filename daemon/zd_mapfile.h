@@ -10,6 +10,7 @@
 
 #include <apr_pools.h>
 
+#include "hap_map.h"
 #include "hap_str.h"
 
 typedef struct zd_mapfile_t zd_mapfile_t;
@@ -21,6 +22,9 @@ zd_mapfile_t *zd_mapfile_open(const char *dir, const char *copy, apr_pool_t *poo
 /** What is on disk: its version, 0: none; its cluster, NULL: none. Borrows until the next put. */
 uint64_t zd_mapfile_version(const zd_mapfile_t *file);
 const char *zd_mapfile_uuid(const zd_mapfile_t *file);
+
+/** The map itself, on disk or about to be; NULL: none. Borrows likewise. */
+const hap_map_t *zd_mapfile_map(const zd_mapfile_t *file);
 
 /** Writes a map that is newer; what cannot be written is said once, and tried again by
  * zd_mapfile_retry. Copies. */

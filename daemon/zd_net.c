@@ -33,6 +33,7 @@ struct zd_net_t {
     unsigned strangers;
     unsigned handles; /* that are not closed yet */
     unsigned refused; /* since the last line about it */
+    uint64_t refused_all;
     uint64_t said_ms; /* the loop's time of that; 0: never */
     void (*closed)(void *baton);
     void *closed_baton;
@@ -105,6 +106,7 @@ static void say_refused(zd_net_t *net, const char *why)
 {
     uint64_t now = uv_now(net->conf.loop);
     net->refused++;
+    net->refused_all++;
     if (net->said_ms && now - net->said_ms < REFUSED_SAID_MS) {
         return;
     }
@@ -529,20 +531,25 @@ static void forgotten(void *baton)
     (void)baton;
 }
 
-static int listen_at(zd_net_t *net)
+int zd_net_listen(uv_tcp_t *listener, const char *address, uv_connection_cb connected)
 {
-    char address[ZD_NET_ADDRESS_BYTES];
+    char text[ZD_NET_ADDRESS_BYTES];
     const char *port;
     uv_getaddrinfo_t lookup;
-    snprintf(address, sizeof(address), "%s", net->conf.bind);
-    const char *host = cut(address, &port);
-    int rv = host ? uv_getaddrinfo(net->conf.loop, &lookup, NULL, host, port, &hints) : UV_EINVAL;
+    snprintf(text, sizeof(text), "%s", address);
+    const char *host = cut(text, &port);
+    int rv = host ? uv_getaddrinfo(listener->loop, &lookup, NULL, host, port, &hints) : UV_EINVAL;
     if (rv != 0) {
         return rv;
     }
-    rv = uv_tcp_bind(&net->listener, lookup.addrinfo->ai_addr, 0);
+    rv = uv_tcp_bind(listener, lookup.addrinfo->ai_addr, 0);
     uv_freeaddrinfo(lookup.addrinfo);
-    return rv ? rv : uv_listen((uv_stream_t *)&net->listener, BACKLOG, accept_one);
+    return rv ? rv : uv_listen((uv_stream_t *)listener, BACKLOG, connected);
+}
+
+uint64_t zd_net_refused(const zd_net_t *net)
+{
+    return net->refused_all;
 }
 
 zd_net_t *zd_net_open(const zd_net_conf_t *conf, hap_diag_t *diag)
@@ -556,7 +563,7 @@ zd_net_t *zd_net_open(const zd_net_conf_t *conf, hap_diag_t *diag)
     uv_tcp_init(conf->loop, &net->listener);
     net->listener.data = net;
     net->handles = 1;
-    int rv = listen_at(net);
+    int rv = zd_net_listen(&net->listener, conf->bind, accept_one);
     if (rv != 0) {
         hap_diag_set(diag, 0, "%s: cannot be listened at: %s", conf->bind, uv_strerror(rv));
         zd_net_close(net, forgotten, NULL);

@@ -49,6 +49,12 @@ zd_net_t *zd_net_open(const zd_net_conf_t *conf, hap_diag_t *diag);
 /** This node's number, when it was not known at the beginning. */
 void zd_net_number(zd_net_t *net, uint64_t number);
 
+/** Listens at HOST:PORT, with a handle that was initialised. 0, or an error of libuv's. */
+int zd_net_listen(uv_tcp_t *listener, const char *address, uv_connection_cb connected);
+
+/** How many connections have not proven themselves since it was opened. */
+uint64_t zd_net_refused(const zd_net_t *net);
+
 /** Connects to HOST:PORT; `connected` is called later, once. False: there is no memory. */
 bool zd_net_connect(zd_net_t *net, zd_net_use_t use, const char *address,
                     zd_net_connected_fn *connected, void *baton);

@@ -29,7 +29,8 @@ struct zd_raft_t {
     struct raft_uv_transport transport;
     zd_raft_conf_t conf;
     zd_state_t *state;
-    zd_wish_t *sent; /* those on their way */
+    zd_wish_t *sent;                 /* those on their way */
+    uint64_t ends[ZD_END_COUNT + 1]; /* how many have ended so */
     uv_prepare_t turn;
     struct raft_barrier barrier; /* what is behind it was committed before this node led */
     uint64_t barrier_term;       /* of that; 0: none is on its way */
@@ -138,15 +139,27 @@ static void forget(zd_raft_t *self, const zd_wish_t *wish)
     *at = wish->next;
 }
 
+static void finish(zd_raft_t *self, zd_wish_t *wish)
+{
+    self->ends[wish->committed ? wish->result.end : ZD_END_COUNT]++;
+    wish->done(wish);
+}
+
+const uint64_t *zd_raft_ends(const zd_raft_t *self)
+{
+    return self->ends;
+}
+
 static void entry_done(struct raft_apply *request, int status, void *result)
 {
     entry_t *entry = (entry_t *)request;
     zd_wish_t *wish = entry->wish;
-    forget(entry->self, wish);
+    zd_raft_t *self = entry->self;
+    forget(self, wish);
     free(entry);
     wish->committed = status == 0;
     wish->why = raft_strerror(status);
-    wish->done(wish);
+    finish(self, wish);
 }
 
 static bool submit(zd_raft_t *self, zd_wish_t *wish, hap_str_t bytes)
@@ -183,7 +196,7 @@ void zd_raft_send(zd_raft_t *self, zd_wish_t *wish)
     wish->why = raft_strerror(RAFT_NOMEM);
     wish->result = (zd_result_t){.end = ZD_REFUSED};
     if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
-        wish->done(wish);
+        finish(self, wish);
         return;
     }
     apr_status_t rv = zd_command_encode(&bytes, &wish->command, &diag, pool);
@@ -194,7 +207,7 @@ void zd_raft_send(zd_raft_t *self, zd_wish_t *wish)
     }
     apr_pool_destroy(pool);
     if (!sent) {
-        wish->done(wish);
+        finish(self, wish);
     }
 }
 

@@ -55,6 +55,10 @@ void zd_raft_free(zd_raft_t *raft);
 /** Takes a command to the log. `done` is called later, also when this node does not lead. */
 void zd_raft_send(zd_raft_t *raft, zd_wish_t *wish);
 
+/** How many of those have ended so, by zd_end_t; the last, [ZD_END_COUNT], were not committed.
+ * Borrows for the engine's life. */
+const uint64_t *zd_raft_ends(const zd_raft_t *raft);
+
 /** Whether this node leads, and has carried out all that was committed before. */
 bool zd_raft_leads(const zd_raft_t *raft);
 uint64_t zd_raft_term(const zd_raft_t *raft);

@@ -30,6 +30,7 @@ struct zd_service_t {
     slot_t own;
     slot_t *peers; /* by replica */
     char *output[ZD_RUN_COUNT];
+    zd_runs_t runs[ZD_RUN_COUNT];
     unsigned running;
     bool closing;
 };
@@ -67,6 +68,20 @@ static void say_end(char *said, size_t bytes, const char *name, const zd_script_
     }
 }
 
+static void count(zd_runs_t *runs, const zd_script_end_t *end)
+{
+    zd_result_kind_t kind = is_well(end)     ? ZD_RESULT_WELL
+                            : end->timed_out ? ZD_RESULT_TIMED_OUT
+                                             : ZD_RESULT_FAILED;
+    runs->n[kind]++;
+    runs->ms += end->ms;
+}
+
+const zd_runs_t *zd_service_runs(const zd_service_t *service)
+{
+    return service->runs;
+}
+
 static void keep_output(zd_service_t *service, zd_run_t what, hap_str_t output)
 {
     char *copy = malloc(output.n + 1);
@@ -100,6 +115,7 @@ static void ended(void *baton, const zd_script_end_t *end)
     bool well = is_well(end);
     slot->script = NULL;
     service->running--;
+    count(&service->runs[slot->what], end);
     say_end(said, sizeof(said), slot->name, end);
     if (service->closing) {
         maybe_free(service);

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "zd_config.h"
+#include "zd_health.h"
 #include "zd_replica.h"
 
 typedef struct zd_service_t zd_service_t;
@@ -43,6 +44,10 @@ void zd_service_restart(zd_service_t *service, unsigned replica);
 /** What the last ensure-active or ensure-passive has printed, at most 64 KB; "" none. Borrows until
  * the next one ends. */
 const char *zd_service_output(const zd_service_t *service, zd_run_t what);
+
+/** What has been counted, ZD_RUN_COUNT of them; [ZD_RUN_NONE] is restart-hal. Borrows for its life.
+ */
+const zd_runs_t *zd_service_runs(const zd_service_t *service);
 
 /** Kills the scripts that run, not the service. Frees itself when the loop has turned. */
 void zd_service_close(zd_service_t *service);

@@ -40,6 +40,7 @@ struct zd_core_t {
     bool led;            /* when it was last looked */
     uint64_t term;       /* of that */
     uint64_t ready_ms;   /* since when */
+    uint64_t elections;  /* that it has won */
     uint64_t looked_ms;  /* when that was */
     uint64_t index;      /* of the state that the others were told of */
     uint64_t tried;      /* nodes that the lead was offered to, a bit for each place */
@@ -178,8 +179,7 @@ static uint64_t when_sent(const zd_core_t *core, uint64_t seq)
 bool zd_core_answered(zd_core_t *core, const zd_answer_t *answer, uint64_t now_ms)
 {
     uint64_t sent = when_sent(core, answer->seq);
-    uint64_t term = core->conf.drivers->term(core->conf.baton);
-    term = term > core->leader_term ? term : core->leader_term;
+    uint64_t term = zd_core_term(core);
     if (answer->term < term) {
         if (core->over_term != answer->term) {
             log_line(core,
@@ -426,6 +426,7 @@ static void follow_nodes(zd_core_t *core, uint64_t now)
 
 static void begin_to_lead(zd_core_t *core, uint64_t now)
 {
+    core->elections++;
     core->ready_ms = now;
     core->tried = 0;
     core->offered_ms = 0;
@@ -583,6 +584,34 @@ const zd_lease_t *zd_core_lease(const zd_core_t *core)
 const char *zd_core_leader(const zd_core_t *core)
 {
     return core->leader[0] ? core->leader : NULL;
+}
+
+const char *zd_core_follows(const zd_core_t *core, uint64_t now_ms)
+{
+    return now_ms - core->leader_ms < ZD_PRESENT_MS ? zd_core_leader(core) : NULL;
+}
+
+bool zd_core_leads(const zd_core_t *core, uint64_t now_ms)
+{
+    const zd_leader_t leader = leader_of(core, now_ms);
+    bool sure = now_ms - core->looked_ms <= core->conf.election_ms;
+    return sure && core->led && leads(core) && zd_plan_is_primary(cluster_of(core), &leader);
+}
+
+uint64_t zd_core_term(const zd_core_t *core)
+{
+    uint64_t term = core->conf.drivers->term(core->conf.baton);
+    return term > core->leader_term ? term : core->leader_term;
+}
+
+uint64_t zd_core_beats(const zd_core_t *core)
+{
+    return core->beats;
+}
+
+uint64_t zd_core_elections(const zd_core_t *core)
+{
+    return core->elections;
 }
 
 /* --- beginning -------------------------------------------------------------------------------- */

@@ -95,4 +95,17 @@ const zd_roll_t *zd_core_roll(const zd_core_t *core);
 const zd_lease_t *zd_core_lease(const zd_core_t *core);
 const char *zd_core_leader(const zd_core_t *core); /* by its own word; NULL: none was heard */
 
+/** Who leads now, by what was heard within ZD_PRESENT_MS; NULL: nobody. Borrows likewise. */
+const char *zd_core_follows(const zd_core_t *core, uint64_t now_ms);
+
+/** Whether this node leads as the primary, and has looked at that of late. */
+bool zd_core_leads(const zd_core_t *core, uint64_t now_ms);
+
+/** The highest term that it has heard of. */
+uint64_t zd_core_term(const zd_core_t *core);
+
+/** Since it began: beats that it has sent, and elections that it has won. */
+uint64_t zd_core_beats(const zd_core_t *core);
+uint64_t zd_core_elections(const zd_core_t *core);
+
 #endif
