@@ -447,6 +447,9 @@ static void end(zd_daemon_t *self)
         zd_ask_expire(self, true);
         zd_control_close(self->control);
     }
+    if (self->http) {
+        zd_http_close(self->http);
+    }
     if (self->service) {
         zd_service_close(self->service);
     }
@@ -684,7 +687,8 @@ static bool open_parts(zd_daemon_t *self)
     bool good = open_core(self) && open_replica(self, &diag) &&
                 (is_alone(self) || (open_net(self, &diag) && open_talk(self))) &&
                 (observes || open_raft(self, &diag)) &&
-                zd_control_open(&self->control, &self->loop, path, zd_ask, self, &diag) == 0;
+                zd_control_open(&self->control, &self->loop, path, zd_ask, self, &diag) == 0 &&
+                zd_show_open(self, &diag);
     if (!good) {
         zd_log("%s", diag.why);
         return false;

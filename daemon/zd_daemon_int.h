@@ -11,6 +11,7 @@
 #include "zd_core.h"
 #include "zd_daemon.h"
 #include "zd_guard.h"
+#include "zd_http.h"
 #include "zd_mapfile.h"
 #include "zd_raft.h"
 #include "zd_service.h"
@@ -42,6 +43,7 @@ typedef struct zd_daemon_t {
     zd_service_t *service; /* NULL: this node has no replica */
     zd_guard_t *guard;     /* NULL: the same */
     zd_control_t *control;
+    zd_http_t *http; /* NULL: none is configured */
     zd_mapfile_t *map;
     zd_asked_up_t *asked_up; /* questions that the leader is asked */
     bool belongs;            /* connections know the cluster */
@@ -56,6 +58,9 @@ uint64_t zd_wall_ms(void);
 
 /** Ends, to begin again as the only node with a vote. False with a sentence: not this one. */
 bool zd_daemon_force(zd_daemon_t *self, const char **why);
+
+/** Opens the HTTP address, if there is one. False with a sentence when that cannot be. */
+bool zd_show_open(zd_daemon_t *self, hap_diag_t *diag);
 
 /** Somebody asks through the control socket. */
 void zd_ask(void *baton, zd_question_t *question);

@@ -21,6 +21,7 @@ typedef struct reading_t {
     hap_map_node_t *nodes;
     const char **binds;
     const char **maps;
+    const char **https;
     hap_diag_t *diag;
     apr_pool_t *pool;
 } reading_t;
@@ -235,6 +236,7 @@ static apr_status_t take_nodes(reading_t *reading, const char *key, const json_t
     reading->nodes = apr_pcalloc(reading->pool, HAP_MAP_NODES_MAX * sizeof(*reading->nodes));
     reading->binds = apr_pcalloc(reading->pool, HAP_MAP_NODES_MAX * sizeof(*reading->binds));
     reading->maps = apr_pcalloc(reading->pool, HAP_MAP_NODES_MAX * sizeof(*reading->maps));
+    reading->https = apr_pcalloc(reading->pool, HAP_MAP_NODES_MAX * sizeof(*reading->https));
     for (unsigned i = 0; i < reading->config->replicas_n; i++) {
         const char *name = reading->replicas[i].id;
         const json_t *one = json_object_get(value, name);
@@ -260,6 +262,7 @@ static apr_status_t take_nodes(reading_t *reading, const char *key, const json_t
     reading->config->nodes = reading->nodes;
     reading->config->binds = reading->binds;
     reading->config->maps = reading->maps;
+    reading->config->https = reading->https;
     reading->config->nodes_n = n;
     return APR_SUCCESS;
 }
@@ -330,6 +333,9 @@ static apr_status_t take_node_key(reading_t *reading, unsigned i, const char *ke
     if (strcmp(key, "bind") == 0) {
         return read_address(&reading->binds[i], reading, node->id, value);
     }
+    if (strcmp(key, "http") == 0) {
+        return read_address(&reading->https[i], reading, node->id, value);
+    }
     if (strcmp(key, "mapFile") == 0) {
         return read_text(&reading->maps[i], reading, key, value);
     }
@@ -347,8 +353,8 @@ static apr_status_t take_node_key(reading_t *reading, unsigned i, const char *ke
         return APR_SUCCESS;
     }
     return refuse(reading, node->id,
-                  "%s is not one of address, bind, role, electable and mapFile, or, of a replica, "
-                  "route and url, or has the wrong type",
+                  "%s is not one of address, bind, http, role, electable and mapFile, or, of a "
+                  "replica, route and url, or has the wrong type",
                   key);
 }
 

@@ -46,6 +46,7 @@ typedef struct zd_config_t {
     const hap_map_node_t *nodes; /* one for each replica, by its id, then the others */
     const char *const *binds;    /* by node: HOST:PORT that it listens at; NULL: its address */
     const char *const *maps;     /* by node: file that the map is written to, too; NULL: none */
+    const char *const *https;    /* by node: HOST:PORT of its health URLs; NULL: it has none */
     unsigned nodes_n;
     const char *secret_file; /* NULL with one node only */
     const char *data_dir;    /* each daemon's data is in the folder of its id in it */

@@ -170,12 +170,29 @@ static void nodes_say_where_daemons_are_reached(void)
     UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{}"), "13: \"1\": it has no address");
     UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"role\": \"boss\"}"),
                 "13: \"1\": its role is not voter, witness or observer");
-    UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"rol\": 1}"),
-                "13: \"1\": rol is not one of address, bind, role, electable and mapFile, or, of a "
-                "replica, route and url, or has the wrong type");
+    UNIT_STR_EQ(
+        with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"rol\": 1}"),
+        "13: \"1\": rol is not one of address, bind, http, role, electable and mapFile, or, of a "
+        "replica, route and url, or has the wrong type");
     UNIT_STR_EQ(with(",\n    \"secretFile\": \"/etc/zerod/secret\"", ""),
                 "0: \"secretFile\": is missing: daemons of several nodes prove with it that they "
                 "belong together");
+}
+
+static void a_node_may_have_health_urls(void)
+{
+    const zd_config_t *config;
+    const char *at = strstr(hal, "\"192.0.2.2:7946\"");
+    const char *front = apr_pstrmemdup(unit_pool, hal, (size_t)(at - hal));
+    const char *node = "{\"address\": \"192.0.2.2:7946\", \"http\": \"0.0.0.0:7980\"}";
+    const char *rest = at + strlen("\"192.0.2.2:7946\"");
+    UNIT_STR_EQ(parsed(apr_pstrcat(unit_pool, front, node, rest, NULL), &config), "ok");
+    CU_ASSERT_PTR_NULL(config->https[0]);
+    UNIT_STR_EQ(config->https[1], "0.0.0.0:7980");
+    UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"http\": \"h\"}"),
+                "13: \"1\": its address: \"h\" is not HOST:PORT");
+    UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"http\": 80}"),
+                "13: \"1\": is not a text");
 }
 
 static void a_witness_and_an_observer_never_lead(void)
@@ -209,6 +226,7 @@ const unit_test_t suite_zd_config[] = {
     UNIT_TEST(h1_ids_count_from_0_without_a_gap),
     UNIT_TEST(commands_are_words_not_shell),
     UNIT_TEST(nodes_say_where_daemons_are_reached),
+    UNIT_TEST(a_node_may_have_health_urls),
     UNIT_TEST(a_witness_and_an_observer_never_lead),
     UNIT_END,
 };
