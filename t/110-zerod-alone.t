@@ -63,12 +63,12 @@ subtest 'commands, once each' => sub {
     is($zerod->order('dance'), 'error: "dance" is no command', 'what is no command');
     is($zerod->order('app-set'), 'error: app-set: app is missing, of a wrong type, or not its own', 'or not a whole one');
     like($zerod->ask_line('nonsense'), qr/a question is an object of JSON/, 'or no question');
-    like($zerod->ask_line('{"ask":"more"}'), qr/ask for status, history, output, cluster, switchover, primary or command/, 'or an unknown one');
+    like($zerod->ask_line('{"ask":"more"}'), qr/ask for status, history, output, cluster, switchover, primary, force or command/, 'or an unknown one');
     like($zerod->ask_line('{"ask":"command","command":[]}'), qr/a command is an object/, 'or none');
     is($zerod->ask_line('x' x 70_000), undef, 'a line that does not end is not waited for');
     is($zerod->status->{version}, 9, 'and others are answered');
     my ($last) = @{$zerod->ask({ask => 'history'})->{history}};
-    like($last->{what}, qr/^Shop: begins, active on all members, by \w+@0$/, 'history says who it was');
+    like($last->{what}, qr/^Shop: begins, active on all members, by \w+\@0$/, 'history says who it was');
     my ($code, $said) = HA::Zerod::refusal(bless {%$zerod, name => 'second'}, 'HA::Zerod');
     is($code, 4, 'a second daemon with the same folder');
     like($said, qr/another zerod has this folder/, 'is refused');
