@@ -87,9 +87,15 @@ static zd_end_t lead(zd_change_t *change)
         return zd_ends(change, ZD_REFUSED, "%s is the primary of term %" PRIu64 " already",
                        cluster->primary, term);
     }
-    says(change, "primary: %s -> %s, elected in term %" PRIu64, or_none(cluster->primary),
-         node->map.id, term);
+    if (is_primary && term == cluster->term && cluster->preferred) {
+        says(change, "primary: %s goes on, %s has not taken the lead", node->map.id,
+             cluster->preferred);
+    } else {
+        says(change, "primary: %s -> %s, elected in term %" PRIu64, or_none(cluster->primary),
+             node->map.id, term);
+    }
     zd_cluster_node(cluster, node->map.id)->present = true;
+    change->beside = cluster->preferred != NULL;
     cluster->primary = node->map.id;
     cluster->term = term;
     cluster->preferred = NULL;

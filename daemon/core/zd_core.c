@@ -459,9 +459,12 @@ static bool look_at_lead(zd_core_t *core, uint64_t now)
 static void look(zd_core_t *core, uint64_t now)
 {
     const zd_leader_t leader = leader_of(core, now);
+    const zd_cluster_t *cluster = cluster_of(core);
     zd_lease_look(&core->lease, app_of(core), now);
-    if (cluster_of(core)->uuid && !should_go_on(core, &leader)) {
+    if (cluster->uuid && !should_go_on(core, &leader)) {
         offer_lead(core, now);
+    } else {
+        core->may_lead = false;
     }
     plan_next(core, now);
     if (zd_plan_is_primary(cluster_of(core), &leader) && !core->planning) {

@@ -240,7 +240,8 @@ bool zd_plan_next(zd_command_t *command, const zd_cluster_t *cluster, const zd_c
     if (next_node(command, cluster, config, leader)) {
         return true;
     }
-    if (!zd_plan_is_primary(cluster, leader)) {
+    /* Also when it goes on: who was chosen by hand instead has not taken the lead. */
+    if (!zd_plan_is_primary(cluster, leader) || (cluster->preferred && leader->may_lead)) {
         *command = (zd_command_t){.what = ZD_DO_LEAD, .node = leader->id, .term = leader->term};
         return leader->may_lead;
     }

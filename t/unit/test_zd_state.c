@@ -257,6 +257,15 @@ static void g13_to_prefer_is_the_first_half_and_to_oneself_nothing(void)
                 "refused 12: node hostA is not there");
 }
 
+static void g13_who_does_not_take_the_lead_is_not_waited_for(void)
+{
+    begin();
+    UNIT_STR_EQ(sent((zd_command_t){.what = ZD_DO_PREFER, .node = "hostB"}), "done 10");
+    UNIT_STR_EQ(lead("hostA", 1), "done 10");
+    CU_ASSERT_PTR_NULL(zd_state_cluster(state)->preferred);
+    UNIT_STR_EQ(history(0), "primary: hostA goes on, hostB has not taken the lead, by root");
+}
+
 static void g8_the_map_omits_who_is_gone_and_has_who_is_back(void)
 {
     begin();
@@ -591,6 +600,7 @@ const unit_test_t suite_zd_state[] = {
     UNIT_TEST(g12_who_may_not_lead_never_does),
     UNIT_TEST(a_term_has_one_primary_and_terms_only_rise),
     UNIT_TEST(g13_to_prefer_is_the_first_half_and_to_oneself_nothing),
+    UNIT_TEST(g13_who_does_not_take_the_lead_is_not_waited_for),
     UNIT_TEST(g8_the_map_omits_who_is_gone_and_has_who_is_back),
     UNIT_TEST(a_number_of_the_engine_is_never_anothers),
     UNIT_TEST(h4_a_grant_is_made_by_who_knows_of_the_last_one),
