@@ -124,11 +124,13 @@ static void happens(zd_replica_t *replica, event_t event, uint64_t now, zd_order
         replica->stopped = replica->epoch > replica->stopped ? replica->epoch : replica->stopped;
         replica->waiting_ms = now;
     }
+    if (script[next->role] != script[replica->role]) {
+        replica->next_ms = now;
+    }
     replica->role = next->role;
     replica->why = next->why;
     replica->since_ms = now;
     replica->fails = 0;
-    replica->next_ms = now;
     orders->changed = true;
     orders->beat = true;
     orders->kill_service = next->service == KILLED;
