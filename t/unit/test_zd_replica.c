@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tests of zd_replica: each cell of its table, its rounds, and that a lease is never outlived. */
+#include "unit.h"
+
+#include <inttypes.h>
+
+#include <apr_strings.h>
+
+#include "random.h"
+#include "zd_replica.h"
+
+enum {
+    TIMEOUT_MS = 10000,
+    BEGAN_MS = 1000000,
+    EPOCH = 7,
+    ROUND_MS = 2000,
+    STOP_MS = 6000,
+    KILL_MS = 8000,
+    GUARD_MS = 9000
+};
+
+static zd_replica_t replica;
+static uint64_t now;
+
+/* What is to be done, in words. */
+static const char *words(zd_orders_t orders)
+{
+    return apr_pstrcat(
+        unit_pool, zd_role_names[replica.role], orders.kill_script ? " kill-script" : "",
+        orders.kill_service ? " kill-service" : "", orders.run == ZD_RUN_NONE ? "" : " ",
+        orders.run == ZD_RUN_NONE ? "" : zd_run_names[orders.run], orders.beat ? " beat" : "",
+        NULL);
+}
+
+static const char *ticked(uint64_t ms)
+{
+    now += ms;
+    return words(zd_replica_tick(&replica, now));
+}
+
+static const char *told(zd_word_t word)
+{
+    return words(zd_replica_told(&replica, &word, now));
+}
+
+static const char *ran(bool well)
+{
+    return words(zd_replica_ran(&replica, well, now));
+}
+
+/* The answer to a beat that was sent so long ago. */
+static const char *renewed(uint64_t epoch, uint64_t ms_ago)
+{
+    return told((zd_word_t){.epoch = epoch, .proves = true, .sent_ms = now - ms_ago});
+}
+
+/* --- ways into each role ---------------------------------------------------------------------- */
+
+static void unsure(unsigned retries)
+{
+    now = BEGAN_MS;
+    zd_replica_begin(&replica, TIMEOUT_MS, retries, now);
+}
+
+static void passive(unsigned retries)
+{
+    unsure(retries);
+    UNIT_STR_EQ(told((zd_word_t){.epoch = 0}), "stopping ensure-passive beat");
+    UNIT_STR_EQ(ran(true), "passive beat");
+}
+
+static void taking(unsigned retries)
+{
+    passive(retries);
+    now += TIMEOUT_MS;
+    UNIT_STR_EQ(renewed(EPOCH, 0), "taking ensure-active beat");
+}
+
+static void active(unsigned retries)
+{
+    taking(retries);
+    UNIT_STR_EQ(ran(true), "active beat");
+    UNIT_STR_EQ(ticked(ROUND_MS), "active ensure-active");
+}
+
+static void stopping(unsigned retries)
+{
+    active(retries);
+    UNIT_STR_EQ(ran(true), "active");
+    UNIT_STR_EQ(renewed(EPOCH, 0), "active");
+    UNIT_STR_EQ(told((zd_word_t){.epoch = EPOCH, .yield = true}), "stopping ensure-passive beat");
+}
+
+static void (*const into[ZD_ROLE_COUNT])(unsigned retries) = {
+    [ZD_ROLE_UNSURE] = unsure, [ZD_ROLE_PASSIVE] = passive,   [ZD_ROLE_TAKING] = taking,
+    [ZD_ROLE_ACTIVE] = active, [ZD_ROLE_STOPPING] = stopping,
+};
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+typedef enum cause_t { PROVEN, FOREIGN, YIELD, LATE, GOOD, BAD, END, CAUSES } cause_t;
+
+static zd_orders_t caused(cause_t cause)
+{
+    static const zd_word_t foreign = {.epoch = 0};
+    const zd_word_t yield = {.epoch = EPOCH, .yield = true};
+    const zd_word_t proof = {.epoch = EPOCH, .proves = true, .sent_ms = now};
+    switch (cause) {
+    case PROVEN:
+        return zd_replica_told(&replica, &proof, now);
+    case FOREIGN:
+        return zd_replica_told(&replica, &foreign, now);
+    case YIELD:
+        return zd_replica_told(&replica, &yield, now);
+    case LATE:
+        return zd_replica_tick(&replica, replica.proven_ms + STOP_MS);
+    case END:
+        return zd_replica_tick(&replica, replica.proven_ms + KILL_MS);
+    default:
+        return zd_replica_ran(&replica, cause == GOOD, now);
+    }
+}
+
+/* The role after each cause, `-` when it stays the same, `!` when all is killed. */
+static const char *row(zd_role_t role)
+{
+    const char *all = "";
+    for (int cause = 0; cause < CAUSES; cause++) {
+        into[role](1);
+        CU_ASSERT_EQUAL(replica.role, role);
+        const zd_orders_t orders = caused((cause_t)cause);
+        CU_ASSERT_EQUAL(orders.changed, replica.role != role);
+        CU_ASSERT_TRUE(orders.beat || !orders.changed);
+        all = apr_pstrcat(unit_pool, all, cause ? " " : "",
+                          replica.role == role ? "-" : zd_role_names[replica.role],
+                          orders.kill_service ? "!" : "", NULL);
+    }
+    return all;
+}
+
+/* At the end of a lease that was not known to be held the service is asked to stop first. */
+static void each_role_goes_on_as_the_table_says_and_stays_where_that_is_silent(void)
+{
+    /*                                  proven  foreign  yield    late     good  bad     end */
+    UNIT_STR_EQ(row(ZD_ROLE_UNSURE), "taking stopping stopping stopping - - stopping");
+    UNIT_STR_EQ(row(ZD_ROLE_PASSIVE), "taking - - - - - -");
+    UNIT_STR_EQ(row(ZD_ROLE_TAKING), "- stopping stopping stopping active stopping passive!");
+    UNIT_STR_EQ(row(ZD_ROLE_ACTIVE), "- stopping stopping stopping - stopping passive!");
+    UNIT_STR_EQ(row(ZD_ROLE_STOPPING), "- - - - passive passive! passive!");
+}
+
+/* --- a lease counts from the time that was asked for it --- */
+
+static void all_times_follow_from_that_of_the_lease(void)
+{
+    const zd_times_t times = zd_times(TIMEOUT_MS);
+    CU_ASSERT_EQUAL(times.round_ms, ROUND_MS);
+    CU_ASSERT_EQUAL(times.stop_ms, STOP_MS);
+    CU_ASSERT_EQUAL(times.kill_ms, KILL_MS);
+    CU_ASSERT_EQUAL(times.guard_ms, GUARD_MS);
+    CU_ASSERT_EQUAL(zd_times(2000).round_ms, 400);
+    CU_ASSERT_EQUAL(zd_times(500).round_ms, ZD_ROUND_MS_MIN);
+    CU_ASSERT_EQUAL(zd_times(3600000).round_ms, ZD_ROUND_MS_MAX);
+}
+
+static void h8_a_lease_counts_from_when_its_renewal_was_sent(void)
+{
+    passive(3);
+    now += TIMEOUT_MS;
+    UNIT_STR_EQ(renewed(EPOCH, 1000), "taking ensure-active beat");
+    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), now - 1000 + GUARD_MS);
+    UNIT_STR_EQ(ran(true), "active beat");
+    UNIT_STR_EQ(ticked(STOP_MS - 1000 - 1), "active ensure-active");
+    UNIT_STR_EQ(ran(true), "active");
+    UNIT_STR_EQ(ticked(1), "stopping ensure-passive beat");
+    UNIT_STR_EQ(ticked(KILL_MS - STOP_MS - 1), "stopping");
+    UNIT_STR_EQ(ticked(1), "passive kill-script kill-service beat");
+    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), 0);
+}
+
+static void an_answer_that_came_too_late_proves_nothing(void)
+{
+    passive(3);
+    now += TIMEOUT_MS;
+    UNIT_STR_EQ(renewed(EPOCH, STOP_MS), "passive ensure-passive beat");
+    UNIT_STR_EQ(renewed(EPOCH, STOP_MS - 1), "taking beat");
+}
+
+static void an_older_answer_does_not_take_time_away(void)
+{
+    active(3);
+    const uint64_t proven = replica.proven_ms;
+    UNIT_STR_EQ(renewed(EPOCH, ROUND_MS + 500), "active");
+    CU_ASSERT_EQUAL(replica.proven_ms, proven);
+    UNIT_STR_EQ(renewed(EPOCH, 500), "active");
+    CU_ASSERT_EQUAL(replica.proven_ms, now - 500);
+}
+
+static void a_word_that_answers_nothing_renews_nothing(void)
+{
+    active(3);
+    const uint64_t proven = replica.proven_ms;
+    UNIT_STR_EQ(told((zd_word_t){.epoch = EPOCH}), "active");
+    CU_ASSERT_EQUAL(replica.proven_ms, proven);
+}
+
+static void h8_a_pause_longer_than_the_lease_kills_on_the_first_tick(void)
+{
+    active(3);
+    UNIT_STR_EQ(ticked(1000000), "passive kill-script kill-service beat");
+    UNIT_STR_EQ(ran(false), "passive ensure-passive");
+    active(3);
+    UNIT_STR_EQ(ran(true), "active");
+    UNIT_STR_EQ(ticked(1000000), "passive kill-service ensure-passive beat");
+}
+
+static void the_first_thing_heard_after_a_pause_may_be_an_old_answer(void)
+{
+    active(3);
+    UNIT_STR_EQ(ran(true), "active");
+    now += 1000000;
+    UNIT_STR_EQ(renewed(EPOCH, 1000000 - 10), "passive kill-service ensure-passive beat");
+}
+
+static void a_lease_once_stopped_is_never_held_again(void)
+{
+    stopping(3);
+    CU_ASSERT_EQUAL(zd_replica_claim(&replica), EPOCH);
+    UNIT_STR_EQ(ran(true), "passive beat");
+    CU_ASSERT_EQUAL(zd_replica_claim(&replica), 0);
+    CU_ASSERT_EQUAL(replica.stopped, EPOCH);
+    UNIT_STR_EQ(renewed(EPOCH, 0), "passive");
+    UNIT_STR_EQ(renewed(EPOCH - 1, 0), "passive");
+    CU_ASSERT_EQUAL(zd_replica_claim(&replica), 0);
+    UNIT_STR_EQ(told((zd_word_t){.epoch = EPOCH + 1}), "passive beat");
+    CU_ASSERT_EQUAL(zd_replica_claim(&replica), EPOCH + 1);
+    UNIT_STR_EQ(ticked(ROUND_MS), "passive ensure-passive");
+    UNIT_STR_EQ(ran(true), "passive");
+    UNIT_STR_EQ(renewed(EPOCH + 1, 0), "taking ensure-active beat");
+}
+
+static void while_it_stops_it_keeps_the_lease(void)
+{
+    stopping(3);
+    now += 1000;
+    UNIT_STR_EQ(renewed(EPOCH, 0), "stopping");
+    CU_ASSERT_EQUAL(replica.proven_ms, now);
+    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), now + GUARD_MS);
+}
+
+static void another_lease_than_the_one_it_has_means_that_its_own_is_over(void)
+{
+    active(3);
+    UNIT_STR_EQ(ran(true), "active");
+    UNIT_STR_EQ(renewed(EPOCH + 1, 0), "stopping ensure-passive beat");
+    UNIT_STR_EQ(ran(true), "passive beat");
+    UNIT_STR_EQ(renewed(EPOCH + 1, 0), "taking ensure-active beat");
+}
+
+static void h9_a_restarted_daemon_keeps_the_lease_that_it_is_told_it_has(void)
+{
+    unsure(3);
+    CU_ASSERT_EQUAL(zd_replica_claim(&replica), 0);
+    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), 0);
+    UNIT_STR_EQ(ticked(50), "unsure");
+    UNIT_STR_EQ(told((zd_word_t){.epoch = EPOCH}), "unsure beat");
+    CU_ASSERT_EQUAL(zd_replica_claim(&replica), EPOCH);
+    UNIT_STR_EQ(renewed(EPOCH, 10), "taking ensure-active beat");
+    UNIT_STR_EQ(ran(true), "active beat");
+}
+
+/* --- rounds --- */
+
+static void h5_scripts_run_every_round(void)
+{
+    active(3);
+    UNIT_STR_EQ(ran(true), "active");
+    UNIT_STR_EQ(ticked(ROUND_MS - 1), "active");
+    UNIT_STR_EQ(ticked(1), "active ensure-active");
+    UNIT_STR_EQ(ticked(500), "active");
+    UNIT_STR_EQ(ran(true), "active");
+    renewed(EPOCH, 0);
+    UNIT_STR_EQ(ticked(ROUND_MS - 501), "active");
+    UNIT_STR_EQ(ticked(1), "active ensure-active");
+    passive(3);
+    UNIT_STR_EQ(ticked(ROUND_MS - 1), "passive");
+    UNIT_STR_EQ(ticked(1), "passive ensure-passive");
+}
+
+/* It was: once as what ends one role, and at once again as what the next one does each round. */
+static void a_script_is_not_run_twice_when_the_role_changes(void)
+{
+    taking(3);
+    UNIT_STR_EQ(ticked(300), "taking");
+    UNIT_STR_EQ(ran(true), "active beat");
+    UNIT_STR_EQ(ticked(ROUND_MS - 301), "active");
+    UNIT_STR_EQ(ticked(1), "active ensure-active");
+    stopping(3);
+    UNIT_STR_EQ(ticked(300), "stopping");
+    UNIT_STR_EQ(ran(true), "passive beat");
+    UNIT_STR_EQ(ticked(ROUND_MS - 301), "passive");
+    UNIT_STR_EQ(ticked(1), "passive ensure-passive");
+}
+
+static void a_script_longer_than_a_round_is_followed_by_the_next_one_at_once(void)
+{
+    active(3);
+    UNIT_STR_EQ(ticked(ROUND_MS + 500), "active");
+    UNIT_STR_EQ(ran(true), "active ensure-active");
+}
+
+static void ensure_active_is_killed_when_the_service_has_to_stop(void)
+{
+    active(3);
+    UNIT_STR_EQ(told((zd_word_t){.epoch = EPOCH, .yield = true}), "stopping kill-script beat");
+    UNIT_STR_EQ(ticked(50), "stopping kill-script");
+    UNIT_STR_EQ(ran(false), "stopping ensure-passive");
+    CU_ASSERT_EQUAL(replica.fails, 0);
+}
+
+static void ensure_passive_is_waited_for_before_ensure_active_runs(void)
+{
+    passive(3);
+    UNIT_STR_EQ(ticked(ROUND_MS), "passive ensure-passive");
+    UNIT_STR_EQ(renewed(EPOCH, 0), "taking beat");
+    UNIT_STR_EQ(ticked(500), "taking");
+    UNIT_STR_EQ(ran(false), "taking ensure-active");
+    CU_ASSERT_EQUAL(replica.fails, 0);
+}
+
+static void ensure_passive_that_fails_too_often_kills(void)
+{
+    stopping(3);
+    UNIT_STR_EQ(ran(false), "stopping");
+    UNIT_STR_EQ(ticked(ROUND_MS), "stopping ensure-passive");
+    UNIT_STR_EQ(ran(false), "stopping");
+    renewed(EPOCH, 0);
+    UNIT_STR_EQ(ticked(ROUND_MS), "stopping ensure-passive");
+    UNIT_STR_EQ(ran(false), "passive kill-service beat");
+    CU_ASSERT_EQUAL(replica.stopped, EPOCH);
+}
+
+static void h6_a_replica_that_failed_too_often_gives_up_and_does_not_ask_for_a_leases_time(void)
+{
+    taking(3);
+    UNIT_STR_EQ(ran(false), "taking");
+    UNIT_STR_EQ(ticked(ROUND_MS), "taking ensure-active");
+    UNIT_STR_EQ(ran(false), "taking");
+    renewed(EPOCH, 0);
+    UNIT_STR_EQ(ticked(ROUND_MS), "taking ensure-active");
+    UNIT_STR_EQ(ran(false), "stopping ensure-passive beat");
+    const uint64_t gave_up = now;
+    now += 100;
+    UNIT_STR_EQ(ran(true), "passive beat");
+    CU_ASSERT_EQUAL(replica.waiting_ms, now);
+    CU_ASSERT_FALSE(zd_replica_wants(&replica, now));
+    CU_ASSERT_FALSE(zd_replica_wants(&replica, gave_up + TIMEOUT_MS - 1));
+    CU_ASSERT_TRUE(zd_replica_wants(&replica, gave_up + TIMEOUT_MS));
+}
+
+static void failures_count_only_in_a_row(void)
+{
+    active(2);
+    UNIT_STR_EQ(ran(false), "active");
+    UNIT_STR_EQ(ticked(ROUND_MS), "active ensure-active");
+    UNIT_STR_EQ(ran(true), "active");
+    renewed(EPOCH, 0);
+    UNIT_STR_EQ(ticked(ROUND_MS), "active ensure-active");
+    UNIT_STR_EQ(ran(false), "active");
+}
+
+static void only_a_passive_replica_wants_the_lease(void)
+{
+    for (int role = 0; role < ZD_ROLE_COUNT; role++) {
+        into[role](3);
+        CU_ASSERT_EQUAL(zd_replica_wants(&replica, now), role == ZD_ROLE_PASSIVE);
+    }
+}
+
+static void while_it_is_paused_rounds_rest_and_nobody_gives_up(void)
+{
+    const zd_word_t pause = {.epoch = EPOCH, .paused = true};
+    active(1);
+    told(pause);
+    UNIT_STR_EQ(ran(false), "active");
+    UNIT_STR_EQ(ticked(ROUND_MS), "active");
+    UNIT_STR_EQ(told((zd_word_t){.epoch = EPOCH}), "active ensure-active");
+    passive(1);
+    told((zd_word_t){.epoch = 0, .paused = true});
+    UNIT_STR_EQ(ticked(ROUND_MS), "passive");
+}
+
+static void while_it_is_paused_a_lease_still_ends_and_what_was_begun_is_finished(void)
+{
+    const zd_word_t pause = {.epoch = EPOCH, .paused = true};
+    active(1);
+    ran(true);
+    told(pause);
+    UNIT_STR_EQ(ticked(STOP_MS - ROUND_MS), "stopping ensure-passive beat");
+    UNIT_STR_EQ(ran(false), "passive kill-service beat");
+    taking(2);
+    told(pause);
+    UNIT_STR_EQ(ran(false), "taking");
+    UNIT_STR_EQ(ticked(ROUND_MS), "taking ensure-active");
+}
+
+/* --- whatever happens ------------------------------------------------------------------------- */
+
+enum { SCHEDULES = 100000, STEPS = 60, WORDS = 8, NEVER_MS = 1 << 30 };
+
+/* An answer on its way. */
+typedef struct post_t {
+    zd_word_t word;
+    uint64_t at_ms; /* 0: none */
+} post_t;
+
+/* What is true, whatever the replica believes. */
+typedef struct truth_t {
+    unit_random_t random;
+    uint64_t seed;
+    uint64_t lease; /* by the leader, this replica's; 0: none */
+    uint64_t last;  /* the highest epoch so far */
+    bool yield;
+    bool paused;
+    uint64_t served;    /* the epoch that the service was begun in; 0: it does not run */
+    uint64_t proven_ms; /* when the last renewal was sent that has come, or may have */
+    uint64_t over;      /* leases up to this one were stopped */
+    zd_run_t runs;      /* script */
+    uint64_t run_end_ms;
+    bool killed; /* that one was */
+    uint64_t beat_ms;
+    post_t posts[WORDS];
+    const char *broken; /* what must not be; NULL: nothing yet */
+} truth_t;
+
+static truth_t truth;
+
+static size_t random_n(size_t n)
+{
+    return unit_random(&truth.random, n);
+}
+
+static void must_be(bool holds, const char *what)
+{
+    truth.broken = truth.broken || holds ? truth.broken : what;
+}
+
+static void begin_script(zd_run_t what)
+{
+    bool holds = replica.role == ZD_ROLE_TAKING || replica.role == ZD_ROLE_ACTIVE;
+    must_be(truth.runs == ZD_RUN_NONE, "two scripts at a time");
+    truth.runs = what;
+    truth.killed = false;
+    truth.run_end_ms = now + (random_n(10) ? random_n(replica.times.round_ms * 2) : NEVER_MS);
+    if (what == ZD_RUN_ACTIVE) {
+        must_be(holds, "ensure-active without the lease");
+        must_be(replica.epoch > truth.over, "a lease that was stopped is held again");
+        must_be(now < truth.proven_ms + replica.times.stop_ms, "ensure-active after the lease");
+        truth.served = replica.epoch;
+    }
+}
+
+static void post_answer(void);
+
+static void obey(zd_orders_t orders)
+{
+    if (orders.kill_script && truth.runs != ZD_RUN_NONE) {
+        truth.killed = true;
+        truth.run_end_ms = truth.run_end_ms < now + 200 ? truth.run_end_ms : now + random_n(200);
+    }
+    if (orders.kill_service) {
+        must_be(truth.runs != ZD_RUN_ACTIVE || truth.killed, "ensure-active lives on");
+        truth.served = 0;
+    }
+    if (replica.role == ZD_ROLE_PASSIVE && truth.over < replica.epoch) {
+        must_be(!truth.served, "it calls itself passive, and the service runs");
+        truth.over = replica.epoch;
+    }
+    if (orders.run != ZD_RUN_NONE) {
+        begin_script(orders.run);
+    }
+    if (orders.beat) {
+        post_answer();
+    }
+}
+
+/* The leader hears a beat now, and its answer comes some time, or never. */
+static void post_answer(void)
+{
+    const uint64_t claim = zd_replica_claim(&replica);
+    post_t *post = &truth.posts[random_n(WORDS)];
+    truth.beat_ms = now;
+    if (truth.lease && replica.stopped >= truth.lease) {
+        truth.lease = 0;
+    }
+    if (random_n(4) == 0) {
+        return;
+    }
+    *post = (post_t){.at_ms = now + 1 +
+                              (random_n(4) ? random_n(100) : random_n(replica.times.timeout_ms)),
+                     .word = {.epoch = truth.lease,
+                              .proves = claim && claim == truth.lease,
+                              .sent_ms = now,
+                              .yield = truth.lease && truth.yield,
+                              .paused = truth.paused}};
+}
+
+static void deliver(void)
+{
+    for (int i = 0; i < WORDS; i++) {
+        post_t post = truth.posts[i];
+        if (!post.at_ms || post.at_ms > now) {
+            continue;
+        }
+        truth.posts[i].at_ms = 0;
+        if (post.word.proves && post.word.sent_ms > truth.proven_ms) {
+            truth.proven_ms = post.word.sent_ms;
+        }
+        post.word.sent_ms = post.word.proves || random_n(2) ? post.word.sent_ms : 0;
+        obey(zd_replica_told(&replica, &post.word, now));
+    }
+}
+
+static void end_script(void)
+{
+    if (truth.runs == ZD_RUN_NONE || now < truth.run_end_ms) {
+        return;
+    }
+    bool well = random_n(3) != 0;
+    if (truth.runs == ZD_RUN_PASSIVE && well) {
+        truth.served = 0;
+    }
+    truth.runs = ZD_RUN_NONE;
+    obey(zd_replica_ran(&replica, well, now));
+}
+
+static void tick(void)
+{
+    const zd_times_t *times = &replica.times;
+    obey(zd_replica_tick(&replica, now));
+    const uint64_t age = now - truth.proven_ms;
+    bool holds = replica.role == ZD_ROLE_TAKING || replica.role == ZD_ROLE_ACTIVE;
+    must_be(!truth.served || age < times->kill_ms, "the service outlives its lease");
+    must_be(!holds || age < times->stop_ms, "it holds a lease that was not renewed");
+    must_be(!truth.served || zd_replica_deadline(&replica) <= truth.proven_ms + times->guard_ms,
+            "the guard comes too late");
+    must_be(!truth.served || zd_replica_deadline(&replica), "the guard does not know");
+}
+
+/* Something happens elsewhere. */
+static void change_leader(void)
+{
+    switch (random_n(12)) {
+    case 0:
+        truth.lease = ++truth.last;
+        break;
+    case 1:
+        truth.lease = 0;
+        break;
+    case 2:
+        truth.yield = !truth.yield;
+        break;
+    case 3:
+        truth.paused = !truth.paused;
+        break;
+    default:
+        truth.lease = truth.lease || random_n(2) ? truth.lease : ++truth.last;
+        break;
+    }
+}
+
+static uint64_t some_ms(void)
+{
+    switch (random_n(40)) {
+    case 0:
+        return random_n(100000); /* the host slept */
+    case 1:
+    case 2:
+    case 3:
+        return random_n(replica.times.timeout_ms);
+    default:
+        return 1 + random_n(replica.times.round_ms / 2);
+    }
+}
+
+static void step(void)
+{
+    static void (*const events[])(void) = {deliver, end_script, tick};
+    size_t first = random_n(3);
+    now += some_ms();
+    if (random_n(5) == 0) {
+        change_leader();
+    }
+    for (size_t i = 0; i < 3; i++) {
+        events[(first + i) % 3]();
+    }
+    tick();
+    if (now - truth.beat_ms >= replica.times.round_ms / 2) {
+        post_answer();
+    }
+}
+
+static const char *schedule(uint64_t seed)
+{
+    truth = (truth_t){.random = {seed}, .seed = seed};
+    now = BEGAN_MS + random_n(TIMEOUT_MS);
+    zd_replica_begin(&replica, 2000 + (unsigned)random_n(20000), 1 + (unsigned)random_n(3), now);
+    for (int i = 0; i < STEPS && !truth.broken; i++) {
+        step();
+    }
+    return truth.broken ? apr_psprintf(unit_pool, "seed %" PRIu64 ": %s", seed, truth.broken) : "";
+}
+
+static void h8_whatever_happens_the_service_is_dead_before_its_lease_is_over(void)
+{
+    const char *broken = "";
+    uint64_t served = 0;
+    for (uint64_t seed = 1; seed <= SCHEDULES && !*broken; seed++) {
+        broken = schedule(seed);
+        served += truth.last > 0 && truth.over > 0;
+    }
+    UNIT_STR_EQ(broken, "");
+    CU_ASSERT_TRUE(served > SCHEDULES / 2);
+}
+
+const unit_test_t suite_zd_replica[] = {
+    UNIT_TEST(each_role_goes_on_as_the_table_says_and_stays_where_that_is_silent),
+    UNIT_TEST(all_times_follow_from_that_of_the_lease),
+    UNIT_TEST(h8_a_lease_counts_from_when_its_renewal_was_sent),
+    UNIT_TEST(an_answer_that_came_too_late_proves_nothing),
+    UNIT_TEST(an_older_answer_does_not_take_time_away),
+    UNIT_TEST(a_word_that_answers_nothing_renews_nothing),
+    UNIT_TEST(h8_a_pause_longer_than_the_lease_kills_on_the_first_tick),
+    UNIT_TEST(the_first_thing_heard_after_a_pause_may_be_an_old_answer),
+    UNIT_TEST(a_lease_once_stopped_is_never_held_again),
+    UNIT_TEST(while_it_stops_it_keeps_the_lease),
+    UNIT_TEST(another_lease_than_the_one_it_has_means_that_its_own_is_over),
+    UNIT_TEST(h9_a_restarted_daemon_keeps_the_lease_that_it_is_told_it_has),
+    UNIT_TEST(h5_scripts_run_every_round),
+    UNIT_TEST(a_script_is_not_run_twice_when_the_role_changes),
+    UNIT_TEST(a_script_longer_than_a_round_is_followed_by_the_next_one_at_once),
+    UNIT_TEST(ensure_active_is_killed_when_the_service_has_to_stop),
+    UNIT_TEST(ensure_passive_is_waited_for_before_ensure_active_runs),
+    UNIT_TEST(ensure_passive_that_fails_too_often_kills),
+    UNIT_TEST(h6_a_replica_that_failed_too_often_gives_up_and_does_not_ask_for_a_leases_time),
+    UNIT_TEST(failures_count_only_in_a_row),
+    UNIT_TEST(only_a_passive_replica_wants_the_lease),
+    UNIT_TEST(while_it_is_paused_rounds_rest_and_nobody_gives_up),
+    UNIT_TEST(while_it_is_paused_a_lease_still_ends_and_what_was_begun_is_finished),
+    UNIT_TEST(h8_whatever_happens_the_service_is_dead_before_its_lease_is_over),
+    UNIT_END,
+};
