@@ -111,6 +111,12 @@ static bool holds(const zd_replica_t *replica)
            replica->role == ZD_ROLE_STOPPING;
 }
 
+static void kill_script(zd_replica_t *replica, zd_orders_t *orders)
+{
+    orders->kill_script = replica->running != ZD_RUN_NONE;
+    replica->killed = orders->kill_script;
+}
+
 static void happens(zd_replica_t *replica, event_t event, uint64_t now, zd_orders_t *orders)
 {
     const next_t *next = &table[replica->role][event];
@@ -134,7 +140,9 @@ static void happens(zd_replica_t *replica, event_t event, uint64_t now, zd_order
     orders->changed = true;
     orders->beat = true;
     orders->kill_service = next->service == KILLED;
-    orders->kill_script = next->service == KILLED && replica->running != ZD_RUN_NONE;
+    if (next->service == KILLED) {
+        kill_script(replica, orders);
+    }
 }
 
 /* --- rounds ----------------------------------------------------------------------------------- */
@@ -145,14 +153,17 @@ static void run_next(zd_replica_t *replica, uint64_t now, zd_orders_t *orders)
 {
     zd_run_t wanted = script[replica->role];
     bool changes = replica->role == ZD_ROLE_TAKING || replica->role == ZD_ROLE_STOPPING;
+    if (replica->running == ZD_RUN_ACTIVE && wanted == ZD_RUN_PASSIVE) {
+        kill_script(replica, orders);
+    }
     if (replica->running != ZD_RUN_NONE) {
-        orders->kill_script |= replica->running == ZD_RUN_ACTIVE && wanted == ZD_RUN_PASSIVE;
         return;
     }
     if (wanted == ZD_RUN_NONE || now < replica->next_ms || (replica->paused && !changes)) {
         return;
     }
     replica->running = wanted;
+    replica->killed = false;
     replica->run_ms = now;
     replica->next_ms = now + replica->times.round_ms;
     orders->run = wanted;
@@ -227,7 +238,7 @@ static bool fails_too_often(zd_replica_t *replica)
 zd_orders_t zd_replica_ran(zd_replica_t *replica, bool well, uint64_t now_ms)
 {
     zd_orders_t orders = {.run = ZD_RUN_NONE};
-    bool of_role = replica->running == script[replica->role];
+    bool of_role = replica->running == script[replica->role] && !replica->killed;
     replica->running = ZD_RUN_NONE;
     if (of_role && well) {
         replica->fails = 0;

@@ -61,6 +61,7 @@ typedef struct zd_replica_t {
     uint64_t stopped;  /* leases up to this epoch are over here, and the service is stopped */
     uint64_t proven_ms; /* when the renewal was sent that proves the lease, or the daemon began */
     zd_run_t running;
+    bool killed;         /* that one was: how it ends does not count */
     uint64_t run_ms;     /* when that began */
     uint64_t next_ms;    /* when the next one begins */
     unsigned fails;      /* in a row, of what runs in this role */

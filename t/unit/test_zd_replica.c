@@ -318,6 +318,17 @@ static void ensure_active_is_killed_when_the_service_has_to_stop(void)
     CU_ASSERT_EQUAL(replica.fails, 0);
 }
 
+/* It is told of its end a little later, when another lease may be there already. */
+static void how_a_script_ends_that_was_killed_counts_for_nothing(void)
+{
+    for (int well = 0; well < 2; well++) {
+        active(1);
+        UNIT_STR_EQ(ticked(KILL_MS), "passive kill-script kill-service beat");
+        UNIT_STR_EQ(renewed(EPOCH + 1, 0), "taking beat");
+        UNIT_STR_EQ(ran(well), "taking ensure-active");
+    }
+}
+
 static void ensure_passive_is_waited_for_before_ensure_active_runs(void)
 {
     passive(3);
@@ -640,6 +651,7 @@ const unit_test_t suite_zd_replica[] = {
     UNIT_TEST(a_script_is_not_run_twice_when_the_role_changes),
     UNIT_TEST(a_script_longer_than_a_round_is_followed_by_the_next_one_at_once),
     UNIT_TEST(ensure_active_is_killed_when_the_service_has_to_stop),
+    UNIT_TEST(how_a_script_ends_that_was_killed_counts_for_nothing),
     UNIT_TEST(ensure_passive_is_waited_for_before_ensure_active_runs),
     UNIT_TEST(ensure_passive_that_fails_too_often_kills),
     UNIT_TEST(h6_a_replica_that_failed_too_often_gives_up_and_does_not_ask_for_a_leases_time),
