@@ -28,8 +28,13 @@ zd_heard_t *zd_roll_hear(zd_roll_t *roll, const zd_beat_t *beat, uint64_t now_ms
     if (!heard && roll->n == HAP_MAP_NODES_MAX) {
         return NULL;
     }
-    heard = heard ? heard : &roll->nodes[roll->n++];
+    if (!heard) {
+        heard = &roll->nodes[roll->n++];
+        *heard = (zd_heard_t){.at_ms = now_ms};
+    }
+    const uint64_t stopped = heard->beat.stopped;
     heard->beat = *beat;
+    heard->beat.stopped = stopped > beat->stopped ? stopped : beat->stopped;
     heard->beat.node = keep(heard->node, sizeof(heard->node), beat->node);
     heard->beat.role = keep(heard->role, sizeof(heard->role), beat->role);
     heard->beat.said = keep(heard->said, sizeof(heard->said), beat->said);

@@ -33,7 +33,8 @@ typedef struct zd_roll_t {
     unsigned n;
 } zd_roll_t;
 
-/** Takes a beat down; copies. NULL: there are more nodes than there may be. */
+/** Takes a beat down; copies. Leases that the node has stopped stay so, whatever a later one says.
+ * NULL: there are more nodes than there may be. */
 zd_heard_t *zd_roll_hear(zd_roll_t *roll, const zd_beat_t *beat, uint64_t now_ms);
 
 /** What was heard last of a node; NULL: nothing. Borrows until the next beat. */

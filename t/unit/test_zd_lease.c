@@ -271,6 +271,19 @@ static void a_claim_of_who_has_stopped_renews_nothing(void)
     CU_ASSERT_FALSE(beats(0, (zd_beat_t){.claim = 1, .stopped = 1}));
 }
 
+/* The release was on its way to the log, a daemon that was started again claimed the lease, which
+ * it was told it still had, and got it for a moment longer than the leader knew. */
+static void a_lease_that_was_stopped_stays_so_when_the_daemon_is_started_again(void)
+{
+    begin_active();
+    beats(0, (zd_beat_t){.claim = 0, .stopped = 1, .well = true});
+    UNIT_STR_EQ(next(), "release: it has stopped");
+    CU_ASSERT_FALSE(beats(0, (zd_beat_t){.claim = 1, .stopped = 0}));
+    UNIT_STR_EQ(next(), "release: it has stopped");
+    granted("hostA");
+    CU_ASSERT_TRUE(beats(0, (zd_beat_t){.claim = 2, .stopped = 0}));
+}
+
 static void a_release_skips_the_wait(void)
 {
     begin_active();
@@ -401,6 +414,7 @@ const unit_test_t suite_zd_lease[] = {
     UNIT_TEST(the_drift_is_a_hundredth_and_never_less_than_20_ms),
     UNIT_TEST(only_the_holder_renews_and_only_the_lease_that_it_has),
     UNIT_TEST(a_claim_of_who_has_stopped_renews_nothing),
+    UNIT_TEST(a_lease_that_was_stopped_stays_so_when_the_daemon_is_started_again),
     UNIT_TEST(a_release_skips_the_wait),
     UNIT_TEST(a_route_that_is_no_replica_any_more_loses_it_when_its_time_is_over),
     UNIT_TEST(while_it_is_paused_nobody_loses_it_or_gets_it),
