@@ -128,7 +128,8 @@ static void carry_out(zd_core_t *core, const zd_orders_t *orders, uint64_t now)
                  zd_role_names[replica->role], replica->why, replica->epoch);
     }
     uint64_t deadline = zd_replica_deadline(replica);
-    if (deadline != core->held_ms) {
+    bool stopped = orders->changed && replica->role == ZD_ROLE_PASSIVE;
+    if (deadline != core->held_ms || stopped) {
         core->held_ms = deadline;
         drivers->hold(core->conf.baton, deadline);
     }

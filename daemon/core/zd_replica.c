@@ -218,6 +218,7 @@ zd_orders_t zd_replica_told(zd_replica_t *replica, const zd_word_t *word, uint64
         happens(replica, NONE, now_ms, &orders);
     } else if (own && word->proves && in_time) {
         replica->epoch = word->epoch;
+        replica->proved = true;
         replica->proven_ms =
             word->sent_ms > replica->proven_ms ? word->sent_ms : replica->proven_ms;
         happens(replica, LEASE, now_ms, &orders);
@@ -277,5 +278,5 @@ uint64_t zd_replica_left_ms(const zd_replica_t *replica, uint64_t now_ms)
 
 uint64_t zd_replica_deadline(const zd_replica_t *replica)
 {
-    return holds(replica) ? replica->proven_ms + replica->times.guard_ms : 0;
+    return holds(replica) && replica->proved ? replica->proven_ms + replica->times.guard_ms : 0;
 }

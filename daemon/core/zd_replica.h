@@ -60,6 +60,7 @@ typedef struct zd_replica_t {
     uint64_t offered;  /* epoch of the lease that is this replica's by the leader's word; 0: none */
     uint64_t stopped;  /* leases up to this epoch are over here, and the service is stopped */
     uint64_t proven_ms; /* when the renewal was sent that proves the lease, or the daemon began */
+    bool proved;        /* a lease was, in this run of the daemon */
     zd_run_t running;
     bool killed;         /* that one was: how it ends does not count */
     uint64_t run_ms;     /* when that began */
@@ -115,7 +116,8 @@ bool zd_replica_is_active(const zd_replica_t *replica, uint64_t now_ms);
 uint64_t zd_replica_left_ms(const zd_replica_t *replica, uint64_t now_ms);
 
 /** When the service is killed by who watches over the daemon, unless the lease is renewed; 0: it
- * has none. */
+ * has none, or none that this run of the daemon has proven: what an earlier one has said holds
+ * until the replica is passive. */
 uint64_t zd_replica_deadline(const zd_replica_t *replica);
 
 #endif

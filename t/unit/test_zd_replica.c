@@ -269,6 +269,25 @@ static void h9_a_restarted_daemon_keeps_the_lease_that_it_is_told_it_has(void)
     UNIT_STR_EQ(ran(true), "active beat");
 }
 
+/* The time counted anew from the daemon's beginning, and the guard that the one before had left
+ * waited no more: a service that would not stop outlived its lease. */
+static void a_restarted_daemon_gives_no_more_time_than_the_one_before(void)
+{
+    unsure(3);
+    told((zd_word_t){.epoch = EPOCH, .yield = true});
+    CU_ASSERT_EQUAL(replica.role, ZD_ROLE_STOPPING);
+    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), 0);
+    unsure(3);
+    UNIT_STR_EQ(ticked(STOP_MS), "stopping ensure-passive beat");
+    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), 0);
+    unsure(3);
+    told((zd_word_t){.epoch = EPOCH});
+    UNIT_STR_EQ(ticked(STOP_MS), "stopping ensure-passive beat");
+    CU_ASSERT_EQUAL(zd_replica_claim(&replica), EPOCH);
+    UNIT_STR_EQ(renewed(EPOCH, 10), "stopping");
+    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), now - 10 + GUARD_MS);
+}
+
 /* --- rounds --- */
 
 static void h5_scripts_run_every_round(void)
@@ -647,6 +666,7 @@ const unit_test_t suite_zd_replica[] = {
     UNIT_TEST(while_it_stops_it_keeps_the_lease),
     UNIT_TEST(another_lease_than_the_one_it_has_means_that_its_own_is_over),
     UNIT_TEST(h9_a_restarted_daemon_keeps_the_lease_that_it_is_told_it_has),
+    UNIT_TEST(a_restarted_daemon_gives_no_more_time_than_the_one_before),
     UNIT_TEST(h5_scripts_run_every_round),
     UNIT_TEST(a_script_is_not_run_twice_when_the_role_changes),
     UNIT_TEST(a_script_longer_than_a_round_is_followed_by_the_next_one_at_once),
