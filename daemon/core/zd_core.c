@@ -152,7 +152,7 @@ static void beat(zd_core_t *core, uint64_t now)
         .version = core->wrote,
         .well = core->well,
         .said = core->said[0] ? core->said : NULL,
-        .first = core->settled ? NULL : core->conf.first,
+        .first = core->settled || !state_of(core) ? NULL : core->conf.first,
     };
     if (replica) {
         beat.role = zd_role_names[replica->role];

@@ -437,6 +437,18 @@ static void who_is_to_be_first_is_said_until_a_primary_has_answered(void)
     finish();
 }
 
+/* It has no log to see from that the cluster has begun long ago, and would have named the first one
+ * to each new leader for ever: failback is by hand (G13). */
+static void an_observer_names_nobody_who_is_to_be_first(void)
+{
+    begin(&three, "2");
+    zd_state_free(state);
+    state = NULL;
+    zd_core_connected(core, now);
+    CU_ASSERT_PTR_NULL(beat.first);
+    zd_core_free(core);
+}
+
 /* --- as a leader --- */
 
 static void a_leader_that_was_not_looked_at_for_an_election_renews_nothing(void)
@@ -681,6 +693,7 @@ const unit_test_t suite_zd_core[] = {
     UNIT_TEST(answers_of_older_terms_are_dropped_and_said_once),
     UNIT_TEST(a_gap_longer_than_an_election_is_a_doubt),
     UNIT_TEST(who_is_to_be_first_is_said_until_a_primary_has_answered),
+    UNIT_TEST(an_observer_names_nobody_who_is_to_be_first),
     UNIT_TEST(a_leader_that_was_not_looked_at_for_an_election_renews_nothing),
     UNIT_TEST(who_does_not_lead_answers_nobody),
     UNIT_TEST(g14_a_map_is_sent_once_until_it_is_acknowledged_and_again_after_half_a_second),
