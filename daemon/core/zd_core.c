@@ -219,12 +219,30 @@ void zd_core_connected(zd_core_t *core, uint64_t now_ms)
     beat(core, now_ms);
 }
 
+/* Scripts print what they like; what is not UTF-8 cannot be said in JSON. */
+static void keep_said(zd_core_t *core, hap_str_t said)
+{
+    size_t n = 0;
+    size_t step;
+    for (size_t i = 0; i < said.n; i += step) {
+        size_t wide = hap_grammar_utf8(said, i);
+        bool fit = wide || (said.p[i] >= ' ' && said.p[i] <= '~');
+        step = wide ? wide : 1;
+        if (n + step >= sizeof(core->said)) {
+            break;
+        }
+        memcpy(core->said + n, fit ? said.p + i : "?", step);
+        n += step;
+    }
+    core->said[n] = '\0';
+}
+
 void zd_core_ran(zd_core_t *core, bool well, const char *said, uint64_t now_ms)
 {
+    keep_said(core, hap_str(said));
     if (well != core->well) {
-        log_line(core, "replica %d: %s", core->own, said);
+        log_line(core, "replica %d: %s", core->own, core->said);
     }
-    apr_cpystrn(core->said, said, sizeof(core->said));
     core->well = well;
     zd_orders_t orders = zd_replica_ran(&core->replica, well, now_ms);
     carry_out(core, &orders, now_ms);

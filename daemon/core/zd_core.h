@@ -76,7 +76,8 @@ bool zd_core_answered(zd_core_t *core, const zd_answer_t *answer, uint64_t now_m
 /** There is a way to a leader now: says something at once. */
 void zd_core_connected(zd_core_t *core, uint64_t now_ms);
 
-/** The script has ended; `said` says how, in a few words. */
+/** The script has ended; `said` says how, in a few words. What of it is no UTF-8, or would do
+ * something to a terminal, becomes a question mark. */
 void zd_core_ran(zd_core_t *core, bool well, const char *said, uint64_t now_ms);
 
 /** The map of this version is on disk. */

@@ -338,6 +338,29 @@ static void a_beat_says_what_the_replica_is_and_claims(void)
     finish();
 }
 
+/* A message in Latin-1, or one that was cut within a character, made a beat that JSON cannot have:
+ * the node could say nothing any more, and lost its lease. */
+static void whatever_a_script_prints_the_node_can_still_say_something(void)
+{
+    begin_active();
+    zd_core_ran(core, false, "caf\xe9 \x1b[31m caf\xc3\xa9\n", now);
+    zd_core_connected(core, now);
+    UNIT_STR_EQ(beat.said, "caf? ?[31m caf\xc3\xa9?");
+    UNIT_STR_EQ(SAID(), "replica 0: caf? ?[31m caf\xc3\xa9?");
+    for (size_t cut = 1; cut <= 4; cut++) {
+        char *text = apr_pcalloc(unit_pool, ZD_SAID_BYTES + 8);
+        memset(text, 'x', ZD_SAID_BYTES - cut);
+        memcpy(text + ZD_SAID_BYTES - cut, "\xe2\x82\xac", sizeof("\xe2\x82\xac"));
+        zd_core_ran(core, false, text, now);
+        zd_core_connected(core, now);
+        json_t *object = zd_beat_json(&beat);
+        CU_ASSERT_PTR_NOT_NULL(object);
+        CU_ASSERT_EQUAL(strlen(beat.said), cut == 4 ? ZD_SAID_BYTES - 1 : ZD_SAID_BYTES - cut);
+        json_decref(object);
+    }
+    finish();
+}
+
 static void the_guard_hears_of_each_renewal_and_of_nothing_else(void)
 {
     begin_active();
@@ -687,6 +710,7 @@ const unit_test_t suite_zd_core[] = {
     UNIT_TEST(each_change_of_the_replica_is_one_line),
     UNIT_TEST(what_is_dead_is_dead_before_anybody_is_told),
     UNIT_TEST(a_beat_says_what_the_replica_is_and_claims),
+    UNIT_TEST(whatever_a_script_prints_the_node_can_still_say_something),
     UNIT_TEST(the_guard_hears_of_each_renewal_and_of_nothing_else),
     UNIT_TEST(h9_a_restarted_daemon_leaves_the_guard_alone_until_it_knows_more),
     UNIT_TEST(what_answers_no_beat_or_one_of_long_ago_proves_nothing),
