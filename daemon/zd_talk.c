@@ -46,13 +46,13 @@ static void maybe_free(zd_talk_t *talk)
 
 static void call(zd_talk_t *talk);
 
+/* Whose own word this is needs not be told, and would be in the middle of it. */
 static void hang_up(zd_talk_t *talk)
 {
     talk->called[0] = '\0';
     if (talk->up) {
         zd_lines_close(talk->up);
         talk->up = NULL;
-        talk->conf.up(talk->conf.baton, false);
     }
 }
 
@@ -269,10 +269,7 @@ static void timer_closed(uv_handle_t *handle)
 void zd_talk_close(zd_talk_t *talk)
 {
     talk->closing = true;
-    if (talk->up) {
-        zd_lines_close(talk->up);
-        talk->up = NULL;
-    }
+    hang_up(talk);
     while (talk->callers) {
         zd_lines_close(talk->callers->lines);
         forget(talk->callers);

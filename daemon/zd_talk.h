@@ -25,7 +25,7 @@ typedef struct zd_talk_conf_t {
     void (*heard)(void *baton, zd_caller_t *caller, json_t *object);
     /* The node that was called says something. Borrows. */
     void (*told)(void *baton, json_t *object);
-    /* There is a way, or there is none any more. */
+    /* There is a way, or it has broken; not what the owner's own calls end. */
     void (*up)(void *baton, bool is_up);
     void *baton;
 } zd_talk_conf_t;

@@ -31,6 +31,7 @@ typedef struct end_t {
 } end_t;
 
 static uv_loop_t loop;
+static bool asks_anyone; /* when there is no way any more, as an observer does */
 static end_t ends[NODES];
 static int closed_n;
 static bool late;
@@ -69,6 +70,9 @@ static void up(void *baton, bool is_up)
     end->ups += is_up;
     end->downs += !is_up;
     CU_ASSERT_EQUAL(zd_talk_is_up(end->talk), is_up);
+    if (!is_up && asks_anyone) {
+        zd_talk_call(end->talk, NULL);
+    }
 }
 
 static void accepted(void *baton, zd_net_use_t use, uint64_t number, const char *address,
@@ -431,6 +435,30 @@ static void another_address_while_a_call_is_under_way_is_where_it_ends(void)
     finish();
 }
 
+/* The end of the way before was told in the middle of the call, and what its owner did about that
+ * put another address in the place of the right one. */
+static void another_address_wins_over_what_is_done_about_the_end_of_the_way_before(void)
+{
+    asks_anyone = true;
+    begin();
+    zd_talk_call(ends[0].talk, NULL);
+    reaches(1, 1);
+    for (int i = 0; i < 4; i++) {
+        int next = i % 2 ? 1 : 2;
+        zd_talk_call(ends[0].talk, ends[next].address);
+        reaches(next, i + 2);
+    }
+    CU_ASSERT_EQUAL(ends[1].calls, 3);
+    CU_ASSERT_EQUAL(ends[2].calls, 2);
+    CU_ASSERT_EQUAL(ends[0].downs, 0);
+    zd_talk_rest(ends[0].talk);
+    turn();
+    CU_ASSERT_FALSE(zd_talk_is_up(ends[0].talk));
+    CU_ASSERT_EQUAL(ends[1].calls + ends[2].calls, 5);
+    finish();
+    asks_anyone = false;
+}
+
 static void nobody_there_is_called_until_another_one_is_to_be(void)
 {
     begin();
@@ -488,6 +516,7 @@ const unit_test_t suite_zd_talk[] = {
     UNIT_TEST(a_way_that_breaks_is_found_again),
     UNIT_TEST(without_a_leader_one_after_the_other_is_asked),
     UNIT_TEST(another_address_while_a_call_is_under_way_is_where_it_ends),
+    UNIT_TEST(another_address_wins_over_what_is_done_about_the_end_of_the_way_before),
     UNIT_TEST(nobody_there_is_called_until_another_one_is_to_be),
     UNIT_TEST(who_leads_calls_nobody),
     UNIT_TEST(all_is_given_back_when_it_ends_with_things_under_way),
