@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tests of zd_guard, on real processes: a daemon is a child of the test that holds, and is killed.
+ */
+#include "unit.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "zd_guard.h"
+
+enum { WAIT_MS = 20000, TURN_MS = 10, KILL_MS = 1600, BEFORE_MS = 1000, LONG_MS = 600000 };
+
+static char dir[] = "/tmp/zd-guard-XXXXXX";
+static zd_guard_conf_t conf;
+static pid_t service; /* a process that is marked */
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void rest(void)
+{
+    usleep(TURN_MS * 1000);
+}
+
+/* --- processes -------------------------------------------------------------------------------- */
+
+/* Its state as ps has it, and its parent; 0: there is none. */
+static char state_of(pid_t pid, pid_t *parent)
+{
+    char state = 0;
+    int ppid = 0;
+    FILE *in = fopen(apr_psprintf(unit_pool, "/proc/%d/stat", (int)pid), "r");
+    if (in && fscanf(in, "%*d (%*[^)]) %c %d", &state, &ppid) != 2) {
+        state = 0;
+    }
+    if (in) {
+        fclose(in);
+    }
+    *parent = (pid_t)ppid;
+    return state;
+}
+
+static bool lives(pid_t pid)
+{
+    pid_t parent;
+    char state = state_of(pid, &parent);
+    return state && state != 'Z' && state != 'X';
+}
+
+static bool comes_to_end(pid_t pid)
+{
+    for (int i = 0; i < WAIT_MS / TURN_MS && lives(pid); i++) {
+        rest();
+    }
+    return !lives(pid);
+}
+
+/* The guard of that daemon, another one than `before`, once it is there. */
+static pid_t guard_of(pid_t daemon, pid_t before)
+{
+    pid_t found = 0;
+    for (int i = 0; i < WAIT_MS / TURN_MS && !found; i++) {
+        DIR *proc = opendir("/proc");
+        for (struct dirent *entry; (entry = readdir(proc));) {
+            pid_t parent = 0;
+            pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+            bool child = pid > 0 && state_of(pid, &parent) && parent == daemon;
+            found = child && pid != before && lives(pid) ? pid : found;
+        }
+        closedir(proc);
+        rest();
+    }
+    CU_ASSERT_TRUE_FATAL(found > 0);
+    return found;
+}
+
+static const char *in_dir(const char *name)
+{
+    return apr_pstrcat(unit_pool, dir, "/", name, NULL);
+}
+
+static bool exists(const char *name)
+{
+    return access(in_dir(name), F_OK) == 0;
+}
+
+static bool comes_to_exist(const char *name)
+{
+    for (int i = 0; i < WAIT_MS / TURN_MS && !exists(name); i++) {
+        rest();
+    }
+    return exists(name);
+}
+
+/* --- daemons ---------------------------------------------------------------------------------- */
+
+static void be_daemon(uint64_t kill_at_ms, int ready)
+{
+    hap_diag_t diag;
+    zd_guard_t *guard = zd_guard_open(&conf, &diag);
+    if (!guard) {
+        _exit(1);
+    }
+    zd_guard_hold(guard, kill_at_ms);
+    if (write(ready, "", 1) != 1) {
+        _exit(1);
+    }
+    for (;;) {
+        rest();
+        zd_guard_check(guard);
+    }
+}
+
+/* A daemon that holds until then; 0: nothing. */
+static pid_t begin_daemon(uint64_t kill_at_ms)
+{
+    int ready[2];
+    char byte;
+    CU_ASSERT_EQUAL_FATAL(pipe2(ready, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        be_daemon(kill_at_ms, ready[1]);
+    }
+    close(ready[1]);
+    CU_ASSERT_EQUAL(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    return pid;
+}
+
+static void kill_daemon(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static void begin(const char *passive)
+{
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+    const char **argv = apr_pcalloc(unit_pool, 4 * sizeof(*argv));
+    const char **env = apr_pcalloc(unit_pool, 2 * sizeof(*env));
+    const char **marks = apr_pcalloc(unit_pool, 2 * sizeof(*marks));
+    argv[0] = "/bin/sh";
+    argv[1] = "-c";
+    argv[2] = passive;
+    env[0] = apr_pstrcat(unit_pool, "HA_TEST_TO=", dir, NULL);
+    marks[0] = apr_pstrcat(unit_pool, "HA_TEST=", dir, NULL);
+    conf = (zd_guard_conf_t){.dir = apr_pstrdup(unit_pool, dir),
+                             .ensure_passive = argv,
+                             .env = env,
+                             .marks = marks,
+                             .before_ms = BEFORE_MS};
+    service = fork();
+    if (service == 0) {
+        putenv((char *)marks[0]);
+        execlp("sleep", "sleep", "600", (char *)NULL);
+        _exit(127);
+    }
+}
+
+static void finish(void)
+{
+    kill_daemon(service);
+    CU_ASSERT_EQUAL(system(apr_pstrcat(unit_pool, "rm -r ", dir, NULL)), 0);
+    memcpy(strrchr(dir, '-'), "-XXXXXX", sizeof("-XXXXXX"));
+}
+
+static const char notes[] = "echo done >$HA_TEST_TO/passive";
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void h8_when_the_daemon_dies_the_service_is_stopped_and_then_killed_in_time(void)
+{
+    begin(notes);
+    const uint64_t at = now_ms() + KILL_MS;
+    pid_t daemon = begin_daemon(at);
+    pid_t guard = guard_of(daemon, 0);
+    kill_daemon(daemon);
+    CU_ASSERT_TRUE(comes_to_exist("passive"));
+    CU_ASSERT_TRUE(now_ms() >= at - BEFORE_MS);
+    CU_ASSERT_TRUE(now_ms() < at);
+    CU_ASSERT_TRUE(lives(service));
+    CU_ASSERT_TRUE(comes_to_end(service));
+    CU_ASSERT_TRUE(now_ms() >= at);
+    CU_ASSERT_TRUE(comes_to_end(guard));
+    finish();
+}
+
+static void a_script_that_hangs_does_not_keep_the_service_alive(void)
+{
+    begin("echo done >$HA_TEST_TO/passive; exec sleep 600 & echo $! >$HA_TEST_TO/hangs; wait");
+    const uint64_t at = now_ms() + KILL_MS;
+    pid_t daemon = begin_daemon(at);
+    pid_t guard = guard_of(daemon, 0);
+    kill_daemon(daemon);
+    CU_ASSERT_TRUE(comes_to_exist("passive"));
+    CU_ASSERT_TRUE(comes_to_end(service));
+    CU_ASSERT_TRUE(now_ms() >= at);
+    CU_ASSERT_TRUE(lives(guard)); /* it waits for the script */
+    kill(guard, SIGKILL);
+    CU_ASSERT_EQUAL(system(apr_pstrcat(unit_pool, "kill -9 $(cat ", dir, "/hangs)", NULL)), 0);
+    finish();
+}
+
+/* A daemon that is stopped lives, and does nothing. */
+static void h8_a_daemon_that_is_stopped_does_not_keep_the_service_alive(void)
+{
+    begin(notes);
+    const uint64_t at = now_ms() + KILL_MS;
+    pid_t daemon = begin_daemon(at);
+    pid_t guard = guard_of(daemon, 0);
+    kill(daemon, SIGSTOP);
+    CU_ASSERT_TRUE(comes_to_end(service));
+    CU_ASSERT_TRUE(now_ms() >= at);
+    CU_ASSERT_TRUE(comes_to_exist("passive"));
+    CU_ASSERT_TRUE(lives(guard));
+    kill_daemon(daemon);
+    CU_ASSERT_TRUE(comes_to_end(guard));
+    finish();
+}
+
+static void h9_a_new_daemon_that_holds_ends_the_guard_of_the_one_before(void)
+{
+    begin(notes);
+    const uint64_t at = now_ms() + KILL_MS;
+    pid_t daemon = begin_daemon(at);
+    pid_t guard = guard_of(daemon, 0);
+    kill_daemon(daemon);
+    pid_t next = begin_daemon(now_ms() + LONG_MS);
+    CU_ASSERT_TRUE(comes_to_end(guard));
+    while (now_ms() < at + 10 * TURN_MS) {
+        rest();
+    }
+    CU_ASSERT_TRUE(lives(service));
+    CU_ASSERT_FALSE(exists("passive"));
+    pid_t other = guard_of(next, 0);
+    kill_daemon(next);
+    CU_ASSERT_TRUE(lives(other));
+    kill(other, SIGKILL);
+    finish();
+}
+
+static void a_new_daemon_that_only_looks_leaves_the_guard_of_the_one_before(void)
+{
+    hap_diag_t diag;
+    begin(notes);
+    pid_t daemon = begin_daemon(now_ms() + KILL_MS);
+    kill_daemon(daemon);
+    zd_guard_t *next = zd_guard_open(&conf, &diag);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(next);
+    zd_guard_check(next);
+    CU_ASSERT_TRUE(comes_to_end(service));
+    zd_guard_close(next);
+    CU_ASSERT_TRUE(exists("passive"));
+    finish();
+}
+
+static void a_guard_that_nothing_is_held_for_just_ends(void)
+{
+    begin(notes);
+    pid_t daemon = begin_daemon(0);
+    pid_t guard = guard_of(daemon, 0);
+    CU_ASSERT_TRUE(lives(guard));
+    kill_daemon(daemon);
+    CU_ASSERT_TRUE(comes_to_end(guard));
+    CU_ASSERT_TRUE(lives(service));
+    CU_ASSERT_FALSE(exists("passive"));
+    finish();
+}
+
+static void a_guard_that_was_killed_has_a_follower_that_knows_the_time(void)
+{
+    begin(notes);
+    const uint64_t at = now_ms() + KILL_MS;
+    pid_t daemon = begin_daemon(at);
+    pid_t guard = guard_of(daemon, 0);
+    kill(guard, SIGKILL);
+    pid_t next = guard_of(daemon, guard);
+    kill_daemon(daemon);
+    CU_ASSERT_TRUE(comes_to_end(service));
+    CU_ASSERT_TRUE(now_ms() >= at);
+    CU_ASSERT_TRUE(comes_to_exist("passive"));
+    CU_ASSERT_TRUE(comes_to_end(next));
+    finish();
+}
+
+static void a_folder_that_is_not_there_is_said(void)
+{
+    hap_diag_t diag = {0, ""};
+    const zd_guard_conf_t nowhere = {.dir = "/nowhere/at/all"};
+    CU_ASSERT_PTR_NULL(zd_guard_open(&nowhere, &diag));
+    UNIT_STR_EQ(diag.why, "/nowhere/at/all/guard: No such file or directory");
+}
+
+const unit_test_t suite_zd_guard[] = {
+    UNIT_TEST(h8_when_the_daemon_dies_the_service_is_stopped_and_then_killed_in_time),
+    UNIT_TEST(a_script_that_hangs_does_not_keep_the_service_alive),
+    UNIT_TEST(h8_a_daemon_that_is_stopped_does_not_keep_the_service_alive),
+    UNIT_TEST(h9_a_new_daemon_that_holds_ends_the_guard_of_the_one_before),
+    UNIT_TEST(a_new_daemon_that_only_looks_leaves_the_guard_of_the_one_before),
+    UNIT_TEST(a_guard_that_nothing_is_held_for_just_ends),
+    UNIT_TEST(a_guard_that_was_killed_has_a_follower_that_knows_the_time),
+    UNIT_TEST(a_folder_that_is_not_there_is_said),
+    UNIT_END,
+};
