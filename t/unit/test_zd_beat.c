@@ -28,6 +28,7 @@ static const zd_answer_t answer = {.seq = 7,
                                    .renewed = true,
                                    .yield = true,
                                    .paused = true,
+                                   .number = 4,
                                    .map = "zero-map 1 ...\n"};
 
 /* As it goes over the wire. */
@@ -87,7 +88,8 @@ static void an_answer_is_read_as_it_was_written(void)
     }
     UNIT_STR_EQ(text_of(zd_answer_json(&answer)),
                 "{\"seq\":7,\"term\":5,\"leader\":\"0\",\"version\":12,\"epoch\":3,"
-                "\"renewed\":true,\"yield\":true,\"paused\":true,\"map\":\"zero-map 1 ...\\n\"}");
+                "\"renewed\":true,\"yield\":true,\"paused\":true,\"number\":4,"
+                "\"map\":\"zero-map 1 ...\\n\"}");
 }
 
 /* Each key is taken away, and given a value of a type that none has. */

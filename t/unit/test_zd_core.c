@@ -135,12 +135,37 @@ static void fake_log(void *baton, const char *line)
     said = apr_pstrcat(unit_pool, said, *said ? "\n" : "", line, NULL);
 }
 
+/* The engine knows all that have a vote, always. */
+static unsigned fake_members(void *baton, zd_member_t *members, unsigned room)
+{
+    const zd_cluster_t *cluster = zd_state_cluster(fake_state(baton));
+    unsigned n = 0;
+    for (unsigned i = 0; i < cluster->nodes_n && n < room; i++) {
+        const zd_node_t *node = &cluster->nodes[i];
+        if (node->map.role != HAP_MAP_OBSERVER) {
+            members[n++] =
+                (zd_member_t){.number = node->raft, .address = node->map.address, .votes = true};
+        }
+    }
+    return n;
+}
+
+static bool fake_member(void *baton, zd_member_change_t change, uint64_t number,
+                        const char *address)
+{
+    (void)baton, (void)change, (void)number, (void)address;
+    CU_FAIL("the engine is as it should be");
+    return false;
+}
+
 static const zd_drivers_t drivers = {
     .leads = fake_leads,
     .term = fake_term,
     .state = fake_state,
     .send = fake_send,
     .transfer = fake_transfer,
+    .members = fake_members,
+    .member = fake_member,
     .doubt = fake_doubt,
     .beat = fake_beat,
     .answer = fake_answer,

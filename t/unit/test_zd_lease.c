@@ -36,6 +36,7 @@ static void begin(void)
 static bool beats(unsigned replica, zd_beat_t beat)
 {
     beat.node = replicas[replica].id;
+    beat.role = beat.role ? beat.role : "passive";
     const zd_heard_t *heard = zd_roll_hear(&roll, &beat, now);
     zd_lease_look(&lease, &app, now);
     return zd_lease_renew(&lease, &app, replicas[replica].route, &heard->beat, now);
@@ -360,12 +361,22 @@ static void a_move_that_cannot_be_is_refused_with_the_reason(void)
 {
     begin_active();
     UNIT_STR_EQ(moved(0), "it is the active one");
-    beats(1, (zd_beat_t){.wants = false});
-    UNIT_STR_EQ(moved(1), "it does not take the lease now, see its role");
+    beats(1, (zd_beat_t){.role = "stopping"});
+    UNIT_STR_EQ(moved(1), "it is not passive");
     now += ZD_PRESENT_MS;
     UNIT_STR_EQ(moved(2), "it is not there");
     UNIT_STR_EQ(zd_lease_move(&lease, NULL, &config, &roll, 1, now),
                 "the application has not begun");
+}
+
+static void h11_by_hand_who_has_just_given_up_is_asked_too(void)
+{
+    begin_active();
+    beats(1, (zd_beat_t){.wants = false});
+    UNIT_STR_EQ(moved(1), "moves");
+    beats(0, (zd_beat_t){.stopped = 1, .wants = true, .well = true});
+    released();
+    UNIT_STR_EQ(next(), "hostB");
 }
 
 static void a_move_is_given_up_after_the_time_of_two_leases(void)
@@ -421,6 +432,7 @@ const unit_test_t suite_zd_lease[] = {
     UNIT_TEST(h11_a_lease_is_moved_by_hand),
     UNIT_TEST(h11_it_moves_while_it_is_paused),
     UNIT_TEST(a_move_that_cannot_be_is_refused_with_the_reason),
+    UNIT_TEST(h11_by_hand_who_has_just_given_up_is_asked_too),
     UNIT_TEST(a_move_is_given_up_after_the_time_of_two_leases),
     UNIT_TEST(what_moves_is_kept_for_the_one_it_moves_to),
     UNIT_END,
