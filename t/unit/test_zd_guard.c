@@ -17,7 +17,7 @@
 
 #include "zd_guard.h"
 
-enum { WAIT_MS = 20000, TURN_MS = 10, KILL_MS = 1600, BEFORE_MS = 1000, LONG_MS = 600000 };
+enum { WAIT_MS = 20000, TURN_MS = 10, KILL_MS = 2400, BEFORE_MS = 1200, LONG_MS = 600000 };
 
 static char dir[] = "/tmp/zd-guard-XXXXXX";
 static zd_guard_conf_t conf;
