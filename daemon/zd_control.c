@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "zd_lines.h"
+
 enum { LINE_BYTES_MAX = 64 << 10, BACKLOG = 16, NAME_BYTES = 64 };
 
 typedef struct conn_t conn_t;
@@ -33,18 +35,12 @@ struct zd_control_t {
 };
 
 struct conn_t {
-    uv_pipe_t pipe; /* first: what is closed leads back here */
     zd_control_t *control;
     conn_t *next;
-    conn_t **at;
+    zd_lines_t *lines; /* NULL: it has ended */
     zd_question_t question;
     char by[NAME_BYTES];
-    char line[LINE_BYTES_MAX];
-    size_t n;
     bool asked; /* the question is not answered yet */
-    bool closed;
-    char *answer;
-    uv_write_t write;
 };
 
 const json_t *zd_question_object(const zd_question_t *question)
@@ -59,136 +55,68 @@ const char *zd_question_by(const zd_question_t *question)
 
 /* --- ending ----------------------------------------------------------------------------------- */
 
-static void conn_free(conn_t *conn)
+static void forget(conn_t *conn)
 {
-    free(conn->answer);
-    free(conn);
+    conn_t **at = &conn->control->conns;
+    while (*at != conn) {
+        at = &(*at)->next;
+    }
+    *at = conn->next;
 }
 
 /* A question outlives its connection: whoever has it will answer. */
-static void conn_closed(uv_handle_t *handle)
+static void conn_ended(void *baton, const char *why)
 {
-    conn_t *conn = (conn_t *)handle;
-    conn->closed = true;
+    conn_t *conn = baton;
+    forget(conn);
+    conn->lines = NULL;
     if (!conn->asked) {
-        conn_free(conn);
+        free(conn);
     }
-}
-
-static void conn_close(conn_t *conn)
-{
-    if (uv_is_closing((uv_handle_t *)&conn->pipe)) {
-        return;
-    }
-    *conn->at = conn->next;
-    if (conn->next) {
-        conn->next->at = conn->at;
-    }
-    uv_close((uv_handle_t *)&conn->pipe, conn_closed);
 }
 
 /* --- asking and answering --------------------------------------------------------------------- */
 
-static void take_line(conn_t *conn);
-
-static void written(uv_write_t *write, int status)
-{
-    conn_t *conn = write->data;
-    free(conn->answer);
-    conn->answer = NULL;
-    if (status != 0) {
-        conn_close(conn);
-        return;
-    }
-    take_line(conn);
-}
-
+/* The next line is read in another turn of the loop, as who answers may be in the middle of this
+ * one. */
 void zd_question_answer(zd_question_t *question, json_t *object)
 {
     conn_t *conn = question->conn;
     json_decref(question->object);
     question->object = NULL;
     conn->asked = false;
-    conn->answer = object ? json_dumps(object, JSON_COMPACT) : NULL;
-    json_decref(object);
-    if (conn->closed) {
-        conn_free(conn);
+    if (!conn->lines) {
+        json_decref(object);
+        free(conn);
         return;
     }
-    if (uv_is_closing((uv_handle_t *)&conn->pipe)) {
-        return;
-    }
-    if (!conn->answer) {
-        conn_close(conn);
-        return;
-    }
-    uv_buf_t bufs[] = {uv_buf_init(conn->answer, (unsigned)strlen(conn->answer)),
-                       uv_buf_init((char *)"\n", 1)};
-    conn->write.data = conn;
-    if (uv_write(&conn->write, (uv_stream_t *)&conn->pipe, bufs, 2, written) != 0) {
-        conn_close(conn);
-    }
+    zd_lines_say(conn->lines, object);
+    zd_lines_go(conn->lines);
 }
 
-static void ask(conn_t *conn, const char *line, size_t n)
+static void ask(void *baton, json_t *object)
 {
-    json_error_t error;
-    json_t *object = json_loadb(line, n, JSON_REJECT_DUPLICATES, &error);
+    conn_t *conn = baton;
+    if (!object) {
+        zd_lines_say(conn->lines, json_pack("{s:s}", "error", "a question is an object of JSON"));
+        return;
+    }
+    zd_lines_wait(conn->lines);
     conn->asked = true;
-    conn->question = (zd_question_t){.conn = conn, .object = object};
-    if (!json_is_object(object)) {
-        zd_question_answer(&conn->question,
-                           json_pack("{s:s}", "error", "a question is an object of JSON"));
-        return;
-    }
+    conn->question = (zd_question_t){.conn = conn, .object = json_incref(object)};
     conn->control->asked(conn->control->baton, &conn->question);
-}
-
-/* The first line that there is, if none is being answered. */
-static void take_line(conn_t *conn)
-{
-    char *end = conn->asked || conn->answer ? NULL : memchr(conn->line, '\n', conn->n);
-    if (!end) {
-        if (conn->n == sizeof(conn->line) && !conn->asked && !conn->answer) {
-            conn_close(conn);
-        }
-        return;
-    }
-    char line[LINE_BYTES_MAX];
-    size_t n = (size_t)(end - conn->line);
-    memcpy(line, conn->line, n);
-    conn->n -= n + 1;
-    memmove(conn->line, end + 1, conn->n);
-    ask(conn, line, n);
-}
-
-static void room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    conn_t *conn = (conn_t *)handle;
-    *buf = uv_buf_init(conn->line + conn->n, (unsigned)(sizeof(conn->line) - conn->n));
-}
-
-static void came(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    conn_t *conn = (conn_t *)stream;
-    if (n < 0) {
-        conn_close(conn);
-        return;
-    }
-    conn->n += (size_t)n;
-    take_line(conn);
 }
 
 /* --- connections ------------------------------------------------------------------------------ */
 
 /* The socket's mode keeps others out; this names who it is, and does not trust a folder that
  * somebody has opened up. */
-static bool is_allowed(conn_t *conn)
+static bool is_allowed(conn_t *conn, const uv_pipe_t *pipe)
 {
     struct ucred peer;
     socklen_t n = sizeof(peer);
     uv_os_fd_t fd;
-    if (uv_fileno((uv_handle_t *)&conn->pipe, &fd) != 0 ||
+    if (uv_fileno((const uv_handle_t *)pipe, &fd) != 0 ||
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0) {
         return false;
     }
@@ -204,22 +132,28 @@ static bool is_allowed(conn_t *conn)
 static void connected(uv_stream_t *listener, int status)
 {
     zd_control_t *control = listener->data;
-    conn_t *conn = status == 0 ? calloc(1, sizeof(*conn)) : NULL;
+    uv_pipe_t *pipe = status == 0 ? malloc(sizeof(*pipe)) : NULL;
+    conn_t *conn = pipe ? calloc(1, sizeof(*conn)) : NULL;
+    const zd_lines_conf_t conf = {
+        .bytes_max = LINE_BYTES_MAX, .came = ask, .ended = conn_ended, .baton = conn};
     if (!conn) {
+        free(pipe);
+        return;
+    }
+    uv_pipe_init(listener->loop, pipe, 0);
+    if (uv_accept(listener, (uv_stream_t *)pipe) != 0 || !is_allowed(conn, pipe)) {
+        uv_close((uv_handle_t *)pipe, (uv_close_cb)free);
+        free(conn);
         return;
     }
     conn->control = control;
-    uv_pipe_init(listener->loop, &conn->pipe, 0);
+    conn->lines = zd_lines_open((uv_stream_t *)pipe, &conf);
+    if (!conn->lines) {
+        free(conn);
+        return;
+    }
     conn->next = control->conns;
-    conn->at = &control->conns;
-    if (conn->next) {
-        conn->next->at = &conn->next;
-    }
     control->conns = conn;
-    if (uv_accept(listener, (uv_stream_t *)&conn->pipe) != 0 || !is_allowed(conn) ||
-        uv_read_start((uv_stream_t *)&conn->pipe, room, came) != 0) {
-        conn_close(conn);
-    }
 }
 
 static int fails(hap_diag_t *diag, const char *path, int rv)
@@ -265,7 +199,8 @@ int zd_control_open(zd_control_t **control, uv_loop_t *loop, const char *path, z
 void zd_control_close(zd_control_t *control)
 {
     while (control->conns) {
-        conn_close(control->conns);
+        zd_lines_close(control->conns->lines);
+        conn_ended(control->conns, NULL);
     }
     unlink(control->path);
     uv_close((uv_handle_t *)&control->pipe, control_closed);

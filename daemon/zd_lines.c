@@ -19,6 +19,7 @@ struct zd_lines_t {
     unsigned users; /* the stream, writes, and a caller's turn */
     bool closed;
     bool waits;
+    bool turns;      /* lines are being taken */
     bool left;       /* by its owner */
     const char *why; /* it was closed, when it was not the owner who did */
 };
@@ -65,12 +66,7 @@ static void take(zd_lines_t *lines, size_t n)
     json_t *object = json_loadb(lines->bytes, n, JSON_REJECT_DUPLICATES, &error);
     lines->n -= n + 1;
     memmove(lines->bytes, lines->bytes + n + 1, lines->n);
-    if (!json_is_object(object)) {
-        json_decref(object);
-        end(lines, "what it says is no object of JSON");
-        return;
-    }
-    lines->conf.came(lines->conf.baton, object);
+    lines->conf.came(lines->conf.baton, json_is_object(object) ? object : NULL);
     json_decref(object);
 }
 
@@ -78,10 +74,12 @@ static void take_all(zd_lines_t *lines)
 {
     char *newline;
     lines->users++;
+    lines->turns = true;
     while (!lines->closed && !lines->waits && lines->n &&
            (newline = memchr(lines->bytes, '\n', lines->n))) {
         take(lines, (size_t)(newline - lines->bytes));
     }
+    lines->turns = false;
     if (lines->n >= lines->conf.bytes_max && !lines->waits) {
         end(lines, "its line is too long");
     }
@@ -123,13 +121,14 @@ void zd_lines_wait(zd_lines_t *lines)
     lines->waits = true;
 }
 
-/* Not from within a line that is being taken. */
+/* Within a line that is being taken the next one is taken when that is done. */
 void zd_lines_go(zd_lines_t *lines)
 {
-    if (!lines->waits || lines->closed) {
+    bool waited = lines->waits;
+    lines->waits = false;
+    if (!waited || lines->closed || lines->turns) {
         return;
     }
-    lines->waits = false;
     lines->users++;
     take_all(lines);
     if (!lines->closed && !lines->waits) {

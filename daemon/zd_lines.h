@@ -16,9 +16,9 @@ typedef struct zd_lines_t zd_lines_t;
 /** What a stream of lines calls. */
 typedef struct zd_lines_conf_t {
     size_t bytes_max; /* of a line; who says more is hung up on */
-    /* An object has come. Borrows. */
+    /* An object has come; NULL: what came is none. Borrows. */
     void (*came)(void *baton, json_t *object);
-    /* The stream was at its end, or broken, or what came was no object: the lines are freed after
+    /* The stream was at its end, or broken, or a line too long: the lines are freed after
      * this. `why` is static. Never called from within a call of the owner's, nor after
      * zd_lines_close. */
     void (*ended)(void *baton, const char *why);

@@ -68,10 +68,17 @@ static void call_later(zd_talk_t *talk)
     }
 }
 
+static void up_ended(void *baton, const char *why);
+
 static void up_came(void *baton, json_t *object)
 {
     zd_talk_t *talk = baton;
-    talk->conf.told(talk->conf.baton, object);
+    if (object) {
+        talk->conf.told(talk->conf.baton, object);
+        return;
+    }
+    zd_lines_close(talk->up);
+    up_ended(talk, "what it says is no object of JSON");
 }
 
 static void up_ended(void *baton, const char *why)
@@ -181,7 +188,12 @@ static void forget(zd_caller_t *caller)
 static void caller_came(void *baton, json_t *object)
 {
     zd_caller_t *caller = baton;
-    caller->talk->conf.heard(caller->talk->conf.baton, caller, object);
+    if (object) {
+        caller->talk->conf.heard(caller->talk->conf.baton, caller, object);
+        return;
+    }
+    zd_lines_close(caller->lines);
+    forget(caller);
 }
 
 static void caller_ended(void *baton, const char *why)
