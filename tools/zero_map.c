@@ -12,8 +12,7 @@
 #include "hap_map.h"
 #include "hap_map_diff.h"
 #include "io/hapio_file.h"
-
-enum { COLUMNS = 5, GAP = 2 };
+#include "zero_table.h"
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
@@ -43,70 +42,19 @@ static const char *head_of(const hap_map_t *map, apr_pool_t *pool)
                         map->primary ? "primary " : "no primary", map->primary ? map->primary : "");
 }
 
-/* --- a table ---------------------------------------------------------------------------------- */
-
-typedef struct row_t {
-    const char *cells[COLUMNS]; /* "" for none */
-} row_t;
-
-static void add_row(apr_array_header_t *rows, row_t row)
-{
-    APR_ARRAY_PUSH(rows, row_t) = row;
-}
-
-static int width_of(const apr_array_header_t *rows, int column)
-{
-    size_t most = 0;
-    for (int i = 0; i < rows->nelts; i++) {
-        size_t n = strlen(APR_ARRAY_IDX(rows, i, row_t).cells[column]);
-        most = n > most ? n : most;
-    }
-    return (int)most;
-}
-
-static void add_line(apr_array_header_t *lines, const char *line)
-{
-    APR_ARRAY_PUSH(lines, const char *) = line;
-}
-
-static const char *joined(const apr_array_header_t *lines, apr_pool_t *pool)
-{
-    return apr_pstrcat(pool, apr_array_pstrcat(pool, lines, '\n'), "\n", NULL);
-}
-
-static void add_table(apr_array_header_t *lines, const apr_array_header_t *rows)
-{
-    int widths[COLUMNS];
-    for (int column = 0; column < COLUMNS; column++) {
-        widths[column] = width_of(rows, column);
-    }
-    for (int i = 0; i < rows->nelts; i++) {
-        char *line = apr_pstrdup(lines->pool, "");
-        for (int column = 0; column < COLUMNS; column++) {
-            line = apr_psprintf(lines->pool, "%s%*s%-*s", line, GAP, "", widths[column],
-                                APR_ARRAY_IDX(rows, i, row_t).cells[column]);
-        }
-        size_t n = strlen(line);
-        while (n > 0 && line[n - 1] == ' ') {
-            line[--n] = '\0';
-        }
-        add_line(lines, line);
-    }
-}
-
 /* --- show ------------------------------------------------------------------------------------- */
 
 static void add_nodes(apr_array_header_t *lines, const hap_map_t *map)
 {
-    apr_array_header_t *rows = apr_array_make(lines->pool, (int)map->nodes_n + 1, sizeof(row_t));
-    add_row(rows, (row_t){{"node", "address", "role", "electable", ""}});
+    apr_array_header_t *rows = zero_rows((int)map->nodes_n + 1, lines->pool);
+    zero_row_add(rows, (zero_row_t){{"node", "address", "role", "electable", ""}});
     for (unsigned i = 0; i < map->nodes_n; i++) {
         const hap_map_node_t *node = &map->nodes[i];
         bool leads = map->primary && strcmp(node->id, map->primary) == 0;
-        add_row(rows, (row_t){{node->id, node->address, hap_map_role_names[node->role],
-                               node->electable ? "yes" : "no", leads ? "primary" : ""}});
+        zero_row_add(rows, (zero_row_t){{node->id, node->address, hap_map_role_names[node->role],
+                                         node->electable ? "yes" : "no", leads ? "primary" : ""}});
     }
-    add_table(lines, rows);
+    zero_table_add(lines, rows);
 }
 
 static const char *active_text(const hap_map_app_t *app, apr_pool_t *pool)
@@ -121,30 +69,30 @@ static const char *active_text(const hap_map_app_t *app, apr_pool_t *pool)
 static void add_app(apr_array_header_t *lines, const hap_map_app_t *app)
 {
     apr_pool_t *pool = lines->pool;
-    apr_array_header_t *rows = apr_array_make(pool, (int)app->members_n + 1, sizeof(row_t));
-    add_row(rows, (row_t){{"member", "url", "weight", "admin", ""}});
+    apr_array_header_t *rows = zero_rows((int)app->members_n + 1, pool);
+    zero_row_add(rows, (zero_row_t){{"member", "url", "weight", "admin", ""}});
     for (unsigned i = 0; i < app->members_n; i++) {
         const hap_map_member_t *member = &app->members[i];
         bool active = app->active && strcmp(member->route, app->active) == 0;
-        add_row(rows, (row_t){{member->route, member->url ? member->url : "none",
-                               apr_psprintf(pool, "%u", member->weight),
-                               hap_admin_names[member->admin], active ? "active" : ""}});
+        zero_row_add(rows, (zero_row_t){{member->route, member->url ? member->url : "none",
+                                         apr_psprintf(pool, "%u", member->weight),
+                                         hap_admin_names[member->admin], active ? "active" : ""}});
     }
-    add_line(lines, apr_pstrcat(pool, app->name, ": ", active_text(app, pool), NULL));
-    add_table(lines, rows);
+    zero_line_add(lines, apr_pstrcat(pool, app->name, ": ", active_text(app, pool), NULL));
+    zero_table_add(lines, rows);
 }
 
 static const char *map_text(const hap_map_t *map, apr_pool_t *pool)
 {
-    apr_array_header_t *lines = apr_array_make(pool, 64, sizeof(const char *));
-    add_line(lines, head_of(map, pool));
-    add_line(lines, "");
+    apr_array_header_t *lines = zero_lines(pool);
+    zero_line_add(lines, head_of(map, pool));
+    zero_line_add(lines, "");
     add_nodes(lines, map);
     for (unsigned i = 0; i < map->apps_n; i++) {
-        add_line(lines, "");
+        zero_line_add(lines, "");
         add_app(lines, &map->apps[i]);
     }
-    return joined(lines, pool);
+    return zero_lines_text(lines, pool);
 }
 
 static int run_show(const zero_args_t *args)
@@ -178,7 +126,7 @@ static int run_diff(const zero_args_t *args)
     if (changes->nelts == 0) {
         return ZERO_DONE;
     }
-    code = zero_print(args->command, hap_str(joined(changes, args->pool)));
+    code = zero_print(args->command, hap_str(zero_lines_text(changes, args->pool)));
     return code == ZERO_DONE ? ZERO_REFUSED : code;
 }
 
