@@ -47,7 +47,7 @@ typedef struct zero_args_t {
 
 /** A command. */
 typedef struct zero_command_t {
-    const char *group;    /* modproxy, zone, map */
+    const char *group;    /* modproxy, zone, map, ha */
     const char *name;     /* merge */
     const char *operands; /* for the help; "" for none */
     int min_operands;
@@ -72,6 +72,11 @@ extern const zero_command_t zero_zone_get_command;
 extern const zero_command_t zero_map_show_command;
 extern const zero_command_t zero_map_diff_command;
 extern const zero_command_t zero_map_check_command;
+extern const zero_command_t zero_ha_status_command;
+extern const zero_command_t zero_ha_roles_command;
+extern const zero_command_t zero_ha_history_command;
+extern const zero_command_t zero_ha_acks_command;
+extern const zero_command_t zero_ha_output_command;
 
 /** Says `zero GROUP NAME: ` and a sentence on stderr; gives `code` back. */
 int zero_fail(const zero_command_t *command, int code, const char *fmt, ...)
