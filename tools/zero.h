@@ -77,6 +77,12 @@ extern const zero_command_t zero_ha_roles_command;
 extern const zero_command_t zero_ha_history_command;
 extern const zero_command_t zero_ha_acks_command;
 extern const zero_command_t zero_ha_output_command;
+extern const zero_command_t zero_ha_switchover_command;
+extern const zero_command_t zero_ha_pause_command;
+extern const zero_command_t zero_ha_resume_command;
+extern const zero_command_t zero_ha_set_primary_command;
+extern const zero_command_t zero_ha_transfer_command;
+extern const zero_command_t zero_ha_force_command;
 
 /** Says `zero GROUP NAME: ` and a sentence on stderr; gives `code` back. */
 int zero_fail(const zero_command_t *command, int code, const char *fmt, ...)
