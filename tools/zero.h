@@ -82,6 +82,8 @@ extern const zero_command_t zero_ha_pause_command;
 extern const zero_command_t zero_ha_resume_command;
 extern const zero_command_t zero_ha_set_primary_command;
 extern const zero_command_t zero_ha_transfer_command;
+extern const zero_command_t zero_ha_join_command;
+extern const zero_command_t zero_ha_leave_command;
 extern const zero_command_t zero_ha_force_command;
 
 /** Says `zero GROUP NAME: ` and a sentence on stderr; gives `code` back. */
