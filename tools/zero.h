@@ -72,6 +72,7 @@ extern const zero_command_t zero_zone_get_command;
 extern const zero_command_t zero_map_show_command;
 extern const zero_command_t zero_map_diff_command;
 extern const zero_command_t zero_map_check_command;
+extern const zero_command_t zero_ha_init_command;
 extern const zero_command_t zero_ha_status_command;
 extern const zero_command_t zero_ha_roles_command;
 extern const zero_command_t zero_ha_history_command;
