@@ -114,6 +114,11 @@ static json_t *node_json(zd_daemon_t *self, const zd_node_t *node, uint64_t now)
         json_pack("{s:s, s:s, s:s, s:b, s:b}", "id", node->map.id, "address", node->map.address,
                   "kind", hap_map_role_names[node->map.role], "electable", (int)node->map.electable,
                   "present", (int)node->present);
+    int replica = zd_config_replica(self->conf->config, node->map.id);
+    if (replica >= 0) {
+        json_object_set_new(object, "route",
+                            json_string(self->conf->config->replicas[replica].route));
+    }
     if (heard) {
         bool has = heard->beat.version >= version;
         json_t *more =
@@ -138,6 +143,8 @@ static json_t *app_json(zd_daemon_t *self, const zd_app_t *app, uint64_t now)
         uint64_t end = lease->end_ms;
         json_object_set_new(object, "lease_ms",
                             json_integer((json_int_t)(end > now ? end - now : 0)));
+        json_object_set_new(object, "timeout_ms",
+                            json_integer((json_int_t)self->conf->config->timeout_ms));
         json_object_set_new(object, "to", lease->to[0] ? json_string(lease->to) : json_null());
     }
     return object;

@@ -421,3 +421,18 @@ const char *hap_grammar_balancer_key(hap_str_t name, apr_pool_t *pool)
     }
     return key;
 }
+
+bool hap_grammar_open_quote(const char *command)
+{
+    char quote = '\0';
+    for (const char *c = command; *c; c++) {
+        if (*c == '\\' && c[1]) {
+            c++;
+        } else if (!quote && (*c == '"' || *c == '\'')) {
+            quote = *c;
+        } else if (*c == quote) {
+            quote = '\0';
+        }
+    }
+    return quote != '\0';
+}

@@ -119,4 +119,7 @@ size_t hap_grammar_utf8(hap_str_t text, size_t i);
  */
 bool hap_grammar_same_text(int *line, hap_str_t *got, hap_str_t text, hap_str_t want);
 
+/** Whether a quote of a command's text is not closed, which apr_tokenize_to_argv does not say. */
+bool hap_grammar_open_quote(const char *command);
+
 #endif

@@ -68,22 +68,6 @@ static int read_port(unsigned *port, const char *name, const init_t *init)
     return ZERO_DONE;
 }
 
-/* As zerod reads a command, which no shell does. */
-static bool has_open_quote(const char *command)
-{
-    char quote = '\0';
-    for (const char *c = command; *c; c++) {
-        if (*c == '\\' && c[1]) {
-            c++;
-        } else if (!quote && (*c == '"' || *c == '\'')) {
-            quote = *c;
-        } else if (*c == quote) {
-            quote = '\0';
-        }
-    }
-    return quote != '\0';
-}
-
 static bool is_utf8(const char *text)
 {
     json_t *string = json_string(text);
@@ -98,7 +82,7 @@ static int read_command(const char **command, const char *name, const char *othe
     const char *given = zero_opt(args, name);
     *command = given ? given : otherwise;
     const char *why = hap_str_trim(hap_str(*command)).n == 0 ? "names no program"
-                      : has_open_quote(*command)             ? "a quote is not closed"
+                      : hap_grammar_open_quote(*command)     ? "a quote is not closed"
                       : !is_utf8(*command)                   ? "is not UTF-8"
                                                              : NULL;
     return why ? zero_fail(args->command, ZERO_USAGE, "-%s=%s: %s", name,

@@ -107,22 +107,6 @@ static apr_status_t read_words(zd_argv_t *argv, const reading_t *reading, const 
     return APR_SUCCESS;
 }
 
-/* What apr_tokenize_to_argv does not see. */
-static bool has_open_quote(const char *command)
-{
-    char quote = '\0';
-    for (const char *c = command; *c; c++) {
-        if (*c == '\\' && c[1]) {
-            c++;
-        } else if (!quote && (*c == '"' || *c == '\'')) {
-            quote = *c;
-        } else if (*c == quote) {
-            quote = '\0';
-        }
-    }
-    return quote != '\0';
-}
-
 /* A text is cut at blanks that are not quoted; a list of texts is taken as it is. */
 static apr_status_t read_command(zd_argv_t *argv, const reading_t *reading, const char *key,
                                  const json_t *value)
@@ -136,7 +120,7 @@ static apr_status_t read_command(zd_argv_t *argv, const reading_t *reading, cons
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (has_open_quote(command)) {
+    if (hap_grammar_open_quote(command)) {
         return refuse(reading, key, "a quote is not closed");
     }
     rv = apr_tokenize_to_argv(command, &words, reading->pool);

@@ -77,7 +77,8 @@ sub leader_of(@zerods)
         ($leader) = grep {($_->status // {})->{leads}} @run;
         return 0 if !$leader;
         my %maps = map {($_->map_text // '') => 1} @run;
-        return keys %maps == 1 && ($leader->map // {primary => ''})->{primary} eq $leader->{id} && @{$leader->map->{apps}};
+        my $map = $leader->map // return 0;
+        return keys %maps == 1 && ($map->{primary} // '') eq $leader->{id} && @{$map->{apps}};
     };
     $t->wait_for($agreed, ELECTION_SECONDS, 'a leader that all agree on');
     return $leader;
