@@ -2,10 +2,8 @@
 /*
  * Owns running a script on the loop. Its output is a pipe, which the loop reads until the script
  * has ended: it does not wait for the end of the pipe, which a service that the script has left
- * running may keep open. From then on the shim reads it (zd_shim.c).
- *
- * libuv gives the child default actions for all signals and an empty mask, although the daemon
- * ignores SIGPIPE, and /dev/null to read.
+ * running may keep open. From then on the shim reads it, which also says how the script has ended
+ * (zd_shim.c).
  */
 #include "config.h"
 #include "zd_script.h"
@@ -16,32 +14,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "zd_fds.h"
 #include "zd_shim.h"
 
 enum {
     ROOM_BYTES = 2 * ZD_SCRIPT_OUTPUT_BYTES,
     REST_BYTES_MAX = 1 << 20, /* read at its end: somebody may print faster than we read */
     GRACE_MS_MAX = 1000,
-    NS_A_MS = 1000000,
-    STDIO_N = 3
+    NS_A_MS = 1000000
 };
 
 struct zd_script_t {
-    zd_script_conf_t conf; /* argv and env have gone */
+    zd_script_conf_t conf; /* its texts have gone */
     zd_script_end_t end;
-    uv_process_t process;
+    zd_shim_t shim;
     uv_pipe_t output; /* the reading end */
     uv_timer_t timer;
+    uv_poll_t says;   /* what the shim says */
     unsigned handles; /* that are not closed yet */
-    bool has_process; /* there is a handle for it, whether it could be started or not */
-    bool runs;        /* it has a process that has not been waited for */
+    bool has_shim;    /* its channel is open, and has a handle */
+    bool runs;        /* its end has not been heard of */
     bool killed;      /* by zd_script_kill */
-    int alive;        /* closed when the shim is to read; -1: there is no shim */
     unsigned grace_ms;
     uint64_t began_ns;
+    char *name;
     char *why;
     size_t n; /* in bytes */
     char bytes[ROOM_BYTES];
@@ -64,24 +62,39 @@ static void handle_closed(uv_handle_t *handle)
     if (--script->handles > 0) {
         return;
     }
-    if (script->alive >= 0) {
-        close(script->alive);
+    if (script->has_shim) {
+        close(script->shim.channel);
     }
     keep_last(script);
     script->end.output = hap_strn(script->bytes, script->n);
     script->conf.done(script->conf.baton, &script->end);
+    free(script->name);
     free(script->why);
     free(script);
 }
 
-static void finish(zd_script_t *script)
+static void finish(zd_script_t *script, uint64_t at_ns)
 {
-    script->end.ms = (unsigned)((uv_hrtime() - script->began_ns) / NS_A_MS);
+    script->runs = false;
+    script->end.ms = (unsigned)((at_ns - script->began_ns) / NS_A_MS);
     uv_close((uv_handle_t *)&script->timer, handle_closed);
     uv_close((uv_handle_t *)&script->output, handle_closed);
-    if (script->has_process) {
-        uv_close((uv_handle_t *)&script->process, handle_closed);
+    if (script->has_shim) {
+        uv_close((uv_handle_t *)&script->says, handle_closed);
     }
+}
+
+static void fail(zd_script_t *script, int rv)
+{
+    static const char fmt[] = "%s cannot be run: %s";
+    int n = snprintf(NULL, 0, fmt, script->name, uv_strerror(rv));
+    script->why = malloc((size_t)n + 1);
+    if (script->why) {
+        snprintf(script->why, (size_t)n + 1, fmt, script->name, uv_strerror(rv));
+    }
+    script->end.why = script->why ? script->why : "no memory to run a script";
+    script->end.code = -1;
+    finish(script, uv_hrtime());
 }
 
 /* --- what it prints --------------------------------------------------------------------------- */
@@ -125,33 +138,51 @@ static void read_rest(zd_script_t *script)
 
 static void signal_group(zd_script_t *script, int number)
 {
-    kill(-uv_process_get_pid(&script->process), number);
+    kill(-script->shim.script, number);
 }
 
 /* One that has to end takes all of its group with it: also who has not heard SIGTERM. The group's
  * number is nobody else's as long as somebody is in it. */
-static void exited(uv_process_t *process, int64_t code, int number)
+static void ended(zd_script_t *script, int status, uint64_t at_ns)
 {
-    zd_script_t *script = process->data;
-    script->runs = false;
     if (script->end.timed_out) {
         signal_group(script, SIGKILL);
     }
-    script->end.code = number ? -1 : (int)code;
-    script->end.signal = number;
+    script->end.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    script->end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     read_rest(script);
-    finish(script);
+    finish(script, at_ns);
+}
+
+/* Nobody will say how it ends: it must not go on. */
+static void lost_shim(zd_script_t *script)
+{
+    signal_group(script, SIGKILL);
+    ended(script, SIGKILL, uv_hrtime());
+}
+
+static void said(uv_poll_t *says, int status, int events)
+{
+    zd_script_t *script = says->data;
+    zd_shim_said_t said;
+    int rv = zd_shim_hear(&said, script->shim.channel);
+    if (rv < 0) {
+        lost_shim(script);
+    } else if (rv > 0 && said.kind == ZD_SHIM_FAILED) {
+        fail(script, -said.value);
+    } else if (rv > 0) {
+        ended(script, said.value, said.at_ns);
+    }
 }
 
 /* Somebody waits for the end, to have others take over. */
 static void give_up(uv_timer_t *timer)
 {
     zd_script_t *script = timer->data;
-    script->runs = false;
     script->end.lives = true;
     script->end.code = -1;
     read_rest(script);
-    finish(script);
+    finish(script, uv_hrtime());
 }
 
 static void kill_group(zd_script_t *script)
@@ -222,43 +253,34 @@ static char **make_env(const char *const *own)
 
 /* Both of its outputs are a pipe, which unlike libuv's own sockets can be opened again by its name
  * in /dev. */
-static int spawn(zd_script_t *script, uv_loop_t *loop, int output)
+static int start_shim(zd_script_t *script, const int *fds)
 {
     char **env = make_env(script->conf.env);
-    uv_stdio_container_t stdio[STDIO_N] = {
-        {.flags = UV_IGNORE},
-        {.flags = UV_INHERIT_FD, .data.fd = output},
-        {.flags = UV_INHERIT_FD, .data.fd = output},
-    };
-    const uv_process_options_t options = {.file = script->conf.argv[0],
-                                          .args = (char **)script->conf.argv,
-                                          .env = env,
-                                          .flags = UV_PROCESS_DETACHED,
-                                          .stdio_count = STDIO_N,
-                                          .stdio = stdio,
-                                          .exit_cb = exited};
+    const zd_shim_conf_t conf = {.argv = script->conf.argv,
+                                 .env = env,
+                                 .mark = script->conf.mark,
+                                 .reads = fds[0],
+                                 .writes = fds[1]};
     if (!env) {
         return UV_ENOMEM;
     }
-    zd_fds_seal();
-    script->handles++;
-    script->has_process = true;
-    script->process.data = script;
-    int rv = uv_spawn(loop, &script->process, &options);
+    int rv = zd_shim_start(&script->shim, &conf);
     free(env);
     return rv;
 }
 
-static int read_from(zd_script_t *script, int fd)
+static int listen_to(zd_script_t *script, uv_loop_t *loop)
 {
-    int rv = uv_pipe_open(&script->output, fd);
+    int rv = uv_poll_init(loop, &script->says, script->shim.channel);
     if (rv != 0) {
-        close(fd);
+        close(script->shim.channel);
         return rv;
     }
-    script->alive = zd_shim_start(fd);
-    return script->alive < 0 ? script->alive
-                             : uv_read_start((uv_stream_t *)&script->output, room, came);
+    script->has_shim = true;
+    script->handles++;
+    script->says.data = script;
+    rv = uv_poll_start(&script->says, UV_READABLE, said);
+    return rv ? rv : uv_read_start((uv_stream_t *)&script->output, room, came);
 }
 
 static int start(zd_script_t *script, uv_loop_t *loop)
@@ -267,9 +289,19 @@ static int start(zd_script_t *script, uv_loop_t *loop)
     if (pipe2(fds, O_CLOEXEC) != 0) {
         return -errno;
     }
-    int rv = read_from(script, fds[0]);
-    rv = rv ? rv : spawn(script, loop, fds[1]);
+    int rv = uv_pipe_open(&script->output, fds[0]);
+    if (rv != 0) {
+        close(fds[0]);
+    }
+    rv = rv ? rv : start_shim(script, fds);
     close(fds[1]);
+    if (rv != 0) {
+        return rv;
+    }
+    rv = listen_to(script, loop);
+    if (rv != 0) {
+        signal_group(script, SIGKILL);
+    }
     return rv;
 }
 
@@ -281,27 +313,14 @@ static void set_limit(zd_script_t *script, uv_loop_t *loop)
     uv_timer_start(&script->timer, limit_is_near, limit - script->grace_ms, 0);
 }
 
-static void fail(zd_script_t *script, int rv)
-{
-    static const char fmt[] = "%s cannot be run: %s";
-    int n = snprintf(NULL, 0, fmt, script->conf.argv[0], uv_strerror(rv));
-    script->why = malloc((size_t)n + 1);
-    if (script->why) {
-        snprintf(script->why, (size_t)n + 1, fmt, script->conf.argv[0], uv_strerror(rv));
-    }
-    script->end.why = script->why ? script->why : "no memory to run a script";
-    script->end.code = -1;
-    finish(script);
-}
-
 zd_script_t *zd_script_run(uv_loop_t *loop, const zd_script_conf_t *conf)
 {
     zd_script_t *script = calloc(1, sizeof(*script));
-    if (!script) {
+    if (!script || !(script->name = strdup(conf->argv[0]))) {
+        free(script);
         return NULL;
     }
     script->conf = *conf;
-    script->alive = -1;
     script->began_ns = uv_hrtime();
     uv_timer_init(loop, &script->timer);
     uv_pipe_init(loop, &script->output, 0);
