@@ -631,6 +631,7 @@ static bool open_replica(zd_daemon_t *self, hap_diag_t *diag)
         .ensure_passive = config->replicas[replica].ensure_passive,
         .env = zd_service_env(config, self->conf->id, dir, ZD_RUN_PASSIVE, 0, self->pool),
         .marks = zd_service_marks(dir, self->pool),
+        .mark = zd_service_mark(dir, self->pool),
         .before_ms = times.guard_ms - times.stop_ms,
     };
     self->guard = zd_guard_open(&guard, diag);

@@ -100,7 +100,7 @@ static void wait_for(pid_t pid)
 static void finish(const zd_guard_conf_t *conf, pid_t passive)
 {
     unsigned killed = 0;
-    bool all = zd_reap(&killed, conf->marks);
+    bool all = zd_reap(&killed, conf->marks, conf->mark);
     zd_log("guard: the lease ran out: %u processes killed%s", killed,
            all ? "" : ", and some would not die");
     if (passive <= 0) {

@@ -19,6 +19,7 @@ typedef struct zd_guard_conf_t {
     zd_argv_t ensure_passive; /* what it runs */
     const char *const *env;   /* for that, NAME=VALUE up to NULL */
     const char *const *marks; /* of processes to kill, for zd_reap */
+    const char *mark;         /* the file of their shims, for the same */
     unsigned before_ms;       /* without a daemon it begins to stop the service so long before */
 } zd_guard_conf_t;
 

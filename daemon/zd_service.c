@@ -27,6 +27,7 @@ typedef struct slot_t {
 struct zd_service_t {
     zd_service_conf_t conf;
     apr_pool_t *pool;
+    const char *mark; /* the file of the service's shims */
     slot_t own;
     slot_t *peers; /* by replica */
     char *output[ZD_RUN_COUNT];
@@ -139,12 +140,14 @@ static void ended(void *baton, const zd_script_end_t *end)
 
 /* --- beginning -------------------------------------------------------------------------------- */
 
+/* What ensure-passive and restart-hal begin is not the service's, and is not killed with it. */
 static void run(slot_t *slot, zd_argv_t argv, const char *const *env)
 {
     zd_service_t *service = slot->service;
     const zd_script_conf_t conf = {
         .argv = argv,
         .env = env,
+        .mark = slot->what == ZD_RUN_ACTIVE ? service->mark : NULL,
         .limit_ms = service->conf.config->script_ms,
         .done = ended,
         .baton = slot,
@@ -176,6 +179,11 @@ const char *const *zd_service_marks(const char *dir, apr_pool_t *pool)
     marks[0] = ACTIVE_MARK;
     marks[1] = apr_pstrcat(pool, "HA_DIR=", dir, NULL);
     return marks;
+}
+
+const char *zd_service_mark(const char *dir, apr_pool_t *pool)
+{
+    return apr_pstrcat(pool, dir, "/shim.active", NULL);
 }
 
 void zd_service_run(zd_service_t *service, zd_run_t what, uint64_t epoch)
@@ -223,7 +231,7 @@ void zd_service_kill_script(zd_service_t *service)
 void zd_service_kill(zd_service_t *service)
 {
     unsigned killed = 0;
-    bool all = zd_reap(&killed, zd_service_marks(service->conf.dir, service->pool));
+    bool all = zd_reap(&killed, zd_service_marks(service->conf.dir, service->pool), service->mark);
     zd_log("replica %s: %u processes killed%s", service->conf.id, killed,
            all ? "" : ", and some would not die");
 }
@@ -244,6 +252,7 @@ zd_service_t *zd_service_open(const zd_service_conf_t *conf)
         return NULL;
     }
     service->conf = *conf;
+    service->mark = zd_service_mark(conf->dir, service->pool);
     service->own.service = service;
     service->peers = apr_pcalloc(service->pool, n * sizeof(*service->peers));
     for (unsigned i = 0; i < n; i++) {

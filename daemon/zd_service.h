@@ -59,4 +59,7 @@ const char *const *zd_service_env(const zd_config_t *config, const char *id, con
 /** What processes of a service have in theirs, for zd_reap. From `pool`. */
 const char *const *zd_service_marks(const char *dir, apr_pool_t *pool);
 
+/** The file that their shims have open, for the same. From `pool`. */
+const char *zd_service_mark(const char *dir, apr_pool_t *pool);
+
 #endif

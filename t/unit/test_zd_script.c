@@ -22,6 +22,7 @@ static zd_script_end_t end; /* with texts in the test's pool */
 static int done_n;
 static char dir[] = "/tmp/zd-script-XXXXXX";
 static const char *mark; /* of this test's processes */
+static const char *file; /* of the next script's shim */
 
 /* --- running ---------------------------------------------------------------------------------- */
 
@@ -42,7 +43,7 @@ static const char *output(void)
 static zd_script_t *begin(const char *const *argv, const char *const *env, unsigned limit_ms)
 {
     const zd_script_conf_t conf = {
-        .argv = argv, .env = env, .limit_ms = limit_ms, .done = done, .baton = &loop};
+        .argv = argv, .env = env, .mark = file, .limit_ms = limit_ms, .done = done, .baton = &loop};
     done_n = 0;
     zd_script_t *script = zd_script_run(&loop, &conf);
     CU_ASSERT_PTR_NOT_NULL_FATAL(script);
@@ -74,6 +75,7 @@ static void setup(void)
 {
     CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
     mark = apr_pstrcat(unit_pool, "ZD_TEST=", dir, NULL);
+    file = NULL;
     uv_loop_init(&loop);
     signal(SIGPIPE, SIG_IGN); /* as the daemon has it */
 }
@@ -82,13 +84,29 @@ static unsigned reap(const char *more)
 {
     unsigned killed;
     const char *marks[] = {mark, more, NULL};
-    CU_ASSERT_TRUE(zd_reap(&killed, marks));
+    CU_ASSERT_TRUE(zd_reap(&killed, marks, NULL));
+    return killed;
+}
+
+static const char *file_of(const char *name)
+{
+    return apr_pstrcat(unit_pool, dir, "/", name, NULL);
+}
+
+/* Those only who are below a shim. */
+static unsigned reap_below(const char *name)
+{
+    unsigned killed;
+    const char *nobody[] = {"ZD_TEST=nobody", NULL};
+    CU_ASSERT_TRUE(zd_reap(&killed, nobody, file_of(name)));
     return killed;
 }
 
 static void finish(void)
 {
     reap(NULL);
+    reap_below("active");
+    reap_below("other");
     CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
     signal(SIGPIPE, SIG_DFL);
     CU_ASSERT_EQUAL(system(apr_pstrcat(unit_pool, "rm -r ", dir, NULL)), 0);
@@ -148,7 +166,7 @@ static pid_t parent_of(pid_t pid)
         }
         fclose(in);
     }
-    CU_ASSERT_TRUE(parent > 1);
+    CU_ASSERT_TRUE_FATAL(parent > 1); /* it is killed: 0 would be all of us */
     return parent;
 }
 
@@ -456,6 +474,7 @@ static void who_does_not_end_is_given_up(void)
     const char *argv[] = {"sh", "-c", "echo before; echo $$ >$1/pid; exec sleep 60",
                           "sh", dir,  NULL};
     setup();
+    file = file_of("active");
     begin(argv, NULL, SHORT_MS);
     pid_t shim = parent_of(pid_in("pid"));
     kill(shim, SIGSTOP);
@@ -465,7 +484,8 @@ static void who_does_not_end_is_given_up(void)
     CU_ASSERT_EQUAL(end.signal, 0);
     CU_ASSERT_TRUE(end.ms >= SHORT_MS + ZD_SCRIPT_GIVE_UP_MS && end.ms < SOON_MS);
     UNIT_STR_EQ(output(), "before\n");
-    kill(shim, SIGKILL);
+    CU_ASSERT_EQUAL(reap_below("active"), 0);
+    CU_ASSERT_FALSE(runs(shim));
     run_sh("exit 3", LIMIT_MS);
     CU_ASSERT_TRUE(end.code == 3 && !end.lives);
     finish();
@@ -486,6 +506,33 @@ static void who_loses_the_shim_is_killed(void)
     finish();
 }
 
+static unsigned count_descriptors(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 1024; fd++) {
+        n += fcntl(fd, F_GETFD) >= 0;
+    }
+    return n;
+}
+
+static void none_of_its_descriptors_stay_open(void)
+{
+    const char *missing[] = {"/nowhere", NULL};
+    setup();
+    run_sh("exit 0", LIMIT_MS);
+    unsigned before = count_descriptors();
+    file = file_of("active");
+    run_sh("exit 0", LIMIT_MS);
+    run_sh("sleep 60 &", LIMIT_MS);
+    run_sh("sleep 60", TURN_MS);
+    run(missing, NULL, LIMIT_MS);
+    file = file_of("no/such/folder");
+    run_sh("exit 0", LIMIT_MS);
+    CU_ASSERT_PTR_NOT_NULL(end.why);
+    CU_ASSERT_EQUAL(count_descriptors(), before);
+    finish();
+}
+
 static void many_at_once_are_told_apart(void)
 {
     const char *argv[] = {"sh", "-c", "sleep 0.2", NULL};
@@ -501,15 +548,18 @@ static void many_at_once_are_told_apart(void)
 /* --- services --------------------------------------------------------------------------------- */
 
 /* Prints more than a pipe holds once somebody tells it to, and says so. */
-static const char chatty[] = "cat >$1/service <<'END'\n"
-                             "echo $$ >$1/pid\n"
-                             "echo started\n"
-                             "while [ ! -e $1/go ]; do sleep 0.01; done\n"
-                             "seq 1 300000 && touch $1/printed\n"
-                             "exec sleep 60\n"
-                             "END\n"
-                             "(setsid sh $1/service $1 &)\n"
-                             "while [ ! -s $1/pid ]; do sleep 0.01; done\n";
+#define CHATTY(run)                                                                                \
+    "cat >$1/service <<'END'\n"                                                                    \
+    "echo $$ >$1/pid\n"                                                                            \
+    "echo started\n"                                                                               \
+    "while [ ! -e $1/go ]; do sleep 0.01; done\n"                                                  \
+    "seq 1 300000 && touch $1/printed\n"                                                           \
+    "exec sleep 60\n"                                                                              \
+    "END\n"                                                                                        \
+    "(setsid " run " sh $1/service $1 &)\n"                                                        \
+    "while [ ! -s $1/pid ]; do sleep 0.01; done\n"
+static const char chatty[] = CHATTY("");
+static const char wiped_chatty[] = CHATTY("env -i");
 
 static void touch(const char *name)
 {
@@ -654,11 +704,149 @@ static void who_is_started_anew_meanwhile_is_killed_too(void)
     finish();
 }
 
+/* Starts a service that has nothing of what it was started with, and waits for that. */
+static pid_t run_wiped(const char *name)
+{
+    run_sh(
+        apr_psprintf(unit_pool,
+                     "(setsid env -i sh -c '(sh -c \"echo \\$\\$ >$1; sleep 60; :\" sh $1 &)' sh "
+                     "$1/%s >/dev/null 2>&1 &); while [ ! -s $1/%s ]; do sleep 0.01; done",
+                     name, name),
+        LIMIT_MS);
+    return pid_in(name);
+}
+
+static void who_wiped_its_environment_is_found_by_its_shim(void)
+{
+    setup();
+    file = file_of("active");
+    pid_t active = run_wiped("pid");
+    file = file_of("other");
+    pid_t other = run_wiped("other-pid");
+    file = NULL;
+    pid_t nobodys = run_wiped("nobodys-pid");
+    CU_ASSERT_EQUAL(reap(NULL), 0);
+    pid_t shim = parent_of(active);
+    CU_ASSERT_TRUE(reap_below("active") >= 2);
+    CU_ASSERT_FALSE(runs(active) || runs(shim));
+    CU_ASSERT_TRUE(runs(other) && runs(nobodys));
+    CU_ASSERT_EQUAL(reap_below("active"), 0);
+    CU_ASSERT_EQUAL(reap_below("nothing-was-run-with-it"), 0);
+    CU_ASSERT_TRUE(reap_below("other") >= 2);
+    CU_ASSERT_FALSE(runs(other));
+    CU_ASSERT_TRUE(runs(nobodys));
+    shim = parent_of(nobodys);
+    pid_t group = getpgid(nobodys);
+    CU_ASSERT_TRUE_FATAL(group > 1 && group != getpgrp());
+    kill(-group, SIGKILL);
+    CU_ASSERT_TRUE(comes_to_end(shim));
+    finish();
+}
+
+static void who_is_below_a_marked_one_is_killed_too(void)
+{
+    setup();
+    run_sh("cat >$1/service <<'END'\n"
+           "env -i sh -c 'echo $$ >$1/pid; sleep 60; :' sh $1\n"
+           "exit\n"
+           "END\n"
+           "(setsid sh $1/service $1 >/dev/null 2>&1 &)",
+           LIMIT_MS);
+    pid_t wiped = pid_in("pid");
+    CU_ASSERT_TRUE(reap(NULL) >= 2);
+    CU_ASSERT_FALSE(runs(wiped));
+    finish();
+}
+
+static void a_marked_one_is_found_without_its_shim(void)
+{
+    setup();
+    file = file_of("active");
+    run_sh("(setsid sh -c 'echo $$ >$1/pid; exec sleep 60' sh $1 >/dev/null 2>&1 &); "
+           "while [ ! -s $1/pid ]; do sleep 0.01; done",
+           LIMIT_MS);
+    pid_t service = pid_in("pid");
+    pid_t shim = parent_of(service);
+    kill(shim, SIGKILL);
+    CU_ASSERT_TRUE(comes_to_end(shim));
+    CU_ASSERT_TRUE(runs(service));
+    CU_ASSERT_EQUAL(reap(NULL), 1);
+    CU_ASSERT_FALSE(runs(service));
+    finish();
+}
+
+/* The end of ensure-passive is heard of, as it stops what is being killed. */
+static void another_script_that_runs_meanwhile_is_not_hit(void)
+{
+    const char *argv[] = {"sh", "-c", "sleep 0.3; echo stopped", NULL};
+    setup();
+    file = file_of("active");
+    run_wiped("pid");
+    file = NULL;
+    begin(argv, NULL, LIMIT_MS);
+    CU_ASSERT_TRUE(reap_below("active") >= 2);
+    wait_done();
+    CU_ASSERT_TRUE(end.code == 0 && !end.why);
+    UNIT_STR_EQ(output(), "stopped\n");
+    finish();
+}
+
+static void a_script_that_is_killed_with_its_service_says_so(void)
+{
+    const char *argv[] = {"sh", "-c", "echo before; echo $$ >$1/pid; sleep 60; :", "sh", dir, NULL};
+    setup();
+    file = file_of("active");
+    begin(argv, NULL, LIMIT_MS);
+    pid_in("pid");
+    CU_ASSERT_TRUE(reap_below("active") >= 2);
+    wait_done();
+    CU_ASSERT_EQUAL(end.signal, SIGKILL);
+    UNIT_STR_EQ(output(), "before\n");
+    finish();
+}
+
+static void who_outlived_the_daemon_is_found_by_its_shim(void)
+{
+    setup();
+    pid_t daemon = fork();
+    if (daemon == 0) {
+        uv_loop_fork(&loop);
+        file = file_of("active");
+        run_sh(apr_pstrcat(unit_pool, wiped_chatty, "sleep 60", NULL), 60000);
+        _exit(0);
+    }
+    pid_t service = pid_in("pid");
+    kill(daemon, SIGKILL);
+    waitpid(daemon, NULL, 0);
+    touch("go");
+    CU_ASSERT_TRUE(comes_to_exist("printed"));
+    pid_t shim = parent_of(service);
+    CU_ASSERT_TRUE(runs(service) && runs(shim));
+    CU_ASSERT_TRUE(reap_below("active") >= 3); /* the script and its sleep, too */
+    CU_ASSERT_FALSE(runs(service) || runs(shim));
+    finish();
+}
+
+static void two_hundred_that_begin_anew_are_killed_in_time(void)
+{
+    setup();
+    file = file_of("active");
+    run_sh("i=0; while [ $i -lt 200 ]; do\n"
+           "(setsid env -i sh -c 'while :; do sleep 60; done' >/dev/null 2>&1 &); i=$((i + 1))\n"
+           "done",
+           LIMIT_MS);
+    uint64_t began_ns = uv_hrtime();
+    CU_ASSERT_TRUE(reap_below("active") >= 200);
+    CU_ASSERT_TRUE(uv_hrtime() - began_ns < ZD_REAP_MS_MAX * 1000000ULL);
+    CU_ASSERT_EQUAL(reap_below("active"), 0);
+    finish();
+}
+
 static void without_a_mark_nobody_is_killed(void)
 {
     unsigned killed = 1;
     const char *marks[] = {NULL};
-    CU_ASSERT_TRUE(zd_reap(&killed, marks));
+    CU_ASSERT_TRUE(zd_reap(&killed, marks, NULL));
     CU_ASSERT_EQUAL(killed, 0);
 }
 
@@ -685,6 +873,7 @@ const unit_test_t suite_zd_script[] = {
     UNIT_TEST(one_that_could_not_be_started_may_be_killed),
     UNIT_TEST(who_does_not_end_is_given_up),
     UNIT_TEST(who_loses_the_shim_is_killed),
+    UNIT_TEST(none_of_its_descriptors_stay_open),
     UNIT_TEST(many_at_once_are_told_apart),
     UNIT_TEST(a_service_that_keeps_the_output_holds_up_nothing_and_may_go_on_printing),
     UNIT_TEST(a_service_outlives_the_daemon_that_is_killed),
@@ -693,6 +882,13 @@ const unit_test_t suite_zd_script[] = {
     UNIT_TEST(shims_that_have_ended_are_waited_for),
     UNIT_TEST(who_left_the_session_is_found_by_its_marks),
     UNIT_TEST(who_is_started_anew_meanwhile_is_killed_too),
+    UNIT_TEST(who_wiped_its_environment_is_found_by_its_shim),
+    UNIT_TEST(who_is_below_a_marked_one_is_killed_too),
+    UNIT_TEST(a_marked_one_is_found_without_its_shim),
+    UNIT_TEST(another_script_that_runs_meanwhile_is_not_hit),
+    UNIT_TEST(a_script_that_is_killed_with_its_service_says_so),
+    UNIT_TEST(who_outlived_the_daemon_is_found_by_its_shim),
+    UNIT_TEST(two_hundred_that_begin_anew_are_killed_in_time),
     UNIT_TEST(without_a_mark_nobody_is_killed),
     UNIT_END,
 };
