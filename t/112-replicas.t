@@ -13,7 +13,7 @@ use constant {LEASE_MS => 5000, TAKEN_MS => 8000, BOTH_MS => 10_000, ROUND_MS =>
 
 my $t = HA::Test->new;
 my $service = HA::Service->new($t, 'service');
-my @all = HA::Zerod->cluster($t, 'three', service => $service, config => {timeout => LEASE_MS});
+my @all = HA::Zerod->cluster($t, 'three', service => $service, config => {timeout => LEASE_MS, scriptTimeout => 1500});
 my $leader = HA::Zerod::leader_of(@all);
 
 # The daemon whose replica is active, once it is.
