@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the daemon's parts, for the files that tie them together: zd_daemon.c and zd_ask.c alone.
+ * Owns the daemon's parts, for the files that tie them together: zd_daemon.c, zd_open.c, zd_hear.c,
+ * zd_drivers.c, zd_ask.c and zd_show.c alone.
  */
 #ifndef ZD_DAEMON_INT_H
 #define ZD_DAEMON_INT_H
@@ -55,6 +56,36 @@ typedef struct zd_daemon_t {
 /** Now, on the core's clock, and for people. */
 uint64_t zd_now_ms(void);
 uint64_t zd_wall_ms(void);
+
+/** Opens all parts. False when one cannot be opened, which was said. */
+bool zd_open_parts(zd_daemon_t *self);
+bool zd_open_raft(zd_daemon_t *self, hap_diag_t *diag);
+
+/** This node as it is configured. */
+const hap_map_node_t *zd_own_node(const zd_daemon_t *self);
+bool zd_is_observer(const zd_daemon_t *self);
+
+/** What the core's decisions do; and a script of the replica has ended. */
+extern const zd_drivers_t zd_daemon_drivers;
+void zd_daemon_ran(void *baton, bool well, const char *said);
+
+/** A caller says something; the node that was called does; there is a way to it, or none. */
+void zd_hear(void *baton, zd_caller_t *caller, json_t *object);
+void zd_hear_leader(void *baton, json_t *object);
+void zd_hear_way(void *baton, bool is_up);
+
+/** The engine has another leader, term or state, or has ended. */
+void zd_daemon_changed(void *baton);
+void zd_daemon_raft_ended(void *baton, const char *why);
+
+/** The map on disk may be another one than that of version `before`. */
+void zd_daemon_wrote_map(zd_daemon_t *self, uint64_t before);
+
+/** The cluster that this node belongs to; NULL: unknown. */
+void zd_daemon_learn_uuid(zd_daemon_t *self, const char *uuid);
+
+/** Ends, once. The service goes on: the guard stops it unless a daemon is there again in time. */
+void zd_daemon_end(zd_daemon_t *self);
 
 /** Ends, to begin again as the only node with a vote. False with a sentence: not this one. */
 bool zd_daemon_force(zd_daemon_t *self, const char **why);
