@@ -56,6 +56,15 @@ static void hang_up(zd_talk_t *talk)
     }
 }
 
+/* Who does not answer, or no more, may be dead: the others are asked who leads now. */
+static void doubt(zd_talk_t *talk)
+{
+    talk->called[0] = '\0';
+    if (talk->conf.addresses_n > 0) {
+        talk->address[0] = '\0';
+    }
+}
+
 static void again(uv_timer_t *timer)
 {
     call(timer->data);
@@ -85,7 +94,7 @@ static void up_ended(void *baton, const char *why)
 {
     zd_talk_t *talk = baton;
     talk->up = NULL;
-    talk->called[0] = '\0';
+    doubt(talk);
     talk->conf.up(talk->conf.baton, false);
     call_later(talk);
 }
@@ -105,6 +114,9 @@ static void connected(void *baton, uv_stream_t *stream, const char *why)
     if (talk->up) {
         talk->conf.up(talk->conf.baton, true);
     } else {
+        if (!stream) {
+            doubt(talk);
+        }
         talk->called[0] = '\0';
         call_later(talk);
     }

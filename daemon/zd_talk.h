@@ -34,7 +34,8 @@ typedef struct zd_talk_conf_t {
 zd_talk_t *zd_talk_open(const zd_talk_conf_t *conf);
 
 /** Calls the node at HOST:PORT from now on, instead of the one before; NULL: one after the other of
- * the addresses. Calls again when that breaks. Copies. */
+ * the addresses. When that fails or breaks
+ * all are asked again. Copies. */
 void zd_talk_call(zd_talk_t *talk, const char *address);
 
 /** Whoever was called is of no use: hangs up, and calls the next of the addresses in a while. */
