@@ -19,6 +19,8 @@ enum {
     HELLO_MS = 5000,        /* to prove oneself, and say who one is */
     STRANGERS_MAX = 64,     /* connections that have not done so yet; then the oldest one goes */
     REFUSED_SAID_MS = 1000, /* between two lines of the log about that */
+    ACCEPTS_MAX = 16,       /* in a row; then all else has its turn */
+    ACCEPTS_PAUSE_MS = 1,
     BACKLOG = 128
 };
 
@@ -29,6 +31,8 @@ static const char *const uses[ZD_NET_USES] = {"raft", "talk"};
 struct zd_net_t {
     zd_net_conf_t conf;
     uv_tcp_t listener;
+    uv_timer_t later; /* when the next one is accepted that waits */
+    unsigned accepts; /* in a row, so far */
     link_t *links;
     unsigned strangers;
     unsigned handles; /* that are not closed yet */
@@ -432,24 +436,54 @@ static void drop_stranger(zd_net_t *net)
     }
 }
 
-/* Those that have proved nothing yet are few, or they would use up our descriptors. */
-static void accept_one(uv_stream_t *listener, int status)
+static void came_one(uv_stream_t *listener, int status);
+
+/* Those that have proved nothing yet are few, or they would use up our descriptors. One that cannot
+ * be accepted later than it came has stopped the listener. */
+static void accept_one(zd_net_t *net, link_t *link)
 {
-    zd_net_t *net = listener->data;
-    link_t *link = status == 0 ? make_link(net, true) : NULL;
-    if (!link) {
-        return;
-    }
+    uv_stream_t *listener = (uv_stream_t *)&net->listener;
     link->stranger = true;
     net->strangers++;
     if (uv_accept(listener, (uv_stream_t *)&link->tcp) != 0) {
         link_close(link, NULL);
+        uv_listen(listener, BACKLOG, came_one);
         return;
     }
     begin(link);
     if (net->strangers > STRANGERS_MAX) {
         drop_stranger(net);
     }
+}
+
+static void accept_later(uv_timer_t *timer)
+{
+    zd_net_t *net = timer->data;
+    link_t *link = make_link(net, true);
+    if (!link) {
+        uv_timer_start(timer, accept_later, HELLO_MS, 0);
+        return;
+    }
+    net->accepts = 1;
+    accept_one(net, link);
+}
+
+/* The loop calls this for as long as others wait: while a crowd comes faster than it is refused,
+ * that does not end, and nothing is freed that was closed. One that is not accepted here stops the
+ * listener until it is. */
+static void came_one(uv_stream_t *listener, int status)
+{
+    zd_net_t *net = listener->data;
+    if (status != 0) {
+        return;
+    }
+    link_t *link = net->accepts < ACCEPTS_MAX ? make_link(net, true) : NULL;
+    if (!link) {
+        uv_timer_start(&net->later, accept_later, ACCEPTS_PAUSE_MS, 0);
+        return;
+    }
+    net->accepts++;
+    accept_one(net, link);
 }
 
 static void connected_tcp(uv_connect_t *request, int status)
@@ -519,7 +553,7 @@ bool zd_net_connect(zd_net_t *net, zd_net_use_t use, const char *address,
     return true;
 }
 
-static void listener_closed(uv_handle_t *handle)
+static void own_closed(uv_handle_t *handle)
 {
     zd_net_t *net = handle->data;
     net->handles--;
@@ -561,9 +595,10 @@ zd_net_t *zd_net_open(const zd_net_conf_t *conf, hap_diag_t *diag)
     }
     net->conf = *conf;
     uv_tcp_init(conf->loop, &net->listener);
-    net->listener.data = net;
-    net->handles = 1;
-    int rv = zd_net_listen(&net->listener, conf->bind, accept_one);
+    uv_timer_init(conf->loop, &net->later);
+    net->listener.data = net->later.data = net;
+    net->handles = 2;
+    int rv = zd_net_listen(&net->listener, conf->bind, came_one);
     if (rv != 0) {
         hap_diag_set(diag, 0, "%s: cannot be listened at: %s", conf->bind, uv_strerror(rv));
         zd_net_close(net, forgotten, NULL);
@@ -585,5 +620,6 @@ void zd_net_close(zd_net_t *net, void (*closed)(void *baton), void *baton)
     for (link_t *link = net->links; link; link = link->next) {
         link_close(link, "this node ends");
     }
-    uv_close((uv_handle_t *)&net->listener, listener_closed);
+    uv_close((uv_handle_t *)&net->later, own_closed);
+    uv_close((uv_handle_t *)&net->listener, own_closed);
 }
