@@ -5,9 +5,12 @@
  */
 #include "zd_net.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "zd_log.h"
@@ -16,6 +19,9 @@ enum {
     PIECE_BYTES = 16 << 10,
     QUEUE_BYTES_MAX = 1 << 20, /* waiting to be written: then no more is read */
     HELLO_BYTES_MAX = 320,
+    CONNECT_MS = 1500,      /* to be connected at all; who is not tries again */
+    UNHEARD_MS = 1500,      /* after which what is sent and not acknowledged ends a connection */
+    IDLE_SECONDS = 10,      /* without a word, after which the other end is asked whether it is there */
     HELLO_MS = 5000,        /* to prove oneself, and say who one is */
     STRANGERS_MAX = 64,     /* connections that have not done so yet; then the oldest one goes */
     REFUSED_SAID_MS = 1000, /* between two lines of the log about that */
@@ -410,13 +416,27 @@ static link_t *make_link(zd_net_t *net, bool server)
         link->next->at = &link->next;
     }
     net->links = link;
-    uv_timer_start(&link->timer, too_slow, HELLO_MS, 0);
+    uv_timer_start(&link->timer, too_slow, server ? HELLO_MS : CONNECT_MS, 0);
     return link;
+}
+
+/* The kernel sends anew what was lost after a pause that doubles: a link that was cut for a minute
+ * would be of use a minute after it is healed. A new connection has no such memory. */
+static void notice_loss(link_t *link)
+{
+    unsigned unheard_ms = UNHEARD_MS;
+    uv_os_fd_t fd;
+    uv_tcp_keepalive(&link->tcp, 1, IDLE_SECONDS);
+    if (uv_fileno((uv_handle_t *)&link->tcp, &fd) == 0) {
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_ms, sizeof(unheard_ms));
+    }
 }
 
 static void begin(link_t *link)
 {
     uv_tcp_nodelay(&link->tcp, 1);
+    notice_loss(link);
+    uv_timer_start(&link->timer, too_slow, HELLO_MS, 0);
     if (!link->server) {
         say_hello(link);
     }

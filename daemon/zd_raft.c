@@ -17,6 +17,7 @@
 enum {
     HEARTBEATS = 10, /* in the time of an election */
     SEGMENT_BYTES = 1 << 20,
+    CONNECT_AGAIN_MS = 200,
     CAPACITY_KB = SEGMENT_BYTES / 2048, /* no entry is taken when less is reserved on the disk */
     SNAPSHOT_THRESHOLD = 1024,          /* entries after which the log is cut */
     SNAPSHOT_TRAILING = 512
@@ -394,6 +395,7 @@ static int start_engine(zd_raft_t *self)
     /* On, it renames segments that it cannot read, and forgets what was acknowledged in them. */
     raft_uv_set_auto_recovery(&self->io, false);
     raft_uv_set_segment_size(&self->io, SEGMENT_BYTES);
+    raft_uv_set_connect_retry_delay(&self->io, CONNECT_AGAIN_MS);
 #if !ZD_RAFT_LOSES
     /* Its own threshold is more than all segments of this size that it prepares. */
     raft_set_capacity_threshold(&self->raft, CAPACITY_KB);
