@@ -100,11 +100,25 @@ sub start($self)
     return $self;
 }
 
+# What goes before the words of its command, such as that which runs it on another host, and what is
+# in its environment, from its next start on.
+sub runs_by($self, @words)
+{
+    $self->{by} = [@words];
+    return;
+}
+
+sub env($self, %env)
+{
+    $self->{env} = {%env};
+    return;
+}
+
 # Starts it, whatever comes of that.
 sub launch($self)
 {
     delete $self->{socket};
-    $self->{pid} = $self->{t}->spawn($self->{name}, cmd => [$self->command('-d', $self->{joins} ? '-j' : ())], death => POSIX::SIGTERM);
+    $self->{pid} = $self->{t}->spawn($self->{name}, cmd => [@{$self->{by} // []}, $self->command('-d', $self->{joins} ? '-j' : ())], env => $self->{env}, death => POSIX::SIGTERM);
     return;
 }
 
