@@ -4,6 +4,7 @@
 package HA::Service;
 use v5.36;
 
+use HA::Log;
 use HA::Test;
 use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime);
 
@@ -14,7 +15,8 @@ sub new($class, $t, $name)
 {
     my $dir = $t->dir($name);
     mkdir $dir or die "$dir: $!\n";
-    return bless {t => $t, dir => $dir}, $class;
+    # What has been read is not kept: a long run has a line each 10 ms.
+    return bless {t => $t, dir => $dir, log => HA::Log->new("$dir/life"), by_pid => {}, lives => []}, $class;
 }
 
 # Keys of config.json for these ids.
@@ -36,16 +38,17 @@ sub lines($self, $file)
 # Each service that has lived, in the order of their births: {id, epoch, pid, from, to}, in ms.
 sub lives($self)
 {
-    my (%by_pid, @lives);
-    for my $line ($self->lines('life')) {
+    my ($by_pid, $lives, $log) = @$self{qw(by_pid lives log)};
+    my $lines = $log->lines;
+    for my $line (splice @$lines) {
         my ($at, $id, $epoch, $pid) = split / /, $line;
-        if (!$by_pid{$pid}) {
-            $by_pid{$pid} = {id => $id, epoch => $epoch, pid => $pid, from => $at};
-            push @lives, $by_pid{$pid};
+        if (!$by_pid->{$pid}) {
+            $by_pid->{$pid} = {id => $id, epoch => $epoch, pid => $pid, from => $at};
+            push @$lives, $by_pid->{$pid};
         }
-        $by_pid{$pid}{to} = $at;
+        $by_pid->{$pid}{to} = $at;
     }
-    return @lives;
+    return @$lives;
 }
 
 # The ids of those that live now.
@@ -66,6 +69,19 @@ sub overlap_ms($self)
             my $from = $one->{from} > $other->{from} ? $one->{from} : $other->{from};
             $sum += $to - $from if $to > $from && $one->{id} ne $other->{id};
         }
+    }
+    return $sum;
+}
+
+# How long the scripts of these ids have run from `since_ms` until a service began to live, in ms:
+# each runs alone in that time but those of others, which nobody waits for.
+sub scripts_ms($self, $since_ms, $from_ms, @ids)
+{
+    my ($sum, %is_one) = (0, map {$_ => 1} @ids);
+    for my $line ($self->lines('ends')) {
+        my ($end, $id, $begin) = split / /, $line;
+        next if !$is_one{$id} || $begin < $since_ms || $begin >= $from_ms;
+        $sum += ($end < $from_ms ? $end : $from_ms) - $begin;
     }
     return $sum;
 }
