@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+# Owns the three daemons that bench/failover measures: their start, who leads and who is active, and
+# what is asked of them without waiting. Does not measure.
+package Bench::Cluster;
+use v5.36;
+
+use IO::Socket::UNIX;
+use JSON::PP ();
+use Time::HiRes qw(sleep);
+
+use HA::Service;
+use HA::Zerod;
+
+use constant {NODES => 3, SETTLE_SECONDS => 60, LEAD_SECONDS => 30, LEASE_MS => 5000};
+
+# Starts it. Options: nodes => {id => {...}} has further keys of config.json's nodes; addresses =>
+# [...] of the nodes; service => 0 for scripts that do nothing.
+sub new($class, $t, $name, %opt)
+{
+    my $service = ($opt{service} // 1) ? HA::Service->new($t, "$name-service") : undef;
+    my @addresses = @{$opt{addresses} // [map {'127.0.0.1:' . $t->port} 1 .. NODES]};
+    my %nodes = map {$_ => {address => $addresses[$_], %{($opt{nodes} // {})->{$_} // {}}}} 0 .. NODES - 1;
+    my @all = HA::Zerod->cluster(
+        $t, $name,
+        config => {timeout => LEASE_MS, nodes => \%nodes},
+        $service ? (service => $service) : ()
+    );
+    my $self = bless {t => $t, all => \@all, service => $service}, $class;
+    $self->leader;
+    return $self;
+}
+
+sub all($self)     { return @{$self->{all}} }
+sub service($self) { return $self->{service} }
+
+sub others($self, @not)
+{
+    return grep {my $zerod = $_; !grep {$_ == $zerod} @not} $self->all;
+}
+
+# Who leads, as soon as all that run agree on that.
+sub leader($self) { return HA::Zerod::leader_of($self->all) }
+
+# Who is active, once all are what they are to be.
+sub settled($self)
+{
+    my ($active, $service) = (undef, $self->{service});
+    my $is_settled = sub {
+        return 0 if grep {!$_->running} $self->all;
+        return 0 if join(' ', sort map {$_->role} $self->all) ne 'active passive passive';
+        ($active) = grep {$_->role eq 'active'} $self->all;
+        return join(' ', $service->alive) eq $active->{id};
+    };
+    $self->{t}->wait_for($is_settled, SETTLE_SECONDS, 'one active, two passive');
+    return $active;
+}
+
+# Has this one lead.
+sub hand_lead($self, $to)
+{
+    my $leads = sub {
+        return 1 if ($to->status // {})->{leads};
+        my $answer = $to->ask({ask => 'primary', node => $to->{id}}) // {};
+        return 0 if ($answer->{end} // '') ne 'done';
+        return eval { $self->{t}->wait_for(sub { ($to->status // {})->{leads} }, 3, 'the lead') };
+    };
+    $self->{t}->wait_for($leads, LEAD_SECONDS, "$to->{name} to lead");
+    return $self->leader;
+}
+
+# Starts who does not run, and waits until all is as it was.
+sub mend($self)
+{
+    $_->launch for grep {!$_->running} $self->all;
+    $self->leader;
+    return $self->{service} ? $self->settled : undef;
+}
+
+# A command's line.
+sub line($do, %fields)
+{
+    return JSON::PP->new->canonical->encode({ask => 'command', command => {do => $do, %fields}}) . "\n";
+}
+
+# Carries out commands that have to succeed, through whoever leads.
+sub orders($self, @orders)
+{
+    my $leader = $self->leader;
+    for my $order (@orders) {
+        my $said = $leader->order(@$order) // 'no answer';
+        die "@$order: $said\n" if $said !~ /^done /;
+    }
+    return;
+}
+
+# A connection of its own to a daemon's control socket; undef when nobody listens.
+sub connection($zerod)
+{
+    my $socket = IO::Socket::UNIX->new(Peer => $zerod->data . '/control.sock') // return undef;
+    $socket->autoflush;
+    return $socket;
+}
+
+# Ends all, and the services that they leave alone.
+sub stop($self)
+{
+    for my $zerod (grep {$_->{pid} && $_->running} $self->all) {
+        $zerod->resume;
+        $zerod->stop;
+    }
+    $self->{service}->kill_all if $self->{service};
+    return;
+}
+
+1;
