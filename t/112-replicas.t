@@ -168,6 +168,21 @@ subtest 'H11: by hand' => sub {
     settled();
 };
 
+subtest 'ensure-active is killed before it has written down what it began' => sub {
+    my $active = settled();
+    my ($life) = reverse $service->lives;
+    $service->wish($active->{id}, 'late-pid');
+    kill 'KILL', $life->{pid};
+    $t->wait_for(sub { my ($last) = reverse $service->lives; $last->{pid} != $life->{pid} }, 5, 'the next one');
+    my $to = other($active);
+    my $answer = $active->ask({ask => 'switchover', to => $to->{id}});
+    is($answer->{moves}, $to->{id}, 'a switch meanwhile') or diag(explain($answer));
+    $service->wait_for($to->{id}, 0, 'the service there');
+    $service->wish($active->{id});
+    is($service->overlap_ms, 0, 'never two at once, though ensure-passive finds nothing to stop');
+    settled();
+};
+
 subtest 'scripts that hang, forget SIGTERM, or print without end' => sub {
     my $active = settled();
     $service->wish($active->{id}, 'shout');

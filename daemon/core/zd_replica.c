@@ -64,7 +64,8 @@ typedef struct next_t {
 } next_t;
 
 /* Where there is no reason nothing changes. A service that ensure-passive has stopped is not
- * killed: its processes may be what waits as the passive one. */
+ * killed: its processes may be what waits as the passive one. It is if ensure-active was killed on
+ * the way: what it had just begun may be written down nowhere yet, and ensure-passive not find it. */
 static const next_t table[ZD_ROLE_COUNT][EVENTS] = {
     [ZD_ROLE_UNSURE] =
         {
@@ -126,7 +127,10 @@ static void happens(zd_replica_t *replica, event_t event, uint64_t now, zd_order
     if (event == BAD && holds(replica)) {
         replica->asks_ms = now + ASKS_AGAIN_LEASES * replica->times.timeout_ms;
     }
+    orders->kill_service =
+        next->service == KILLED || (next->role == ZD_ROLE_PASSIVE && replica->cut);
     if (next->role == ZD_ROLE_PASSIVE) {
+        replica->cut = false;
         replica->stopped = replica->epoch > replica->stopped ? replica->epoch : replica->stopped;
         replica->waiting_ms = now;
     }
@@ -139,7 +143,6 @@ static void happens(zd_replica_t *replica, event_t event, uint64_t now, zd_order
     replica->fails = 0;
     orders->changed = true;
     orders->beat = true;
-    orders->kill_service = next->service == KILLED;
     if (next->service == KILLED) {
         kill_script(replica, orders);
     }
@@ -154,6 +157,7 @@ static void run_next(zd_replica_t *replica, uint64_t now, zd_orders_t *orders)
     zd_run_t wanted = script[replica->role];
     bool changes = replica->role == ZD_ROLE_TAKING || replica->role == ZD_ROLE_STOPPING;
     if (replica->running == ZD_RUN_ACTIVE && wanted == ZD_RUN_PASSIVE) {
+        replica->cut |= holds(replica);
         kill_script(replica, orders);
     }
     if (replica->running != ZD_RUN_NONE) {

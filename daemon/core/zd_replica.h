@@ -64,6 +64,7 @@ typedef struct zd_replica_t {
     zd_run_t running;
     bool killed;         /* that one was: how it ends does not count */
     uint64_t run_ms;     /* when that began */
+    bool cut; /* ensure-active was killed in the middle: its word on what runs is not complete */
     uint64_t next_ms;    /* when the next one begins */
     unsigned fails;      /* in a row, of what runs in this role */
     uint64_t waiting_ms; /* since when it waits for the lease */
