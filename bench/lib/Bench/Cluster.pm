@@ -101,24 +101,10 @@ sub connection($zerod)
     return $socket;
 }
 
-# Processes that run the daemon's program for one of these nodes: the daemon itself, and its guard.
-sub _processes($self)
-{
-    my %is_ours = map {$_->{config} => 1} $self->all;
-    my $is_one = sub ($pid) { grep {$is_ours{$_}} split /\0/, HA::Zerod::slurp("/proc/$pid/cmdline") // '' };
-    return grep {$is_one->($_)} map {m{(\d+)$}} glob '/proc/[0-9]*';
-}
-
-# Ends all, and the services that they leave alone. A guard would wait for the end of the lease.
+# Ends all, and what they would leave alone.
 sub stop($self)
 {
-    for my $zerod (grep {$_->{pid} && $_->running} $self->all) {
-        $zerod->resume;
-        $zerod->stop;
-    }
-    kill 'KILL', $self->_processes;
-    $self->{t}->wait_for(sub { !$self->_processes }, 10, 'the end of guards');
-    $self->{service}->kill_all if $self->{service};
+    $_->end($self->{service}) for grep {$_->{pid}} $self->all;
     return;
 }
 

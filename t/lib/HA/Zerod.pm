@@ -145,14 +145,17 @@ sub kill($self)
 }
 
 # All processes of this daemon's host: itself, its guard, its scripts; and the services that it has
-# started, of an HA::Service.
-sub processes($self, $service)
+# started, those of an HA::Service even if they hide their environment.
+sub processes($self, $service = undef)
 {
     my $dir = $self->data;
-    my @all = ($self->{pid}, map {$_->{pid}} grep {$_->{id} eq $self->{id}} $service->lives);
+    my @all = ($self->{pid}, map {$_->{pid}} grep {$_->{id} eq $self->{id}} $service ? $service->lives : ());
     for my $path (glob '/proc/[0-9]*') {
         my ($pid) = $path =~ /([0-9]+)$/;
-        push @all, $pid if (slurp("$path/stat") // '') =~ /\) \S $self->{pid} / || (slurp("$path/environ") // '') =~ /(?:^|\0)HA_DIR=\Q$dir\E\0/;
+        push @all, $pid
+            if (slurp("$path/stat") // '') =~ /\) \S $self->{pid} /
+            || (slurp("$path/environ") // '') =~ /(?:^|\0)HA_DIR=\Q$dir\E\0/
+            || (slurp("$path/cmdline") // '') =~ /\0\Q$self->{config}\E\0/;
     }
     return @all;
 }
@@ -165,7 +168,7 @@ sub slurp($path)
 }
 
 # The host is lost, with all that runs on it.
-sub lose($self, $service)
+sub lose($self, $service = undef)
 {
     my @all = $self->processes($service);
     CORE::kill 'STOP', @all;
@@ -186,6 +189,17 @@ sub stop($self)
 {
     $self->{t}->signal($self->{pid}, 'TERM');
     return $self->{t}->wait_end($self->{pid});
+}
+
+# Ends it with all that it has started. A guard would wait for the end of the lease.
+sub end($self, $service = undef)
+{
+    my @all = grep {$_ != $self->{pid}} $self->processes($service);
+    $self->resume;
+    $self->stop;
+    my $alive = sub { grep {(slurp("/proc/$_/stat") // ') Z') !~ /\) Z/} @all, grep {$_ != $self->{pid}} $self->processes($service) };
+    $self->{t}->wait_for(sub { my @left = $alive->(); CORE::kill 'KILL', @left; !@left }, TIMEOUT_SECONDS, "the end of what $self->{name} has started");
+    return;
 }
 
 # What it answers to a line; undef when nobody does.

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+# The demo of a cluster keeps its promise: each step comes out, and nothing is left however it ends.
+use v5.36;
+
+use HA::Test;
+use HA::Traces;
+use HA::Zerod;
+
+plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
+
+my $t = HA::Test->new;
+my $top = HA::Test::top_srcdir();
+my $traces = HA::Traces->new($t);
+
+# Starts the demo without setup and build. Its pid, and the log of what it says.
+sub demo($name, @args)
+{
+    return $traces->start($name, '-I', "$top/t/lib", "$top/tools/demo_cluster.pl", @args);
+}
+
+subtest 'each step comes out with --once' => sub {
+    my ($pid, $log) = demo('once', '--once');
+    is($traces->exit_code($pid, 240), 0, 'exit 0') or diag($log->text);
+    like($log->text, qr/zerod of node (\d)\n  ok      after \d+\.\d s node (?!\1)\d leads$/m, 'another node leads');
+    like($log->text, qr/proxy$_ says: App: member hostB: enabled -> drain, by map \d+$/m, "proxy$_ follows it") for 1, 2;
+    like($log->text, qr/proxy$_ says: Voting: active: \w+ -> voting[12], epoch 2, by map \d+$/m, "proxy$_ follows the take-over")
+        for 1, 2;
+    like($log->text, qr{^  ok      /$_: \d+ requests were sent all the while, 0 failed; }m, "no request to $_ fails")
+        for qw(App Voting);
+    $traces->none;
+};
+
+subtest 'Ctrl-C ends what keeps running after the story' => sub {
+    my ($pid, $log) = demo('on');
+    $t->wait_for(sub { $log->text =~ /Ctrl-C ends it/ }, 240, 'the end of the story');
+    my ($app) = $log->text =~ m{http://127\.0\.0\.1:(\d+)/(App|Voting)/ };
+    is($t->client(port => $app)->get('/App/')->status, 200, 'the application can be looked at');
+    like($t->client(port => $app)->get('/Voting/')->body, qr/^voting\d /, 'and the active-passive one');
+    my ($daemon) = $log->text =~ /node 1 has pid (\d+)/;
+    kill 'STOP', $daemon;
+    $t->signal($pid, 'INT');
+    is($traces->exit_code($pid, 60), 0, 'exit 0, though a daemon was stopped') or diag($log->text);
+    $traces->none;
+};
+
+for my $moment (['the start' => qr/All have/], ['the loss' => qr/is lost:/]) {
+    my ($what, $seen) = @$moment;
+    subtest "SIGTERM stops it during $what" => sub {
+        my ($pid, $log) = demo("$what TERM");
+        $t->wait_for(sub { $log->text =~ $seen }, 240, $what);
+        $t->signal($pid, 'TERM');
+        is($traces->exit_code($pid, 60), 128 + 15, 'exit 128 + signal') or diag($log->text);
+        $traces->none;
+    };
+}
+
+$t->done;
