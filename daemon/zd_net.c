@@ -19,11 +19,11 @@ enum {
     PIECE_BYTES = 16 << 10,
     QUEUE_BYTES_MAX = 1 << 20, /* waiting to be written: then no more is read */
     HELLO_BYTES_MAX = 320,
-    CONNECT_MS = 1500,      /* to be connected at all; who is not tries again */
-    UNHEARD_MS = 1500,      /* after which what is sent and not acknowledged ends a connection */
-    IDLE_SECONDS = 10,      /* without a word, after which the other end is asked whether it is there */
-    HELLO_MS = 5000,        /* to prove oneself, and say who one is */
-    STRANGERS_MAX = 64,     /* connections that have not done so yet; then the oldest one goes */
+    CONNECT_MS = 1500,  /* to be connected at all; who is not tries again */
+    UNHEARD_MS = 1500,  /* after which what is sent and not acknowledged ends a connection */
+    IDLE_SECONDS = 10,  /* without a word, after which the other end is asked whether it is there */
+    HELLO_MS = 5000,    /* to prove oneself, and say who one is */
+    STRANGERS_MAX = 64, /* connections that have not done so yet; then the oldest one goes */
     REFUSED_SAID_MS = 1000, /* between two lines of the log about that */
     ACCEPTS_MAX = 16,       /* in a row; then all else has its turn */
     ACCEPTS_PAUSE_MS = 1,

@@ -114,7 +114,7 @@ static void connected(void *baton, uv_stream_t *stream, const char *why)
     if (talk->up) {
         talk->conf.up(talk->conf.baton, true);
     } else {
-        if (!stream) {
+        if (!stream && talk->called[0]) {
             doubt(talk);
         }
         talk->called[0] = '\0';

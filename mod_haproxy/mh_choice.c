@@ -370,8 +370,8 @@ mh_retry_t mh_choice_retry(mh_choice_t *choice)
     if (bound || choice->tried_n >= app->policy.retries) {
         return MH_RETRY_NO;
     }
-    /* A queue for the active member is no storm: all in it have found that this does not listen yet,
-     * and are let go once a probe, or another epoch, says more. */
+    /* A queue for the active member is no storm: all in it have found that this does not listen
+     * yet, and are let go once a probe, or another epoch, says more. */
     bool waits = mh_choice_lineup(choice)->roster->kind.single && app->policy.queue > 0;
     hap_balancer_t *balancer = &mh_shared->view.balancers[app->balancer];
     if (!waits && !hap_budget_take(balancer, app->policy.retry_budget, mh_now_us())) {

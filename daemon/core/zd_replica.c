@@ -65,7 +65,8 @@ typedef struct next_t {
 
 /* Where there is no reason nothing changes. A service that ensure-passive has stopped is not
  * killed: its processes may be what waits as the passive one. It is if ensure-active was killed on
- * the way: what it had just begun may be written down nowhere yet, and ensure-passive not find it. */
+ * the way: what it had just begun may be written down nowhere yet, and ensure-passive not find it.
+ */
 static const next_t table[ZD_ROLE_COUNT][EVENTS] = {
     [ZD_ROLE_UNSURE] =
         {
