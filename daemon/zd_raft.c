@@ -48,15 +48,16 @@ struct zd_raft_t {
 
 /* --- the state machine ------------------------------------------------------------------------ */
 
-static zd_wish_t *sent_as(zd_raft_t *self, const zd_command_t *command)
+/* One may be on its way twice, when it was asked for again: its first result is that of both. */
+static void tell_sent(zd_raft_t *self, const zd_command_t *command, const zd_result_t *result)
 {
     for (zd_wish_t *wish = self->sent; wish; wish = wish->next) {
-        if (wish->command.seq == command->seq &&
+        if (!wish->committed && wish->command.seq == command->seq &&
             strcmp(wish->command.client, command->client) == 0) {
-            return wish;
+            wish->committed = true;
+            wish->result = *result;
         }
     }
-    return NULL;
 }
 
 /* What is committed and cannot be read is of a newer version of the daemon: to go on without it
@@ -74,10 +75,7 @@ static int apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **res
     apr_status_t rv = zd_command_decode(&command, hap_strn(buf->base, buf->len), &diag, pool);
     if (rv == APR_SUCCESS) {
         zd_result_t end = zd_state_apply(self->state, &command);
-        zd_wish_t *wish = sent_as(self, &command);
-        if (wish) {
-            wish->result = end;
-        }
+        tell_sent(self, &command, &end);
     }
     apr_pool_destroy(pool);
     return rv == APR_SUCCESS ? 0 : RAFT_MALFORMED;
