@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+# Daemons are restarted one after the other, and killed at random, while clients send commands all
+# the time: nothing that was acknowledged is lost or happens twice, whoever was asked, and the
+# service runs on.
+use v5.36;
+
+use HA::History;
+use HA::Service;
+use HA::Test;
+use HA::Zerod;
+
+plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
+
+use constant {CLIENTS => 4, LEASE_MS => 8000, SOON => 30, STORM_MS => 15_000, GAP_SECONDS => 6};
+
+# The history of clients, at its end.
+sub is_linear($history, @zerods)
+{
+    $history->stop;
+    my $leader = HA::Zerod::leader_of(@zerods);
+    my @done = grep {$_->[3] eq 'done'} $history->answers;
+    cmp_ok(scalar @done, '>', 50, scalar(@done) . ' commands were carried out');
+    my @wrong = $history->problems($leader->map);
+    splice @wrong, 10 if @wrong > 10;
+    is(join("\n", @wrong), '', 'what was acknowledged is there, in order, once');
+    return;
+}
+
+# It is there again, and has all that the others have.
+sub back($zerod, @all)
+{
+    my $caught_up = sub {
+        my ($leader) = grep {($_->status // {})->{leads}} @all;
+        my $own = $zerod->status // return 0;
+        return $leader && ($own->{primary} // '') eq $leader->{id} && $leader->status->{version} - $own->{version} < 50;
+    };
+    return $zerod->{t}->wait_for($caught_up, SOON, "$zerod->{name} to be back");
+}
+
+{
+    my $t = HA::Test->new;
+    my $service = HA::Service->new($t, 'service');
+    my @all = HA::Zerod->cluster($t, 'three', service => $service, config => {timeout => LEASE_MS});
+    my $leader = HA::Zerod::leader_of(@all);
+    $t->wait_for(sub { join(' ', $service->alive) eq '0' }, SOON, 'the service');
+    my $lives = scalar $service->lives;
+
+    # Both are on their way before one of them is carried out.
+    my @differ;
+    for my $seq (1 .. 50) {
+        my $line = JSON::PP->new->encode({ask => 'command', command => {do => 'app-set', client => 'twice', seq => $seq, app => 'Twice', single => $seq % 2 ? \1 : \0}});
+        my @sockets = map {IO::Socket::UNIX->new(Peer => $leader->data . '/control.sock') // die "connect: $!\n"} 1 .. 2;
+        syswrite $_, "$line\n" for @sockets;
+        my @answers = map {scalar readline $_} @sockets;
+        push @differ, @answers if $answers[0] ne $answers[1] || $answers[0] !~ /"end": ?"done"/;
+    }
+    is(join('', @differ), '', 'a command that is asked for twice at once is answered twice alike');
+    my $history = HA::History->new($t, @all);
+    $history->begin(CLIENTS);
+    for my $round (1 .. 2) {
+        for my $zerod (@all) {
+            is($zerod->stop, 0, "round $round: $zerod->{id} is stopped");
+            $zerod->launch;
+            back($zerod, @all);
+        }
+    }
+    is_linear($history, @all);
+    ok(scalar(grep {$_->[2] ne '-' && $_->[3] eq 'done'} $history->answers), 'some were by compare-and-set');
+    cmp_ok($history->gap, '<', GAP_SECONDS, sprintf 'commands went on, after %.1f s at the latest', $history->gap);
+    is(scalar $service->lives, $lives, 'H9: the service has run on, as it was');
+    is(join(' ', $service->alive), '0', 'and does');
+    is($service->overlap_ms, 0, 'never two at once');
+    $_->stop for @all;
+    $service->kill_all;
+    $t->stop_all;
+    is(join("\n", $t->problems), '', 'nothing unexpected');
+    $t->remove;
+}
+
+my $t = HA::Test->new;
+my $service = HA::Service->new($t, 'service');
+my @all = HA::Zerod->cluster($t, 'storm', service => $service, config => {timeout => LEASE_MS});
+HA::Zerod::leader_of(@all);
+my $history = HA::History->new($t, @all);
+$history->begin(CLIENTS);
+my ($until, $kills) = (HA::Service::now_ms() + STORM_MS, 0);
+srand($ENV{HA_SEED} // 118);
+while (HA::Service::now_ms() < $until) {
+    my @hit = grep {rand() < 0.5} @all;
+    $_->kill for @hit;
+    $kills += @hit;
+    $_->launch for @hit;
+    $t->wait_for(sub { grep {($_->status // {})->{leads}} @all }, SOON, 'one that leads');
+    $t->wait_for(sub { !grep {!$_->status} @all }, SOON, 'all to run');
+}
+cmp_ok($kills, '>', 5, "$kills times a daemon was killed");
+is_linear($history, @all);
+is($service->overlap_ms, 0, 'never two services at once');
+$_->stop for @all;
+$service->kill_all;
+$t->done;
