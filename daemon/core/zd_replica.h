@@ -62,8 +62,8 @@ typedef struct zd_replica_t {
     uint64_t proven_ms; /* when the renewal was sent that proves the lease, or the daemon began */
     bool proved;        /* a lease was, in this run of the daemon */
     zd_run_t running;
-    bool killed;         /* that one was: how it ends does not count */
-    uint64_t run_ms;     /* when that began */
+    bool killed;     /* that one was: how it ends does not count */
+    uint64_t run_ms; /* when that began */
     bool cut; /* ensure-active was killed in the middle: its word on what runs is not complete */
     uint64_t next_ms;    /* when the next one begins */
     unsigned fails;      /* in a row, of what runs in this role */
