@@ -13,6 +13,9 @@ use HA::Zerod;
 
 use constant {NODES => 3, SETTLE_SECONDS => 60, LEAD_SECONDS => 30, LEASE_MS => 5000};
 
+# A start may be interrupted: what has begun is known from the first daemon on.
+my @started;
+
 # Starts it. Options: nodes => {id => {...}} has further keys of config.json's nodes; addresses =>
 # [...] of the nodes; service => 0 for scripts that do nothing.
 sub new($class, $t, $name, %opt)
@@ -22,10 +25,13 @@ sub new($class, $t, $name, %opt)
     my %nodes = map {$_ => {address => $addresses[$_], %{($opt{nodes} // {})->{$_} // {}}}} 0 .. NODES - 1;
     my @all = HA::Zerod->cluster(
         $t, $name,
+        start => 0,
         config => {timeout => LEASE_MS, nodes => \%nodes},
         $service ? (service => $service) : ()
     );
     my $self = bless {t => $t, all => \@all, service => $service}, $class;
+    push @started, $self;
+    $_->launch for @all;
     $self->leader;
     return $self;
 }
@@ -101,10 +107,12 @@ sub connection($zerod)
     return $socket;
 }
 
-# Ends all, and what they would leave alone.
-sub stop($self)
+# Ends all clusters, and what their daemons would leave alone.
+sub stop_all($class)
 {
-    $_->end($self->{service}) for grep {$_->{pid}} $self->all;
+    for my $self (splice @started) {
+        $_->end($self->{service}) for grep {$_->{pid}} $self->all;
+    }
     return;
 }
 

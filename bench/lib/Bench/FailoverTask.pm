@@ -367,7 +367,7 @@ sub overlap($self)
 
 sub end($self)
 {
-    $_->stop for grep {defined} @$self{qw(cluster far bare)};
+    Bench::Cluster->stop_all;
     return;
 }
 
