@@ -104,6 +104,21 @@ static void call_leader(zd_daemon_t *self)
     }
 }
 
+/* A map costs two syncs of the disk, for which all else waits: of those that come one after the
+ * other, each tick writes the last one. */
+static void put_map(zd_daemon_t *self)
+{
+    const zd_state_t *state = zd_raft_state(self->raft);
+    uint64_t before = zd_mapfile_version(self->map);
+    uint64_t now = zd_now_ms();
+    if (now - self->put_ms < ZD_TICK_MS) {
+        return;
+    }
+    self->put_ms = now;
+    zd_mapfile_put(self->map, zd_state_map(state), zd_state_cluster(state)->version);
+    zd_daemon_wrote_map(self, before);
+}
+
 void zd_daemon_changed(void *baton)
 {
     zd_daemon_t *self = baton;
@@ -116,13 +131,11 @@ void zd_daemon_changed(void *baton)
         return;
     }
     const zd_cluster_t *cluster = zd_state_cluster(zd_raft_state(self->raft));
-    uint64_t before = zd_mapfile_version(self->map);
     zd_daemon_learn_uuid(self, cluster->uuid);
     log_events(self);
     call_leader(self);
-    zd_mapfile_put(self->map, zd_state_map(zd_raft_state(self->raft)), cluster->version);
     zd_core_changed(self->core, zd_now_ms());
-    zd_daemon_wrote_map(self, before);
+    put_map(self);
 }
 
 static void say_alive(zd_daemon_t *self, uint64_t now)
@@ -144,6 +157,9 @@ static void tick(uv_timer_t *timer)
     }
     zd_core_tick(self->core, now);
     say_alive(self, now);
+    if (self->raft) {
+        put_map(self);
+    }
     if (now - self->checked_ms < CHECK_MS) {
         return;
     }

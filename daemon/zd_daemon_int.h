@@ -30,6 +30,7 @@ typedef struct zd_daemon_t {
     uv_timer_t tick;
     uint64_t number;     /* of this node in the engine; 0: it is not in it */
     uint64_t forced;     /* it ends to go on alone, in that term; 0: it does not */
+    uint64_t put_ms;     /* when a map was written that the log has */
     uint64_t checked_ms; /* when what need not be looked at each tick was looked at */
     uint64_t alive_ms;   /* when who watches was told that the loop turns */
     int own;             /* place of this node in the configuration; 0 without nodes */

@@ -49,7 +49,7 @@ subtest 'O8: one node is a cluster, and leads it' => sub {
 
 subtest 'commands, once each' => sub {
     my $zerod = HA::Zerod->new($t, 'commands');
-    $t->wait_for(sub { $zerod->status->{version} == SETTLED }, 10, 'the beginning');
+    $t->wait_for(sub { ($zerod->status // {version => 0})->{version} == SETTLED }, 10, 'the beginning');
     is($zerod->order('app-set', app => 'App', single => \0), 'done 7', 'an application');
     my %member = (app => 'App', route => 'hostA', url => 'http://192.0.2.1:8080', weight => 1, admin => 'enabled');
     is($zerod->order('member-set', %member), 'done 8', 'its member');
@@ -72,7 +72,7 @@ subtest 'commands, once each' => sub {
     my ($code, $said) = HA::Zerod::refusal(bless {%$zerod, name => 'second'}, 'HA::Zerod');
     is($code, 4, 'a second daemon with the same folder');
     like($said, qr/another zerod has this folder/, 'is refused');
-    $t->wait_for(sub { $zerod->map->{version} == 9 }, 10, 'the map file');
+    $t->wait_for(sub { ($zerod->map // {version => 0})->{version} == 9 }, 10, 'the map file');
     $zerod->stop;
 };
 
@@ -85,7 +85,7 @@ subtest 'what was acknowledged survives kill -9' => sub {
         $zerod->start;
         $t->wait_for(sub { $zerod->status->{index} > 0 }, 10, 'what is on disk');
         my $version = $zerod->status->{version};
-        $t->wait_for(sub { $zerod->map->{version} == $zerod->status->{version} }, 10, 'the map file');
+        $t->wait_for(sub { ($zerod->map // {version => 0})->{version} == $zerod->status->{version} }, 10, 'the map file');
         my %there = map {$_->{name} => 1} @{$zerod->map->{apps}};
         is(join(' ', grep {!$there{"A$_"}} 1 .. $round), '', 'all of them are there');
     }
@@ -96,7 +96,7 @@ subtest 'what was acknowledged survives kill -9' => sub {
 subtest 'the log is cut, and what it said is kept' => sub {
     my $zerod = HA::Zerod->new($t, 'long');
     my %member = (app => 'App', route => 'hostA', url => 'http://192.0.2.1:8080', admin => 'enabled');
-    $t->wait_for(sub { $zerod->status->{version} == SETTLED }, 10, 'the beginning');
+    $t->wait_for(sub { ($zerod->status // {version => 0})->{version} == SETTLED }, 10, 'the beginning');
     $zerod->order('app-set', app => 'App', single => \0);
     my @bad = grep {$zerod->order('member-set', %member, weight => 1 + $_ % 100) !~ /^done/} 1 .. 1500;
     is("@bad", '', '1,500 commands are carried out');
@@ -151,7 +151,7 @@ sub log_bytes($zerod)
 
 subtest 'a log that is damaged is refused by name, and left as it is' => sub {
     my $zerod = HA::Zerod->new($t, 'damaged');
-    $t->wait_for(sub { $zerod->status->{version} == SETTLED }, 10, 'the beginning');
+    $t->wait_for(sub { ($zerod->status // {version => 0})->{version} == SETTLED }, 10, 'the beginning');
     $zerod->order('app-set', app => 'App', single => \0);
     $zerod->stop;
     for my $path (glob $zerod->data . '/raft/0*') {
@@ -167,7 +167,7 @@ subtest 'a log that is damaged is refused by name, and left as it is' => sub {
         }
     }
     $zerod->start;
-    $t->wait_for(sub { $zerod->status->{version} == SETTLED + 1 }, 10, 'all of it, when it is put right');
+    $t->wait_for(sub { ($zerod->status // {version => 0})->{version} == SETTLED + 1 }, 10, 'all of it, when it is put right');
     $zerod->stop;
 };
 
@@ -175,9 +175,9 @@ subtest 'a log that is damaged is refused by name, and left as it is' => sub {
 # cannot read there. What was dropped had been answered, here.
 subtest 'an open log that has lost entries is not gone on with' => sub {
     my $zerod = HA::Zerod->new($t, 'torn');
-    $t->wait_for(sub { $zerod->status->{version} == SETTLED }, 10, 'the beginning');
+    $t->wait_for(sub { ($zerod->status // {version => 0})->{version} == SETTLED }, 10, 'the beginning');
     $zerod->order('app-set', app => "A$_", single => \0) for 1 .. 5;
-    $t->wait_for(sub { $zerod->map->{version} == SETTLED + 5 }, 10, 'the map');
+    $t->wait_for(sub { ($zerod->map // {version => 0})->{version} == SETTLED + 5 }, 10, 'the map');
     $zerod->kill;
     my ($open) = glob $zerod->data . '/raft/open-*';
     open(my $in, '<:raw', $open) or die "$open: $!\n";
