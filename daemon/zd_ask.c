@@ -305,7 +305,6 @@ static void send_up(zd_daemon_t *self, const zd_asked_up_t *asked)
 
 static void ask_up(zd_daemon_t *self, zd_question_t *question, json_t *object)
 {
-    static uint64_t number;
     zd_asked_up_t *asked = self->talk ? calloc(1, sizeof(*asked)) : NULL;
     if (!asked) {
         zd_question_answer(question, error_json("this node does not lead"));
@@ -315,7 +314,7 @@ static void ask_up(zd_daemon_t *self, zd_question_t *question, json_t *object)
         .next = self->asked_up,
         .question = question,
         .object = json_incref(object),
-        .number = ++number,
+        .number = ++self->questions,
         .since_ms = zd_now_ms(),
     };
     self->asked_up = asked;

@@ -277,6 +277,9 @@ static bool make_names(zd_daemon_t *self)
         return false;
     }
     apr_snprintf(self->run, sizeof(self->run), "run-%016" PRIx64, number);
+    /* The leader may still answer what an earlier run of this node has asked: the numbers of two runs
+     * are far apart. */
+    self->questions = number >> 2;
     return true;
 }
 

@@ -37,6 +37,7 @@ typedef struct zd_daemon_t {
     char uuid[HAP_MAP_UUID_BYTES + 1]; /* for a cluster that begins here */
     char run[ZD_RUN_BYTES];            /* name of this run, as a client of commands */
     uint64_t orders;                   /* that were taken in this run */
+    uint64_t questions;                /* number of the last one that the leader was asked */
     uint64_t begun_ms;                 /* wall clock, since 1970 */
     zd_net_t *net;                     /* NULL: there are no other nodes */
     zd_talk_t *talk;                   /* NULL: the same */
