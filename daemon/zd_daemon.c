@@ -111,7 +111,7 @@ static void put_map(zd_daemon_t *self)
     const zd_state_t *state = zd_raft_state(self->raft);
     uint64_t before = zd_mapfile_version(self->map);
     uint64_t now = zd_now_ms();
-    if (now - self->put_ms < ZD_TICK_MS) {
+    if (zd_state_cluster(state)->version <= before || now - self->put_ms < ZD_TICK_MS) {
         return;
     }
     self->put_ms = now;
@@ -277,8 +277,8 @@ static bool make_names(zd_daemon_t *self)
         return false;
     }
     apr_snprintf(self->run, sizeof(self->run), "run-%016" PRIx64, number);
-    /* The leader may still answer what an earlier run of this node has asked: the numbers of two runs
-     * are far apart. */
+    /* The leader may still answer what an earlier run of this node has asked: the numbers of two
+     * runs are far apart. */
     self->questions = number >> 2;
     return true;
 }

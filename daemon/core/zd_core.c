@@ -21,6 +21,7 @@ enum {
     REST_MS = 1000,     /* before what was refused or not committed is tried again */
     HEIR_MS = 1000,     /* for a node that the lead was offered to */
     ALONE_MS = 3000,    /* without a leader, before the daemons of others are started */
+    BEGINS_MS = 5000,   /* so long a daemon has just begun */
     MEMBER_MS = 200,    /* between two changes of the engine's list of nodes */
     MAP_AGAIN_MS = 500, /* before a map that was not acknowledged is sent again */
     RESTARTS_MAX = 16,  /* leases between two attempts to start one, in the end */
@@ -37,6 +38,7 @@ struct zd_core_t {
     zd_core_conf_t conf;
     unsigned beat_ms;
     /* As a leader. */
+    uint64_t began_ms;
     bool led;            /* when it was last looked */
     uint64_t term;       /* of that */
     uint64_t ready_ms;   /* since when */
@@ -67,6 +69,7 @@ struct zd_core_t {
     uint64_t beats;     /* that were sent */
     uint64_t sent_ms[SENT];
     uint64_t last_ms; /* of the last one */
+    bool answered;    /* that one was; else it is said again soon: a leader may just become one */
     uint64_t wrote;   /* version of the map on disk */
     uint64_t tick_ms; /* of the last one */
     uint64_t held_ms; /* what the guard was told */
@@ -163,6 +166,7 @@ static void beat(zd_core_t *core, uint64_t now)
     }
     core->sent_ms[beat.seq % SENT] = now;
     core->last_ms = now;
+    core->answered = false;
     if (leads(core)) {
         zd_core_heard(core, &beat, now);
     } else {
@@ -196,6 +200,7 @@ bool zd_core_answered(zd_core_t *core, const zd_answer_t *answer, uint64_t now_m
     }
     core->leader_term = answer->term;
     core->leader_ms = now_ms;
+    core->answered |= answer->seq != 0;
     core->settled |= cluster_of(core)->primary &&
                      strcmp(cluster_of(core)->primary, core->leader) == 0 &&
                      cluster_of(core)->term == answer->term;
@@ -349,6 +354,7 @@ static zd_leader_t leader_of(const zd_core_t *core, uint64_t now)
         .uuid = core->conf.uuid,
         .now_ms = now,
         .ready_ms = core->ready_ms,
+        .begins = now - core->began_ms < BEGINS_MS,
         .may_lead = core->may_lead,
         .roll = &core->roll,
         .lease = &core->lease,
@@ -555,7 +561,7 @@ void zd_core_tick(zd_core_t *core, uint64_t now_ms)
     if (look_at_lead(core, now_ms)) {
         look(core, now_ms);
     }
-    if (now_ms - core->last_ms >= core->beat_ms) {
+    if (now_ms - core->last_ms >= (core->answered ? core->beat_ms : BEAT_MS_MIN)) {
         beat(core, now_ms);
     }
     start_others(core, now_ms);
@@ -650,7 +656,7 @@ zd_core_t *zd_core_make(const zd_core_conf_t *conf, uint64_t now_ms)
     core->beat_ms = beat_ms > BEAT_MS_MIN ? beat_ms : BEAT_MS_MIN;
     core->own = zd_config_replica(conf->config, conf->id);
     core->well = true;
-    core->tick_ms = core->leader_ms = core->looked_ms = now_ms;
+    core->began_ms = core->tick_ms = core->leader_ms = core->looked_ms = now_ms;
     zd_replica_begin(&core->replica, conf->config->timeout_ms, conf->config->retries, now_ms);
     return core;
 }

@@ -94,17 +94,32 @@ static int rendezvous(const zd_cluster_t *cluster, const bool *counts)
 }
 
 /* Whoever may lead has been heard, less the one before: that it is lost is why there was an
- * election. */
+ * election, unless all begin. */
 static bool all_heard(const zd_cluster_t *cluster, const zd_leader_t *leader)
 {
     for (unsigned i = 0; i < cluster->nodes_n; i++) {
         const zd_node_t *node = &cluster->nodes[i];
         if (node->map.electable && !is_there(leader, node->map.id) &&
-            !same(node->map.id, cluster->primary)) {
+            (leader->begins || !same(node->map.id, cluster->primary))) {
             return false;
         }
     }
     return true;
+}
+
+static int place_of(const zd_cluster_t *cluster, const char *id)
+{
+    for (unsigned i = 0; i < cluster->nodes_n; i++) {
+        if (same(cluster->nodes[i].map.id, id)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static bool may_lead(const zd_cluster_t *cluster, int place, uint64_t tried)
+{
+    return cluster->nodes[place].map.electable && !(tried & (UINT64_C(1) << place));
 }
 
 int zd_plan_heir(const zd_cluster_t *cluster, const zd_config_t *config, const zd_leader_t *leader,
@@ -124,10 +139,13 @@ int zd_plan_heir(const zd_cluster_t *cluster, const zd_config_t *config, const z
             node->map.electable && is_there(leader, node->map.id) && !(tried & (UINT64_C(1) << i));
     }
     for (unsigned w = 0; w < sizeof(wanted) / sizeof(wanted[0]); w++) {
-        for (unsigned i = 0; i < cluster->nodes_n; i++) {
-            if (counts[i] && same(cluster->nodes[i].map.id, wanted[w])) {
-                return (int)i;
-            }
+        int place = place_of(cluster, wanted[w]);
+        bool lost = same(wanted[w], cluster->primary) && !leader->begins;
+        if (place >= 0 && counts[place]) {
+            return place;
+        }
+        if (place >= 0 && early && !lost && may_lead(cluster, place, tried)) {
+            return (int)cluster->nodes_n;
         }
     }
     if (early && !all_heard(cluster, leader)) {

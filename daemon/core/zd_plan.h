@@ -28,6 +28,7 @@ typedef struct zd_leader_t {
     const char *uuid;  /* for a cluster that has none yet */
     uint64_t now_ms;   /* now */
     uint64_t ready_ms; /* since when it leads */
+    bool begins;       /* this daemon has just begun, so the others may have, too */
     bool may_lead;     /* nobody else should, or those who should do not take it */
     const zd_roll_t *roll;
     const zd_lease_t *lease;

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+# How a cluster begins, and who leads it: the two variables of AIStore, the rendezvous-first of those
+# that are there, and daemons that start one another as HAL's do.
+use v5.36;
+
+use HA::Service;
+use HA::Test;
+use HA::Zerod;
+
+plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
+
+my $t = HA::Test->new;
+
+# hap_map_first: the weight of each is that of "UUID/ID".
+sub weight($text)
+{
+    my $hash = 0xcbf29ce484222325;
+    for my $byte (unpack 'C*', $text) {
+        $hash ^= $byte;
+        { use integer; $hash = $hash * 0x100000001b3 }
+    }
+    for my $factor (0xff51afd7ed558ccd, 0xc4ceb9fe1a85ec53) {
+        $hash ^= ($hash & ~0) >> 33;
+        { use integer; $hash = $hash * $factor }
+    }
+    return ($hash ^ (($hash & ~0) >> 33)) & ~0;
+}
+
+sub rendezvous_first($uuid, @ids)
+{
+    my ($first) = sort {weight("$uuid/$b") <=> weight("$uuid/$a")} @ids;
+    return $first;
+}
+
+sub begin_with($env, @zerods)
+{
+    local @ENV{keys %$env} = values %$env;
+    $_->launch for @zerods;
+    return HA::Zerod::leader_of(@zerods);
+}
+
+subtest 'G4: who leads a cluster that begins' => sub {
+    my @all = HA::Zerod->cluster($t, 'named', start => 0);
+    for my $id ('2', '0') {
+        is(begin_with({AIS_PRIMARY_ID => $id}, @all)->{id}, $id, "AIS_PRIMARY_ID=$id");
+        $_->stop for @all;
+    }
+    is(begin_with({}, @all)->{id}, '0', 'the primary of the map that there is');
+    $_->stop for @all;
+    my $leader = begin_with({AIS_PRIMARY_ID => '9'}, @all);
+    is($leader->{id}, '0', 'an id that is unknown is ignored');
+    like($all[1]->said, qr/AIS_PRIMARY_ID=9: no such node, it is ignored/, 'and said');
+    $_->stop for @all;
+};
+
+subtest 'G4: a flag, and what contradicts' => sub {
+    my @all = HA::Zerod->cluster($t, 'flag', start => 0, more => {web => {role => 'witness'}}, n => 2);
+    my ($zero, $one, $web) = @all;
+    { local $ENV{AIS_IS_PRIMARY} = 'true'; $one->launch }
+    $_->launch for $zero, $web;
+    is(HA::Zerod::leader_of(@all)->{id}, '1', 'AIS_IS_PRIMARY=true');
+    $_->stop for @all;
+    my %wrong = (
+        'AIS_IS_PRIMARY=maybe: it is true or false' => {AIS_IS_PRIMARY => 'maybe'},
+        'AIS_IS_PRIMARY=true, and AIS_PRIMARY_ID=0 is another node' => {AIS_IS_PRIMARY => 'true', AIS_PRIMARY_ID => '0'},
+        'node web is to be the primary, and may not lead' => {AIS_PRIMARY_ID => 'web'},
+    );
+    for my $why (sort keys %wrong) {
+        local @ENV{keys %{$wrong{$why}}} = values %{$wrong{$why}};
+        my ($code, $said) = $one->refusal;
+        is("$code $said", "1 zerod: $why\n", $why);
+    }
+};
+
+subtest 'G8, G9: the rendezvous-first of those that are there leads' => sub {
+    my @all = HA::Zerod->cluster($t, 'five', n => 5);
+    my $leader = HA::Zerod::leader_of(@all);
+    my $uuid = $leader->map->{uuid};
+    my @rest = grep {$_ != $leader} @all;
+    $leader->kill;
+    my $next = HA::Zerod::leader_of(@rest);
+    is($next->{id}, rendezvous_first($uuid, map {$_->{id}} @rest), 'G8: the primary is killed');
+    $t->wait_for(sub { !grep {$_->{id} eq $leader->{id}} @{$next->map->{nodes}} }, 10, 'the map without it');
+    pass('the map omits the dead one');
+    $leader->launch;
+    $t->wait_for(sub { grep {$_->{id} eq $leader->{id}} @{$next->map->{nodes}} }, 10, 'the map with it');
+    is(HA::Zerod::leader_of(@all)->{id}, $next->{id}, 'G13: it comes back, and does not lead again by itself');
+
+    my @without = grep {$_ != $next} @all;
+    my $second = rendezvous_first($uuid, map {$_->{id}} @without);
+    my ($heir) = grep {$_->{id} eq $second} @without;
+    $_->kill for $next, $heir;
+    my @three = grep {$_ != $heir} @without;
+    my $third = HA::Zerod::leader_of(@three);
+    is($third->{id}, rendezvous_first($uuid, map {$_->{id}} @three), 'G9: the primary and the next one are killed at once');
+    $_->stop for @three;
+};
+
+subtest 'G6: all begin again, with maps of different versions' => sub {
+    my @all = HA::Zerod->cluster($t, 'cold');
+    my $leader = HA::Zerod::leader_of(@all);
+    my ($late) = grep {$_ != $leader} @all;
+    $late->stop;
+    my @two = grep {$_ != $late} @all;
+    $leader->order('app-set', app => "A$_", single => \0) for 1 .. 3;
+    $t->wait_for(sub { HA::Zerod::leader_of(@two)->map_text ne $late->map_text }, 10, 'two newer maps');
+    my $version = $leader->map->{version};
+    $_->kill for @two;
+    $_->launch for @all;
+    my $next = HA::Zerod::leader_of(@all);
+    cmp_ok($next->map->{version}, '>', $version, 'one map, with a version above all');
+    is(join(' ', map {$_->{name}} @{$next->map->{apps}}), 'A1 A2 A3 Voting', 'and the content of the highest');
+    is(scalar @{$next->map->{nodes}}, 3, 'and all nodes') or diag(explain($next->map->{nodes}));
+    $_->stop for @all;
+};
+
+# Processes of daemons that others have started: by their configuration, which is this test's own.
+sub daemons_of($config)
+{
+    return grep {(HA::Zerod::slurp("/proc/$_/cmdline") // '') =~ /zerod\0-c\0\Q$config\E\0/} map {m{(\d+)$}} glob '/proc/[0-9]*';
+}
+
+subtest 'H3, H10: starting one is enough' => sub {
+    my $service = HA::Service->new($t, 'hal');
+    my $dir = $t->dir('hal-data');
+    mkdir $dir or die "$dir: $!\n";
+    my $config = $t->dir('hal.json');
+    my @all = HA::Zerod->cluster(
+        $t, 'hal', start => 0, service => $service,
+        config => {timeout => 2000, dataDir => $dir, map {("restart-hal-$_" => ['/bin/sh', '-c', "cd $dir && exec " . HA::Zerod::program() . " -c $config -i $_"])} 0 .. 2}
+    );
+    $t->write_file($config, HA::Zerod::slurp($all[1]{config}));
+    for my $zerod (@all) {
+        $zerod->{config} = $config;
+        $zerod->{dir} = $dir;
+    }
+    my ($zero, $one, $two) = @all;
+    $one->launch;
+    $t->wait_for(sub { 3 == grep {$_->status} @all }, 40, 'the others');
+    pass('the others are started');
+    $t->wait_for(sub { join(' ', map {$_->role} @all) eq 'passive active passive' }, 30, 'one active, two passive');
+    is(join(' ', $service->alive), '1', 'the one that was started by hand is active');
+    my ($victim) = grep {(HA::Zerod::slurp("/proc/$_/cmdline") // '') =~ /\0-i\0002\0/} daemons_of($config);
+    kill 'KILL', $victim;
+    $t->wait_for(sub { my ($again) = grep {(HA::Zerod::slurp("/proc/$_/cmdline") // '') =~ /\0-i\0002\0/} daemons_of($config); $again && $again != $victim && $two->status }, 30, 'it to be started again');
+    pass('one that was killed is started again');
+    is($service->overlap_ms, 0, 'never two at once');
+    kill 'TERM', daemons_of($config);
+    $t->wait_for(sub { !daemons_of($config) }, 10, 'the end of all');
+    $t->wait_end($one->{pid});
+    $service->kill_all;
+};
+
+$t->done;
