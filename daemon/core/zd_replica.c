@@ -133,7 +133,7 @@ static void happens(zd_replica_t *replica, event_t event, uint64_t now, zd_order
     if (next->role == ZD_ROLE_PASSIVE) {
         replica->cut = false;
         replica->stopped = replica->epoch > replica->stopped ? replica->epoch : replica->stopped;
-        replica->waiting_ms = now;
+        replica->waiting_ms = replica->epoch ? now : replica->waiting_ms;
     }
     if (script[next->role] != script[replica->role]) {
         replica->next_ms = now;
