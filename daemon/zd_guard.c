@@ -211,6 +211,11 @@ zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag)
     return guard;
 }
 
+uint64_t zd_guard_left(const zd_guard_t *guard)
+{
+    return atomic_load(&guard->page->kill_at_ms);
+}
+
 /* The time goes last: an earlier guard that sees it is not the owner any more. */
 void zd_guard_hold(zd_guard_t *guard, uint64_t kill_at_ms)
 {

@@ -26,6 +26,9 @@ typedef struct zd_guard_conf_t {
 /** Starts the guard. `conf` is copied, what it points to is borrowed. NULL with a sentence. */
 zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag);
 
+/** What an earlier daemon has told its guard last, and was not done since; 0: nothing. */
+uint64_t zd_guard_left(const zd_guard_t *guard);
+
 /** By when the service has to be dead, on CLOCK_BOOTTIME in ms; 0: it may live. From the first call
  * on a guard that an earlier daemon has left ends. */
 void zd_guard_hold(zd_guard_t *guard, uint64_t kill_at_ms);

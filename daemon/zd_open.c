@@ -152,6 +152,7 @@ static bool open_core(zd_daemon_t *self)
         .uuid = self->uuid,
         .first = self->conf->first,
         .election_ms = ELECTION_MS,
+        .left_ms = self->guard ? zd_guard_left(self->guard) : 0,
         .drivers = &zd_daemon_drivers,
         .baton = self,
     };
@@ -190,7 +191,7 @@ bool zd_open_parts(zd_daemon_t *self)
         self->number = (uint64_t)self->own + 1;
     }
     bool observes = self->number == 0;
-    bool good = open_core(self) && open_replica(self, &diag) &&
+    bool good = open_replica(self, &diag) && open_core(self) &&
                 (is_alone(self) || (open_net(self, &diag) && open_talk(self))) &&
                 (observes || zd_open_raft(self, &diag)) &&
                 zd_control_open(&self->control, &self->loop, path, zd_ask, self, &diag) == 0 &&

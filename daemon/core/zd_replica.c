@@ -196,8 +196,15 @@ void zd_replica_begin(zd_replica_t *replica, unsigned timeout_ms, unsigned retri
         .why = "the daemon began",
         .since_ms = now_ms,
         .proven_ms = now_ms,
+        .resumes = true,
         .waiting_ms = now_ms,
     };
+}
+
+void zd_replica_left(zd_replica_t *replica, uint64_t left_ms)
+{
+    replica->resumes = left_ms != 0;
+    replica->left_ms = left_ms;
 }
 
 zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms)
@@ -207,7 +214,8 @@ zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms)
     return orders;
 }
 
-/* A lease that is stopped here never comes back, whatever is still under way about it. */
+/* A lease that is stopped here never comes back, whatever is still under way about it. An earlier
+ * run that has left none may have said so: this one does not take up what it does not know. */
 zd_orders_t zd_replica_told(zd_replica_t *replica, const zd_word_t *word, uint64_t now_ms)
 {
     zd_orders_t orders = {.run = ZD_RUN_NONE};
@@ -218,12 +226,15 @@ zd_orders_t zd_replica_told(zd_replica_t *replica, const zd_word_t *word, uint64
     replica->paused = word->paused;
     if (own && replica->role == ZD_ROLE_UNSURE) {
         replica->epoch = word->epoch; /* an earlier run's: this one gives it back if it has to */
+        if (!replica->resumes) {
+            happens(replica, NONE, now_ms, &orders);
+        }
     }
     if (holds(replica) && word->epoch != replica->epoch) {
         happens(replica, NONE, now_ms, &orders);
     } else if (own && word->proves && in_time) {
         replica->epoch = word->epoch;
-        replica->proved = true;
+        replica->proven = true;
         replica->proven_ms =
             word->sent_ms > replica->proven_ms ? word->sent_ms : replica->proven_ms;
         happens(replica, LEASE, now_ms, &orders);
@@ -281,7 +292,12 @@ uint64_t zd_replica_left_ms(const zd_replica_t *replica, uint64_t now_ms)
     return holds(replica) && end > now_ms ? end - now_ms : 0;
 }
 
+/* That a daemon has begun proves nothing: what an earlier run has left is to be dead when the lease
+ * of that is over, although this one tries to stop it. */
 uint64_t zd_replica_deadline(const zd_replica_t *replica)
 {
-    return holds(replica) && replica->proved ? replica->proven_ms + replica->times.guard_ms : 0;
+    if (replica->role == ZD_ROLE_PASSIVE) {
+        return 0;
+    }
+    return replica->proven ? replica->proven_ms + replica->times.guard_ms : replica->left_ms;
 }

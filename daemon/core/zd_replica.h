@@ -60,7 +60,9 @@ typedef struct zd_replica_t {
     uint64_t offered;  /* epoch of the lease that is this replica's by the leader's word; 0: none */
     uint64_t stopped;  /* leases up to this epoch are over here, and the service is stopped */
     uint64_t proven_ms; /* when the renewal was sent that proves the lease, or the daemon began */
-    bool proved;        /* a lease was, in this run of the daemon */
+    bool proven;        /* it was a renewal: this run of the daemon has had a lease */
+    bool resumes;       /* an earlier run's lease may be taken up */
+    uint64_t left_ms;   /* when what that has left is killed; 0: not known, or nothing */
     zd_run_t running;
     bool killed;     /* that one was: how it ends does not count */
     uint64_t run_ms; /* when that began */
@@ -93,6 +95,10 @@ typedef struct zd_word_t {
 /** Begins, when the daemon does. */
 void zd_replica_begin(zd_replica_t *replica, unsigned timeout_ms, unsigned retries,
                       uint64_t now_ms);
+
+/** What an earlier run has left: its deadline, unless it has stopped its lease; 0: nothing, and a
+ * lease from before is given back. */
+void zd_replica_left(zd_replica_t *replica, uint64_t left_ms);
 
 /** Time has passed: to be called at least every ZD_ROUND_MS_MIN / 4. */
 zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms);
