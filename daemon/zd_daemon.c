@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <apr_strings.h>
 #include <openssl/rand.h>
@@ -248,6 +249,14 @@ void zd_daemon_raft_ended(void *baton, const char *why)
         self->exit_code = 1;
         zd_daemon_end(self);
     }
+}
+
+/* The guard sees to the service. */
+void zd_daemon_raft_broken(void *baton, const char *why)
+{
+    const zd_daemon_t *self = baton;
+    zd_log("%s: the term or the vote cannot be written: %s: the daemon ends", self->conf->dir, why);
+    _exit(1);
 }
 
 static void signalled(uv_signal_t *signal, int number)

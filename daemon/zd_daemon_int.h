@@ -79,6 +79,7 @@ void zd_hear_way(void *baton, bool is_up);
 /** The engine has another leader, term or state, or has ended. */
 void zd_daemon_changed(void *baton);
 void zd_daemon_raft_ended(void *baton, const char *why);
+void zd_daemon_raft_broken(void *baton, const char *why);
 
 /** The map on disk may be another one than that of version `before`. */
 void zd_daemon_wrote_map(zd_daemon_t *self, uint64_t before);

@@ -102,6 +102,7 @@ bool zd_open_raft(zd_daemon_t *self, hap_diag_t *diag)
         .forced = self->conf->forced,
         .changed = zd_daemon_changed,
         .ended = zd_daemon_raft_ended,
+        .broken = zd_daemon_raft_broken,
         .baton = self,
     };
     for (unsigned i = 0; i < n; i++) {

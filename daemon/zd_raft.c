@@ -12,6 +12,7 @@
 #include <raft.h>
 #include <raft/uv.h>
 
+#include "zd_raft_mend.h"
 #include "zd_raft_net.h"
 
 enum {
@@ -25,7 +26,7 @@ enum {
 
 struct zd_raft_t {
     struct raft raft;
-    struct raft_io io;
+    zd_mend_t mend; /* its io is the engine's */
     struct raft_fsm fsm;
     struct raft_uv_transport transport;
     zd_raft_conf_t conf;
@@ -48,7 +49,8 @@ struct zd_raft_t {
 
 /* --- the state machine ------------------------------------------------------------------------ */
 
-/* One may be on its way twice, when it was asked for again: its first result is that of both. */
+/* What is not told of here is not known to be committed, whatever the engine says of it. One may be
+ * on its way twice, when it was asked for again: its first result is that of both. */
 static void tell_sent(zd_raft_t *self, const zd_command_t *command, const zd_result_t *result)
 {
     for (zd_wish_t *wish = self->sent; wish; wish = wish->next) {
@@ -81,12 +83,18 @@ static int apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **res
     return rv == APR_SUCCESS ? 0 : RAFT_MALFORMED;
 }
 
+/* A follower of libraft 0.22.1 that gets a message of before again takes a step back in what it
+ * knows to be committed. A snapshot would be called by that, and have in it what comes after, which
+ * would be carried out once more on it. It is taken when the follower is where it was. */
 static int snapshot(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsigned *n_bufs)
 {
     zd_raft_t *self = fsm->data;
     hap_str_t bytes;
     hap_diag_t diag;
     apr_pool_t *pool;
+    if (self->raft.last_applied != self->raft.commit_index) {
+        return RAFT_BUSY;
+    }
     if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
         return RAFT_NOMEM;
     }
@@ -156,7 +164,6 @@ static void entry_done(struct raft_apply *request, int status, void *result)
     zd_raft_t *self = entry->self;
     forget(self, wish);
     free(entry);
-    wish->committed = status == 0;
     wish->why = raft_strerror(status);
     finish(self, wish);
 }
@@ -325,6 +332,7 @@ static void look(uv_prepare_t *turn)
     int role = raft_state(&self->raft);
     uint64_t term = zd_raft_term(self);
     uint64_t index = zd_state_index(self->state);
+    zd_mend_turn(&self->mend);
     if (role == RAFT_LEADER) {
         make_ready(self);
     }
@@ -377,7 +385,7 @@ static int force(zd_raft_t *self)
     struct raft_configuration alone;
     raft_configuration_init(&alone);
     int rv = raft_configuration_add(&alone, self->conf.number, self->conf.address, RAFT_VOTER);
-    rv = rv ? rv : self->io.set_term(&self->io, self->conf.forced);
+    rv = rv ? rv : self->mend.io.set_term(&self->mend.io, self->conf.forced);
     rv = rv ? rv : raft_recover(&self->raft, &alone);
     raft_configuration_close(&alone);
     return rv;
@@ -391,9 +399,9 @@ static int start_engine(zd_raft_t *self)
     raft_set_snapshot_threshold(&self->raft, SNAPSHOT_THRESHOLD);
     raft_set_snapshot_trailing(&self->raft, SNAPSHOT_TRAILING);
     /* On, it renames segments that it cannot read, and forgets what was acknowledged in them. */
-    raft_uv_set_auto_recovery(&self->io, false);
-    raft_uv_set_segment_size(&self->io, SEGMENT_BYTES);
-    raft_uv_set_connect_retry_delay(&self->io, CONNECT_AGAIN_MS);
+    raft_uv_set_auto_recovery(&self->mend.io, false);
+    raft_uv_set_segment_size(&self->mend.io, SEGMENT_BYTES);
+    raft_uv_set_connect_retry_delay(&self->mend.io, CONNECT_AGAIN_MS);
 #if !ZD_RAFT_LOSES
     /* Its own threshold is more than all segments of this size that it prepares. */
     raft_set_capacity_threshold(&self->raft, CAPACITY_KB);
@@ -441,15 +449,16 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     self->fsm = (struct raft_fsm){
         .version = 1, .data = self, .apply = apply, .snapshot = snapshot, .restore = restore};
     zd_raft_net_make(&self->transport, conf->net);
-    int rv = raft_uv_init(&self->io, conf->loop, conf->dir, &self->transport);
+    int rv = raft_uv_init(&self->mend.io, conf->loop, conf->dir, &self->transport);
     if (rv != 0) {
-        fails(diag, conf->dir, rv, self->io.errmsg);
+        fails(diag, conf->dir, rv, self->mend.io.errmsg);
         self->transport.close(&self->transport, nothing);
         zd_state_free(self->state);
         free(self);
         return APR_EGENERAL;
     }
-    rv = raft_init(&self->raft, &self->io, &self->fsm, conf->number, conf->address);
+    zd_mend(&self->mend, conf->broken, conf->baton);
+    rv = raft_init(&self->raft, &self->mend.io, &self->fsm, conf->number, conf->address);
     if (rv != 0) {
         apr_status_t status = fails(diag, conf->dir, rv, raft_errmsg(&self->raft));
         self->transport.close(&self->transport, nothing);
@@ -483,7 +492,7 @@ void zd_raft_close(zd_raft_t *self)
 
 void zd_raft_free(zd_raft_t *self)
 {
-    raft_uv_close(&self->io);
+    raft_uv_close(&self->mend.io);
     zd_state_free(self->state);
     free(self);
 }

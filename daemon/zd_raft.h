@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns libraft: the log on disk, who leads, and carrying out what is committed on the one state.
- * The only file that includes raft.h. All of it is for the thread of the loop.
+ * All of it is for the thread of the loop.
  */
 #ifndef ZD_RAFT_H
 #define ZD_RAFT_H
@@ -36,6 +36,9 @@ typedef struct zd_raft_conf_t {
     void (*changed)(void *baton);
     /* Called once after zd_raft_close, and when the engine has given up: `why` says so then. */
     void (*ended)(void *baton, const char *why);
+    /* The term or the vote cannot be written, and the engine knows no way back: does not return, or
+     * has seen to it that nothing that this node does from now on is seen by anybody. */
+    void (*broken)(void *baton, const char *why);
     void *baton;
 } zd_raft_conf_t;
 
