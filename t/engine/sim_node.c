@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns a daemon as zd_daemon.c ties it together, less what has a file of its own here: its core's
+ * drivers, what it tells its core and when, and its file of the map.
+ */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+#include <raft.h>
+
+enum { CHECK_MS = 1000 };
+
+#define WALL_MS UINT64_C(1700000000000)
+
+int sim_node_place(const sim_t *sim, const char *address)
+{
+    for (unsigned i = 0; address && i < sim->n; i++) {
+        if (strcmp(sim->nodes[i].address, address) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+/* --- what the core does ----------------------------------------------------------------------- */
+
+bool sim_node_leads(const sim_node_t *node)
+{
+    if (!node->up || !node->raft) {
+        return false;
+    }
+    if (node->sim->conf.broken == SIM_BREAK_BARRIER) {
+        return raft_state(sim_raft(node)) == RAFT_LEADER;
+    }
+    return zd_raft_leads(node->raft);
+}
+
+static bool leads(void *baton)
+{
+    return sim_node_leads(baton);
+}
+
+static uint64_t term(void *baton)
+{
+    const sim_node_t *node = baton;
+    return node->raft ? zd_raft_term(node->raft) : 0;
+}
+
+static const zd_state_t *state(void *baton)
+{
+    const sim_node_t *node = baton;
+    return node->raft ? zd_raft_state(node->raft) : NULL;
+}
+
+static void send_command(void *baton, zd_wish_t *wish)
+{
+    sim_node_t *node = baton;
+    wish->command.at_ms = WALL_MS + sim_node_now(node) + node->wall_ms;
+    zd_raft_send(node->raft, wish);
+}
+
+static bool transfer(void *baton, uint64_t number)
+{
+    sim_node_t *node = baton;
+    return zd_raft_transfer(node->raft, number);
+}
+
+static void doubt(void *baton)
+{
+    sim_node_t *node = baton;
+    if (node->raft) {
+        zd_raft_doubt(node->raft);
+    }
+}
+
+static void send_beat(void *baton, const zd_beat_t *beat)
+{
+    sim_talk_up(baton, json_pack("{s:o}", "beat", zd_beat_json(beat)));
+}
+
+static void send_answer(void *baton, const char *to, const zd_answer_t *answer)
+{
+    sim_talk_to(baton, to, json_pack("{s:o}", "answer", zd_answer_json(answer)));
+}
+
+static void run(void *baton, zd_run_t what, uint64_t epoch)
+{
+    sim_host_run(baton, what, epoch);
+}
+
+static void kill_script(void *baton)
+{
+    sim_host_kill_script(baton);
+}
+
+static void kill_service(void *baton)
+{
+    sim_host_kill_service(baton);
+}
+
+static void hold(void *baton, uint64_t kill_at_ms)
+{
+    sim_host_hold(baton, kill_at_ms);
+}
+
+/* Over the network, on the other host. */
+static void restarted(sim_node_t *node, void *baton, uint64_t from)
+{
+    if (!node->up && !node->down && !node->sim->cut[from][node->place]) {
+        sim_say(node->sim, node, "started by %s", node->sim->nodes[from].id);
+        sim_node_start(node);
+    }
+}
+
+static void restart(void *baton, unsigned replica)
+{
+    sim_node_t *node = baton;
+    sim_t *sim = node->sim;
+    sim_in(sim, SIM_HOST, &sim->nodes[replica], sim_between(sim, 50, 1500) * SIM_US_A_MS, restarted,
+           NULL, node->place);
+}
+
+static void log_line(void *baton, const char *line)
+{
+    const sim_node_t *node = baton;
+    if (node->up) {
+        sim_say(node->sim, node, "%s", line);
+    }
+}
+
+static const zd_drivers_t drivers = {
+    .leads = leads,
+    .term = term,
+    .state = state,
+    .send = send_command,
+    .transfer = transfer,
+    .doubt = doubt,
+    .beat = send_beat,
+    .answer = send_answer,
+    .run = run,
+    .kill_script = kill_script,
+    .kill_service = kill_service,
+    .hold = hold,
+    .restart = restart,
+    .log = log_line,
+};
+
+void sim_node_ran(sim_node_t *node, bool well, const char *said)
+{
+    zd_core_ran(node->core, well, said, sim_node_now(node));
+}
+
+/* --- the file of the map ---------------------------------------------------------------------- */
+
+static void write_map(sim_node_t *node)
+{
+    uint64_t before = node->map_version;
+    if (node->new_version <= before || node->sim->now_us < node->disk.fails_until_us) {
+        return;
+    }
+    node->map_version = node->new_version;
+    free(node->map_text);
+    node->map_text = strdup(node->new_text);
+    zd_core_wrote(node->core, node->map_version, sim_node_now(node));
+}
+
+static void put_map(sim_node_t *node, const char *text, uint64_t version)
+{
+    if (version == 0 || version <= node->new_version) {
+        return;
+    }
+    sim_check_map(node->sim, node, version, text);
+    node->new_version = version;
+    free(node->new_text);
+    node->new_text = strdup(text);
+    sim_must(node->new_text != NULL, "no memory");
+}
+
+/* It comes from another node: it is read first. */
+static void offer_map(sim_node_t *node, const char *text)
+{
+    apr_pool_t *pool;
+    hap_diag_t diag = {0, ""};
+    const hap_map_t *map;
+    const hap_map_t *has = NULL;
+    apr_pool_create(&pool, node->sim->pool);
+    if (hap_map_decode(&map, hap_str(text), &diag, pool) != APR_SUCCESS) {
+        sim_fail(node->sim, "node %s: the leader's map is none: %s", node->id, diag.why);
+        apr_pool_destroy(pool);
+        return;
+    }
+    if (node->new_text) {
+        hap_map_decode(&has, hap_str(node->new_text), &diag, pool);
+    }
+    hap_map_offer_t offer = hap_map_offer(has, map, pool);
+    if (offer == HAP_MAP_NEWER) {
+        put_map(node, text, map->version);
+    } else if (offer == HAP_MAP_OTHERS || offer == HAP_MAP_CONTRADICTS) {
+        sim_fail(node->sim, "node %s: the leader's map %" PRIu64 " contradicts", node->id,
+                 map->version);
+    }
+    apr_pool_destroy(pool);
+}
+
+/* --- what other nodes say --------------------------------------------------------------------- */
+
+static void hear_beat(sim_node_t *node, sim_conn_t *conn, const json_t *object)
+{
+    apr_pool_t *pool;
+    hap_diag_t diag = {0, ""};
+    zd_beat_t beat;
+    apr_pool_create(&pool, node->sim->pool);
+    if (zd_beat_read(&beat, object, &diag, pool) != APR_SUCCESS) {
+        sim_fail(node->sim, "a beat that cannot be read: %s", diag.why);
+    } else if (sim_node_leads(node)) {
+        sim_talk_name(node, conn, beat.node);
+        zd_core_heard(node->core, &beat, sim_node_now(node));
+    } else {
+        const char *leader = node->raft ? zd_raft_leader(node->raft) : NULL;
+        sim_talk_back(node, conn, json_pack("{s:s?}", "elsewhere", leader));
+    }
+    apr_pool_destroy(pool);
+}
+
+void sim_node_heard(sim_node_t *node, sim_conn_t *conn, const json_t *object)
+{
+    hear_beat(node, conn, json_object_get(object, "beat"));
+}
+
+static void hear_answer(sim_node_t *node, const json_t *object)
+{
+    apr_pool_t *pool;
+    hap_diag_t diag = {0, ""};
+    zd_answer_t answer;
+    apr_pool_create(&pool, node->sim->pool);
+    if (zd_answer_read(&answer, object, &diag, pool) != APR_SUCCESS) {
+        sim_fail(node->sim, "an answer that cannot be read: %s", diag.why);
+        apr_pool_destroy(pool);
+        return;
+    }
+    bool overtaken = node->raft && answer.version <= node->map_version;
+    bool counts = zd_core_answered(node->core, &answer, sim_node_now(node));
+    if (counts && answer.map && !overtaken) {
+        offer_map(node, answer.map);
+        write_map(node);
+    }
+    apr_pool_destroy(pool);
+}
+
+void sim_node_told(sim_node_t *node, const json_t *object)
+{
+    const json_t *answer = json_object_get(object, "answer");
+    const json_t *elsewhere = json_object_get(object, "elsewhere");
+    if (answer) {
+        hear_answer(node, answer);
+    } else if (elsewhere && node->observes) {
+        sim_talk_call(node, sim_node_place(node->sim, json_string_value(elsewhere)));
+    }
+}
+
+void sim_node_connected(sim_node_t *node)
+{
+    zd_core_connected(node->core, sim_node_now(node));
+}
+
+/* --- what has changed ------------------------------------------------------------------------- */
+
+static void call_leader(sim_node_t *node)
+{
+    int leader = sim_node_place(node->sim, zd_raft_leader(node->raft));
+    if (zd_raft_leads(node->raft)) {
+        sim_talk_rest(node);
+    } else if (leader >= 0 && leader != (int)node->place) {
+        sim_talk_call(node, leader);
+    }
+}
+
+static void changed(void *baton)
+{
+    sim_node_t *node = baton;
+    const zd_state_t *now = zd_raft_state(node->raft);
+    const zd_cluster_t *cluster = zd_state_cluster(now);
+    if (!node->up || node->ends) {
+        return;
+    }
+    if (zd_raft_leads(node->raft) && cluster->version < node->map_version) {
+        sim_fail(node->sim, "node %s: the log has lost what was agreed on", node->id);
+        return;
+    }
+    call_leader(node);
+    if (cluster->version) {
+        put_map(node, zd_state_map(now).p, cluster->version);
+    }
+    zd_core_changed(node->core, sim_node_now(node));
+    write_map(node);
+}
+
+static void ended(void *baton, const char *why)
+{
+    sim_node_t *node = baton;
+    if (why) {
+        sim_say(node->sim, node, "the engine has given up: %s", why);
+        node->ends = true;
+    }
+}
+
+static void broken(void *baton, const char *why)
+{
+    sim_node_t *node = baton;
+    sim_say(node->sim, node, "the term or the vote cannot be written: %s", why);
+    node->ends = node->is_dead = true;
+}
+
+static void tick(sim_node_t *node, void *baton, uint64_t number)
+{
+    uint64_t now = sim_node_now(node);
+    sim_in(node->sim, SIM_TIMER, node, sim_node_us(node, ZD_TICK_MS), tick, NULL, 0);
+    zd_core_tick(node->core, now);
+    if (now - node->checked_ms >= CHECK_MS) {
+        node->checked_ms = now;
+        write_map(node);
+    }
+}
+
+/* --- beginning and ending --------------------------------------------------------------------- */
+
+static void open_core(sim_node_t *node)
+{
+    sim_t *sim = node->sim;
+    const zd_core_conf_t conf = {
+        .config = sim->config,
+        .id = node->id,
+        .client = node->client,
+        .uuid = node->uuid,
+        .first = sim->first,
+        .election_ms = SIM_ELECTION_MS,
+        .left_ms = node->service.guard_kill_ms,
+        .drivers = &drivers,
+        .baton = node,
+    };
+    node->core = zd_core_make(&conf, sim_node_now(node));
+    sim_must(node->core != NULL, "no memory");
+}
+
+static void open_raft(sim_node_t *node)
+{
+    sim_t *sim = node->sim;
+    hap_diag_t diag = {0, ""};
+    zd_peer_t peers[SIM_NODES_MAX];
+    zd_raft_conf_t conf = {
+        .loop = &node->loop,
+        .dir = node->id,
+        .number = node->place + 1,
+        .address = node->address,
+        .peers = peers,
+        .election_ms = SIM_ELECTION_MS,
+        .changed = changed,
+        .ended = ended,
+        .broken = broken,
+        .baton = node,
+    };
+    for (unsigned i = 0; i < sim->n; i++) {
+        if (!sim->nodes[i].observes) {
+            peers[conf.peers_n++] = (zd_peer_t){.number = i + 1, .address = sim->nodes[i].address};
+        }
+    }
+    node->loop.data = node;
+    sim_must(zd_raft_open(&node->raft, &conf, &diag) == APR_SUCCESS, diag.why);
+    raft_set_snapshot_threshold(sim_raft(node), sim->snapshot_threshold);
+    raft_set_snapshot_trailing(sim_raft(node), sim->snapshot_trailing);
+}
+
+void sim_node_start(sim_node_t *node)
+{
+    sim_t *sim = node->sim;
+    node->up = true;
+    node->run = ++sim->runs;
+    node->ends = node->stale = node->is_dead = false;
+    node->paused_until_us = 0;
+    node->loop_ms = node->checked_ms = sim_node_now(node);
+    node->new_version = 0;
+    node->service.script = 0;
+    for (unsigned i = 0; i < sim->n; i++) {
+        node->ways[i] = ++sim->numbers;
+    }
+    apr_snprintf(node->client, sizeof(node->client), "run-%" PRIu64, node->run);
+    sim_say(sim, node, "the daemon begins, run %" PRIu64, node->run);
+    if (node->map_text) {
+        put_map(node, node->map_text, node->map_version);
+    }
+    open_core(node);
+    if (node->observes) {
+        sim_talk_call(node, -1);
+    } else {
+        open_raft(node);
+    }
+    sim_in(sim, SIM_TIMER, node, sim_node_us(node, ZD_TICK_MS), tick, NULL, 0);
+}
+
+void sim_node_crash(sim_node_t *node, const char *why)
+{
+    if (!node->up) {
+        return;
+    }
+    sim_sum.crashes++;
+    sim_say(node->sim, node, "the daemon is dead: %s", why);
+    sim_disk_crash(node);
+    sim_talk_crash(node);
+    node->up = false;
+    if (node->raft) {
+        zd_raft_close(node->raft);
+        zd_raft_free(node->raft);
+        node->raft = NULL;
+        node->io = NULL;
+    }
+    zd_core_free(node->core);
+    free(node->new_text);
+    node->core = NULL;
+    node->new_text = NULL;
+}
