@@ -531,8 +531,18 @@ static void start_others(zd_core_t *core, uint64_t now)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
+/* A process that was stopped, or a host that slept, may find that others have gone on without it,
+ * and that before it has had time to look. */
+static void doubt_after_sleep(zd_core_t *core, uint64_t now)
+{
+    if (now - core->tick_ms > core->conf.election_ms) {
+        core->conf.drivers->doubt(core->conf.baton);
+    }
+}
+
 void zd_core_changed(zd_core_t *core, uint64_t now_ms)
 {
+    doubt_after_sleep(core, now_ms);
     const zd_state_t *state = state_of(core);
     uint64_t index = state ? zd_state_index(state) : 0;
     if (!look_at_lead(core, now_ms)) {
@@ -546,13 +556,9 @@ void zd_core_changed(zd_core_t *core, uint64_t now_ms)
     look(core, now_ms);
 }
 
-/* A process that was stopped, or a host that slept, may find that others have gone on without it.
- */
 void zd_core_tick(zd_core_t *core, uint64_t now_ms)
 {
-    if (now_ms - core->tick_ms > core->conf.election_ms) {
-        core->conf.drivers->doubt(core->conf.baton);
-    }
+    doubt_after_sleep(core, now_ms);
     core->tick_ms = now_ms;
     if (core->own >= 0) {
         zd_orders_t orders = zd_replica_tick(&core->replica, now_ms);
