@@ -153,7 +153,7 @@ static bool open_core(zd_daemon_t *self)
         .uuid = self->uuid,
         .first = self->conf->first,
         .election_ms = ELECTION_MS,
-        .left_ms = self->guard ? zd_guard_left(self->guard) : 0,
+        .kill_at_ms = self->guard ? zd_guard_left(self->guard) : 0,
         .drivers = &zd_daemon_drivers,
         .baton = self,
     };

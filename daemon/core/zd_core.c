@@ -663,9 +663,9 @@ zd_core_t *zd_core_make(const zd_core_conf_t *conf, uint64_t now_ms)
     core->own = zd_config_replica(conf->config, conf->id);
     core->well = true;
     core->began_ms = core->tick_ms = core->leader_ms = core->looked_ms = now_ms;
-    core->held_ms = conf->left_ms;
+    core->held_ms = conf->kill_at_ms;
     zd_replica_begin(&core->replica, conf->config->timeout_ms, conf->config->retries, now_ms);
-    zd_replica_left(&core->replica, conf->left_ms);
+    zd_replica_resume(&core->replica, conf->kill_at_ms);
     return core;
 }
 

@@ -64,9 +64,9 @@ typedef struct next_t {
 } next_t;
 
 /* Where there is no reason nothing changes. A service that ensure-passive has stopped is not
- * killed: its processes may be what waits as the passive one. It is if ensure-active was killed on
- * the way: what it had just begun may be written down nowhere yet, and ensure-passive not find it.
- */
+ * killed: its processes may be what waits as the passive one. It is if an ensure-active was killed on
+ * the way, or an earlier run of the daemon has left one: what that had just begun may be written
+ * down nowhere yet, and ensure-passive not find it, or it may still be at work. */
 static const next_t table[ZD_ROLE_COUNT][EVENTS] = {
     [ZD_ROLE_UNSURE] =
         {
@@ -196,15 +196,14 @@ void zd_replica_begin(zd_replica_t *replica, unsigned timeout_ms, unsigned retri
         .why = "the daemon began",
         .since_ms = now_ms,
         .proven_ms = now_ms,
-        .resumes = true,
         .waiting_ms = now_ms,
     };
 }
 
-void zd_replica_left(zd_replica_t *replica, uint64_t left_ms)
+void zd_replica_resume(zd_replica_t *replica, uint64_t kill_at_ms)
 {
-    replica->resumes = left_ms != 0;
-    replica->left_ms = left_ms;
+    replica->kill_at_ms = kill_at_ms;
+    replica->cut = kill_at_ms != 0;
 }
 
 zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms)
@@ -215,7 +214,7 @@ zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms)
 }
 
 /* A lease that is stopped here never comes back, whatever is still under way about it. An earlier
- * run that has left none may have said so: this one does not take up what it does not know. */
+ * run that has left nothing may have said so: its lease is not taken up. */
 zd_orders_t zd_replica_told(zd_replica_t *replica, const zd_word_t *word, uint64_t now_ms)
 {
     zd_orders_t orders = {.run = ZD_RUN_NONE};
@@ -226,7 +225,7 @@ zd_orders_t zd_replica_told(zd_replica_t *replica, const zd_word_t *word, uint64
     replica->paused = word->paused;
     if (own && replica->role == ZD_ROLE_UNSURE) {
         replica->epoch = word->epoch; /* an earlier run's: this one gives it back if it has to */
-        if (!replica->resumes) {
+        if (!replica->kill_at_ms) {
             happens(replica, NONE, now_ms, &orders);
         }
     }
@@ -299,5 +298,5 @@ uint64_t zd_replica_deadline(const zd_replica_t *replica)
     if (replica->role == ZD_ROLE_PASSIVE) {
         return 0;
     }
-    return replica->proven ? replica->proven_ms + replica->times.guard_ms : replica->left_ms;
+    return replica->proven ? replica->proven_ms + replica->times.guard_ms : replica->kill_at_ms;
 }

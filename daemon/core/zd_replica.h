@@ -61,12 +61,11 @@ typedef struct zd_replica_t {
     uint64_t stopped;  /* leases up to this epoch are over here, and the service is stopped */
     uint64_t proven_ms; /* when the renewal was sent that proves the lease, or the daemon began */
     bool proven;        /* it was a renewal: this run of the daemon has had a lease */
-    bool resumes;       /* an earlier run's lease may be taken up */
-    uint64_t left_ms;   /* when what that has left is killed; 0: not known, or nothing */
+    uint64_t kill_at_ms; /* what an earlier run has left is killed then; 0: it has left nothing */
     zd_run_t running;
     bool killed;     /* that one was: how it ends does not count */
     uint64_t run_ms; /* when that began */
-    bool cut; /* ensure-active was killed in the middle: its word on what runs is not complete */
+    bool cut; /* an ensure-active was killed, or left: its word on what runs is not complete */
     uint64_t next_ms;    /* when the next one begins */
     unsigned fails;      /* in a row, of what runs in this role */
     uint64_t waiting_ms; /* since when it waits for the lease */
@@ -96,9 +95,9 @@ typedef struct zd_word_t {
 void zd_replica_begin(zd_replica_t *replica, unsigned timeout_ms, unsigned retries,
                       uint64_t now_ms);
 
-/** What an earlier run has left: its deadline, unless it has stopped its lease; 0: nothing, and a
- * lease from before is given back. */
-void zd_replica_left(zd_replica_t *replica, uint64_t left_ms);
+/** An earlier run has told the guard to kill the service then, and it was not done since: a lease
+ * of that may be taken up. 0: nothing is left, and a lease from before is given back. */
+void zd_replica_resume(zd_replica_t *replica, uint64_t kill_at_ms);
 
 /** Time has passed: to be called at least every ZD_ROUND_MS_MIN / 4. */
 zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms);

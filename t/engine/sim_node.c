@@ -338,7 +338,7 @@ static void open_core(sim_node_t *node)
         .uuid = node->uuid,
         .first = sim->first,
         .election_ms = SIM_ELECTION_MS,
-        .left_ms = node->service.guard_kill_ms,
+        .kill_at_ms = node->service.guard_kill_ms,
         .drivers = &drivers,
         .baton = node,
     };
