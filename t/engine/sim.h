@@ -171,7 +171,6 @@ struct sim_node_t {
     zd_core_t *core;
     uint64_t new_version; /* of the map that is to be written */
     char *new_text;
-    uint64_t checked_ms;
     /* its connections */
     sim_conn_t *up_conn; /* to the node that it calls; NULL: none */
     int calls;           /* place of that; -1: none */

@@ -312,6 +312,12 @@ void raft_uv_set_segment_size(struct raft_io *io, size_t size)
 {
 }
 
+void raft_uv_set_connect_retry_delay(struct raft_io *io, unsigned msecs)
+{
+    (void)io;
+    (void)msecs;
+}
+
 void zd_raft_net_make(struct raft_uv_transport *transport, zd_net_t *net)
 {
 }

@@ -12,8 +12,6 @@
 #include <apr_strings.h>
 #include <raft.h>
 
-enum { CHECK_MS = 1000 };
-
 #define WALL_MS UINT64_C(1700000000000)
 
 int sim_node_place(const sim_t *sim, const char *address)
@@ -67,6 +65,18 @@ static bool transfer(void *baton, uint64_t number)
 {
     sim_node_t *node = baton;
     return zd_raft_transfer(node->raft, number);
+}
+
+static unsigned members(void *baton, zd_member_t *all, unsigned room)
+{
+    const sim_node_t *node = baton;
+    return zd_raft_members(node->raft, all, room);
+}
+
+static bool member(void *baton, zd_member_change_t change, uint64_t number, const char *address)
+{
+    sim_node_t *node = baton;
+    return zd_raft_member(node->raft, change, number, address);
 }
 
 static void doubt(void *baton)
@@ -138,6 +148,8 @@ static const zd_drivers_t drivers = {
     .state = state,
     .send = send_command,
     .transfer = transfer,
+    .members = members,
+    .member = member,
     .doubt = doubt,
     .beat = send_beat,
     .answer = send_answer,
@@ -274,8 +286,8 @@ static void call_leader(sim_node_t *node)
     int leader = sim_node_place(node->sim, zd_raft_leader(node->raft));
     if (zd_raft_leads(node->raft)) {
         sim_talk_rest(node);
-    } else if (leader >= 0 && leader != (int)node->place) {
-        sim_talk_call(node, leader);
+    } else {
+        sim_talk_call(node, leader == (int)node->place ? -1 : leader);
     }
 }
 
@@ -296,7 +308,6 @@ static void changed(void *baton)
         put_map(node, zd_state_map(now).p, cluster->version);
     }
     zd_core_changed(node->core, sim_node_now(node));
-    write_map(node);
 }
 
 static void ended(void *baton, const char *why)
@@ -320,10 +331,7 @@ static void tick(sim_node_t *node, void *baton, uint64_t number)
     uint64_t now = sim_node_now(node);
     sim_in(node->sim, SIM_TIMER, node, sim_node_us(node, ZD_TICK_MS), tick, NULL, 0);
     zd_core_tick(node->core, now);
-    if (now - node->checked_ms >= CHECK_MS) {
-        node->checked_ms = now;
-        write_map(node);
-    }
+    write_map(node);
 }
 
 /* --- beginning and ending --------------------------------------------------------------------- */
@@ -381,7 +389,7 @@ void sim_node_start(sim_node_t *node)
     node->run = ++sim->runs;
     node->ends = node->stale = node->is_dead = false;
     node->paused_until_us = 0;
-    node->loop_ms = node->checked_ms = sim_node_now(node);
+    node->loop_ms = sim_node_now(node);
     node->new_version = 0;
     node->service.script = 0;
     for (unsigned i = 0; i < sim->n; i++) {
