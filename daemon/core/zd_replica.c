@@ -64,9 +64,9 @@ typedef struct next_t {
 } next_t;
 
 /* Where there is no reason nothing changes. A service that ensure-passive has stopped is not
- * killed: its processes may be what waits as the passive one. It is if an ensure-active was killed on
- * the way, or an earlier run of the daemon has left one: what that had just begun may be written
- * down nowhere yet, and ensure-passive not find it, or it may still be at work. */
+ * killed: its processes may be what waits as the passive one. It is if an ensure-active was killed
+ * on the way, or an earlier run of the daemon has left one: what that had just begun may be written
+ * down nowhere yet, and ensure-passive not find it. */
 static const next_t table[ZD_ROLE_COUNT][EVENTS] = {
     [ZD_ROLE_UNSURE] =
         {

@@ -59,8 +59,8 @@ typedef struct zd_replica_t {
     uint64_t epoch;    /* of the lease that it has, or is to give back */
     uint64_t offered;  /* epoch of the lease that is this replica's by the leader's word; 0: none */
     uint64_t stopped;  /* leases up to this epoch are over here, and the service is stopped */
-    uint64_t proven_ms; /* when the renewal was sent that proves the lease, or the daemon began */
-    bool proven;        /* it was a renewal: this run of the daemon has had a lease */
+    uint64_t proven_ms;  /* when the renewal was sent that proves the lease, or the daemon began */
+    bool proven;         /* it was a renewal: this run of the daemon has had a lease */
     uint64_t kill_at_ms; /* what an earlier run has left is killed then; 0: it has left nothing */
     zd_run_t running;
     bool killed;     /* that one was: how it ends does not count */

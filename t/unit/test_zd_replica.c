@@ -12,6 +12,7 @@
 enum {
     TIMEOUT_MS = 10000,
     BEGAN_MS = 1000000,
+    LEFT_MS = 1005000, /* when the guard of an earlier run would kill */
     EPOCH = 7,
     ROUND_MS = 2000,
     STOP_MS = 6000,
@@ -62,6 +63,13 @@ static void unsure(unsigned retries)
     zd_replica_begin(&replica, TIMEOUT_MS, retries, now);
 }
 
+/* An earlier run has left a lease. */
+static void resumed(unsigned retries)
+{
+    unsure(retries);
+    zd_replica_resume(&replica, LEFT_MS);
+}
+
 static void passive(unsigned retries)
 {
     unsure(retries);
@@ -92,8 +100,8 @@ static void stopping(unsigned retries)
 }
 
 static void (*const into[ZD_ROLE_COUNT])(unsigned retries) = {
-    [ZD_ROLE_UNSURE] = unsure, [ZD_ROLE_PASSIVE] = passive,   [ZD_ROLE_TAKING] = taking,
-    [ZD_ROLE_ACTIVE] = active, [ZD_ROLE_STOPPING] = stopping,
+    [ZD_ROLE_UNSURE] = resumed, [ZD_ROLE_PASSIVE] = passive,   [ZD_ROLE_TAKING] = taking,
+    [ZD_ROLE_ACTIVE] = active,  [ZD_ROLE_STOPPING] = stopping,
 };
 
 /* --- the table -------------------------------------------------------------------------------- */
@@ -259,9 +267,9 @@ static void another_lease_than_the_one_it_has_means_that_its_own_is_over(void)
 
 static void h9_a_restarted_daemon_keeps_the_lease_that_it_is_told_it_has(void)
 {
-    unsure(3);
+    resumed(3);
     CU_ASSERT_EQUAL(zd_replica_claim(&replica), 0);
-    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), 0);
+    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), LEFT_MS);
     UNIT_STR_EQ(ticked(50), "unsure");
     UNIT_STR_EQ(told((zd_word_t){.epoch = EPOCH}), "unsure beat");
     CU_ASSERT_EQUAL(zd_replica_claim(&replica), EPOCH);
@@ -273,19 +281,45 @@ static void h9_a_restarted_daemon_keeps_the_lease_that_it_is_told_it_has(void)
  * waited no more: a service that would not stop outlived its lease. */
 static void a_restarted_daemon_gives_no_more_time_than_the_one_before(void)
 {
-    unsure(3);
+    resumed(3);
     told((zd_word_t){.epoch = EPOCH, .yield = true});
     CU_ASSERT_EQUAL(replica.role, ZD_ROLE_STOPPING);
-    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), 0);
-    unsure(3);
+    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), LEFT_MS);
+    resumed(3);
     UNIT_STR_EQ(ticked(STOP_MS), "stopping ensure-passive beat");
-    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), 0);
-    unsure(3);
+    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), LEFT_MS);
+    resumed(3);
     told((zd_word_t){.epoch = EPOCH});
     UNIT_STR_EQ(ticked(STOP_MS), "stopping ensure-passive beat");
     CU_ASSERT_EQUAL(zd_replica_claim(&replica), EPOCH);
     UNIT_STR_EQ(renewed(EPOCH, 10), "stopping");
     CU_ASSERT_EQUAL(zd_replica_deadline(&replica), now - 10 + GUARD_MS);
+}
+
+/* What an earlier run has said of it may still be on its way, and the lease be given to another. */
+static void a_lease_that_an_earlier_run_has_stopped_is_given_back(void)
+{
+    unsure(3);
+    UNIT_STR_EQ(renewed(EPOCH, 10), "stopping ensure-passive beat");
+    UNIT_STR_EQ(renewed(EPOCH, 10), "stopping");
+    UNIT_STR_EQ(ran(true), "passive beat");
+    CU_ASSERT_EQUAL(replica.stopped, EPOCH);
+}
+
+/* An ensure-active of the run before may have begun the service after ensure-passive looked. */
+static void what_an_earlier_run_has_left_is_killed_when_the_service_is_stopped(void)
+{
+    resumed(3);
+    renewed(EPOCH, 10);
+    UNIT_STR_EQ(ran(true), "active beat");
+    told((zd_word_t){.epoch = EPOCH, .yield = true});
+    UNIT_STR_EQ(ran(true), "passive kill-service beat");
+    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), 0);
+    now += TIMEOUT_MS;
+    UNIT_STR_EQ(renewed(EPOCH + 1, 0), "taking ensure-active beat");
+    UNIT_STR_EQ(ran(true), "active beat");
+    told((zd_word_t){.epoch = EPOCH + 1, .yield = true});
+    UNIT_STR_EQ(ran(true), "passive beat");
 }
 
 /* --- rounds --- */
@@ -667,6 +701,8 @@ const unit_test_t suite_zd_replica[] = {
     UNIT_TEST(another_lease_than_the_one_it_has_means_that_its_own_is_over),
     UNIT_TEST(h9_a_restarted_daemon_keeps_the_lease_that_it_is_told_it_has),
     UNIT_TEST(a_restarted_daemon_gives_no_more_time_than_the_one_before),
+    UNIT_TEST(a_lease_that_an_earlier_run_has_stopped_is_given_back),
+    UNIT_TEST(what_an_earlier_run_has_left_is_killed_when_the_service_is_stopped),
     UNIT_TEST(h5_scripts_run_every_round),
     UNIT_TEST(a_script_is_not_run_twice_when_the_role_changes),
     UNIT_TEST(a_script_longer_than_a_round_is_followed_by_the_next_one_at_once),

@@ -240,8 +240,9 @@ static void restart(unsigned at)
     }
     host->life++;
     host->runs = ZD_RUN_NONE;
-    host->held_ms = 0;
+    host->held_ms = host->guard_ms;
     zd_replica_begin(&host->replica, TIMEOUT_MS, 1 + (unsigned)random_n(3), on(host->clock));
+    zd_replica_resume(&host->replica, host->guard_ms);
 }
 
 static void turn(unsigned at)
