@@ -299,15 +299,18 @@ static bool complete(zd_daemon_t *self, json_t *object, const char *by)
 
 static void send_up(zd_daemon_t *self, const zd_asked_up_t *asked)
 {
-    zd_talk_say_up(self->talk, json_pack("{s:I, s:O}", "asks", (json_int_t)asked->number, "object",
-                                         asked->object));
+    if (self->talk) {
+        zd_talk_say_up(self->talk, json_pack("{s:I, s:O}", "asks", (json_int_t)asked->number,
+                                             "object", asked->object));
+    }
 }
 
+/* A node that is alone leads a moment after it has begun. */
 static void ask_up(zd_daemon_t *self, zd_question_t *question, json_t *object)
 {
-    zd_asked_up_t *asked = self->talk ? calloc(1, sizeof(*asked)) : NULL;
+    zd_asked_up_t *asked = calloc(1, sizeof(*asked));
     if (!asked) {
-        zd_question_answer(question, error_json("this node does not lead"));
+        zd_question_answer(question, error_json("no memory to ask the leader"));
         return;
     }
     *asked = (zd_asked_up_t){

@@ -92,12 +92,15 @@ void zd_daemon_learn_uuid(zd_daemon_t *self, const char *uuid)
 static void call_leader(zd_daemon_t *self)
 {
     const char *leader = zd_raft_leader(self->raft);
+    bool leads = zd_raft_leads(self->raft);
+    if (leads) {
+        zd_ask_expire(self, false);
+    }
     if (!self->talk) {
         return;
     }
-    if (zd_raft_leads(self->raft)) {
+    if (leads) {
         zd_talk_rest(self->talk);
-        zd_ask_expire(self, false);
     } else if (leader && strcmp(leader, zd_own_node(self)->address) != 0) {
         zd_talk_call(self->talk, leader);
     } else {
