@@ -10,16 +10,30 @@ plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Ze
 
 my $t = HA::Test->new;
 my $top = HA::Test::top_srcdir();
-my $traces = HA::Traces->new($t);
 
-# Starts the demo without setup and build. Its pid, and the log of what it says.
+# A demo without setup and build, which has begun: its traces, its pid, and the log of what it says.
+# They wait most of their time, so all of them run at once.
 sub demo($name, @args)
 {
-    return $traces->start($name, '-I', "$top/t/lib", "$top/tools/demo_cluster.pl", @args);
+    my $traces = HA::Traces->new($t, "$name-tmp");
+    return [$traces, $traces->start($name, '-I', "$top/t/lib", "$top/tools/demo_cluster.pl", @args)];
+}
+
+my %demo = (once => demo('once', '--once'), map {$_ => demo($_)} qw(on start loss));
+
+for my $moment (['start' => qr/All have/], ['loss' => qr/is lost:/]) {
+    my ($what, $seen) = @$moment;
+    my ($traces, $pid, $log) = @{$demo{$what}};
+    subtest "SIGTERM stops it during the $what" => sub {
+        $t->wait_for(sub { $log->text =~ $seen }, 240, "the $what");
+        $t->signal($pid, 'TERM');
+        is($traces->exit_code($pid, 60), 128 + 15, 'exit 128 + signal') or diag($log->text);
+        $traces->none;
+    };
 }
 
 subtest 'each step comes out with --once' => sub {
-    my ($pid, $log) = demo('once', '--once');
+    my ($traces, $pid, $log) = @{$demo{once}};
     is($traces->exit_code($pid, 240), 0, 'exit 0') or diag($log->text);
     like($log->text, qr/zerod of node (\d)\n  ok      after \d+\.\d s node (?!\1)\d leads$/m, 'another node leads');
     like($log->text, qr/proxy$_ says: App: member hostB: enabled -> drain, by map \d+$/m, "proxy$_ follows it") for 1, 2;
@@ -31,7 +45,7 @@ subtest 'each step comes out with --once' => sub {
 };
 
 subtest 'Ctrl-C ends what keeps running after the story' => sub {
-    my ($pid, $log) = demo('on');
+    my ($traces, $pid, $log) = @{$demo{on}};
     $t->wait_for(sub { $log->text =~ /Ctrl-C ends it/ }, 240, 'the end of the story');
     my ($app) = $log->text =~ m{http://127\.0\.0\.1:(\d+)/(App|Voting)/ };
     is($t->client(port => $app)->get('/App/')->status, 200, 'the application can be looked at');
@@ -42,16 +56,5 @@ subtest 'Ctrl-C ends what keeps running after the story' => sub {
     is($traces->exit_code($pid, 60), 0, 'exit 0, though a daemon was stopped') or diag($log->text);
     $traces->none;
 };
-
-for my $moment (['the start' => qr/All have/], ['the loss' => qr/is lost:/]) {
-    my ($what, $seen) = @$moment;
-    subtest "SIGTERM stops it during $what" => sub {
-        my ($pid, $log) = demo("$what TERM");
-        $t->wait_for(sub { $log->text =~ $seen }, 240, $what);
-        $t->signal($pid, 'TERM');
-        is($traces->exit_code($pid, 60), 128 + 15, 'exit 128 + signal') or diag($log->text);
-        $traces->none;
-    };
-}
 
 $t->done;

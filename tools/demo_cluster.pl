@@ -81,13 +81,15 @@ sub who_is_what
     return ($leader, $active);
 }
 
-# A command, as an operator gives it: again, if the lead has just changed hands.
+# A command, as an operator gives it: again, if the lead has just changed hands. The version of the
+# map that it made.
 sub order($zerod, $do, %fields)
 {
     narrate("  node $zerod->{id}\$ " . JSON::PP->new->canonical->encode({do => $do, %fields}));
     my $said;
     my $is_done = sub { ($said = $zerod->order($do, %fields) // 'no answer') =~ /^(?:done|unchanged) / };
-    return $story->step_wait($do, WAIT_SECONDS, $is_done, sub ($) { $said =~ s/ / in map /r });
+    $story->step_wait($do, WAIT_SECONDS, $is_done, sub ($) { $said =~ s/ / in map /r });
+    return $said =~ /(\d+)/ ? $1 : 0;
 }
 
 # A line of the log of each proxy that matches.
@@ -126,7 +128,8 @@ sub start_proxies($leader)
     narrate();
     @app = map {$t->app($_, health => '/App/health')} qw(hostA hostB);
     order($leader, 'app-set', app => SHOWN_APP, single => \0);
-    order($leader, 'member-set', app => SHOWN_APP, route => $_->name, url => $_->url, weight => 1, admin => 'enabled') for @app;
+    my $version;
+    $version = order($leader, 'member-set', app => SHOWN_APP, route => $_->name, url => $_->url, weight => 1, admin => 'enabled') for @app;
     narrate();
     narrate('Two apache2 run on the hosts of nodes 1 and 2, and follow the maps of these:');
     narrate();
@@ -134,7 +137,6 @@ sub start_proxies($leader)
     @proxies = map {
         $t->httpd(name => "proxy$_", haproxy => 1, modules => [qw(proxy proxy_http)], log_level => 'info haproxy:debug', config => configuration($_))
     } 1, 2;
-    my $version = $leader->map->{version};
     all_say("that it follows map $version", qr/HAMap: this child follows map $version/);
     narrate();
     narrate("  \$ zero map show $zerods[0]{dir}/hal0/map");

@@ -9,10 +9,11 @@ use Test::More ();
 use HA::Log;
 use HA::Test ();
 
-# Makes the folder in that of the test; servers that give up root can enter it.
-sub new($class, $t)
+# Makes the folder in that of the test; servers that give up root can enter it. Programs that run at
+# once have one each.
+sub new($class, $t, $name = 'tmp')
 {
-    my $folder = $t->dir('tmp');
+    my $folder = $t->dir($name);
     mkdir $folder or die "$folder: $!\n";
     chmod 0755, $folder;
     return bless {t => $t, folder => $folder}, $class;
