@@ -66,9 +66,7 @@ void mh_choice_end(mh_choice_t *choice)
 /* Who has failed with one epoch may not with another: it may be active at last. */
 static void forget_tried(mh_choice_t *choice)
 {
-    for (uint32_t i = 0; i < choice->tried_n; i++) {
-        choice->tried[i] = UINT32_MAX;
-    }
+    choice->tried_n = 0;
 }
 
 /* Nobody else may be tried: the active member may once more, when a probe has found it since. */
@@ -302,6 +300,7 @@ void mh_choice_settle(mh_choice_t *choice, mh_outcome_t outcome)
 {
     hap_slot_t *slot = &mh_shared->view.slots[mh_choice_member(choice)->slot];
     mh_choice_count_out(choice);
+    choice->refused = outcome == MH_OUTCOME_NO_CONNECT;
     switch (outcome) {
     case MH_OUTCOME_SERVED:
         hap_passive_ok(&slot->passive);
@@ -366,17 +365,20 @@ hap_str_t mh_choice_fence_line(char room[MH_FENCE_BYTES], const mh_choice_t *cho
 mh_retry_t mh_choice_retry(mh_choice_t *choice)
 {
     const mh_app_t *app = choice->app;
-    bool bound = is_bound(choice);
-    if (bound || choice->tried_n >= app->policy.retries) {
+    /* A queue for the active member is no storm: all in it have found that this does not listen
+     * yet, and are let go once a probe, or another epoch, says more. How often that is untrue does
+     * not count, only the time in the queue. */
+    bool waits = mh_choice_lineup(choice)->roster->kind.single && app->policy.queue > 0;
+    bool counts = !(waits && choice->refused);
+    if (is_bound(choice) || (counts && choice->tries >= app->policy.retries) ||
+        choice->tried_n == MH_TRIED_MAX) {
         return MH_RETRY_NO;
     }
-    /* A queue for the active member is no storm: all in it have found that this does not listen
-     * yet, and are let go once a probe, or another epoch, says more. */
-    bool waits = mh_choice_lineup(choice)->roster->kind.single && app->policy.queue > 0;
     hap_balancer_t *balancer = &mh_shared->view.balancers[app->balancer];
     if (!waits && !hap_budget_take(balancer, app->policy.retry_budget, mh_now_us())) {
         return MH_RETRY_NO_BUDGET;
     }
+    choice->tries += counts;
     choice->tried[choice->tried_n++] = mh_choice_member(choice)->slot;
     return MH_RETRY_YES;
 }

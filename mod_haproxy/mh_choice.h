@@ -26,6 +26,8 @@ typedef struct mh_choice_t {
     hap_pick_why_t why;           /* why that one, or why none */
     uint32_t tried[MH_TRIED_MAX]; /* slots of members that it failed on */
     uint32_t tried_n;
+    uint32_t tries;     /* attempts that count for retries= */
+    bool refused;       /* the last one made no connection */
     bool chosen;        /* a member of the last of the line-ups was */
     bool doubtful;      /* with a zone: the client has brought cookies of several sessions */
     bool preferred;     /* the session's owner is not who its cookie names */

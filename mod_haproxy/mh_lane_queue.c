@@ -2,6 +2,8 @@
 /* Owns the list of those who wait, and their time. How many may is mh_queue's. */
 #include "mh_lane_queue.h"
 
+#include "mh_clock.h"
+
 struct mh_lane_queue_t {
     mh_lane_wait_t list; /* its head */
     ml_loop_t *loop;
@@ -68,7 +70,7 @@ bool mh_lane_queue_wait(mh_lane_queue_t *queue, mh_lane_wait_t *wait, ml_exchang
     }
     if (first) {
         wait->timer.fire = on_time;
-        ml_timer_set(queue->loop, &wait->timer, app->policy.queue_timeout);
+        ml_timer_set(queue->loop, &wait->timer, wait->ticket.deadline_us - mh_now_us());
     }
     link_in(&queue->list, wait);
     if (!ml_timer_is_set(&queue->look)) {

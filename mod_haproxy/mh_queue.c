@@ -37,8 +37,11 @@ static bool join(const mh_app_t *app, mh_queue_ticket_t *ticket)
     atomic_fetch_add(waiting_here(app), 1);
     ticket->waiting = true;
     ticket->seen = atomic_load(&balancer_of(app)->released);
-    ticket->deadline_us = mh_now_us() + app->policy.queue_timeout;
-    return waiting(app) <= app->policy.queue;
+    int64_t now_us = mh_now_us();
+    if (!ticket->deadline_us) {
+        ticket->deadline_us = now_us + app->policy.queue_timeout;
+    }
+    return waiting(app) <= app->policy.queue && now_us < ticket->deadline_us;
 }
 
 bool mh_queue_wait(const mh_app_t *app, mh_queue_ticket_t *ticket)

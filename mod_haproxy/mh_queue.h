@@ -8,11 +8,12 @@
 
 #include "mh_app.h"
 
-/** A request's place in the queue. Zeroed at first. */
+/** A request's place in the queue. Zeroed at first, and kept for the request's whole life: who
+ * comes again has the rest of its time. */
 typedef struct mh_queue_ticket_t {
     bool waiting;        /* counted in */
     uint32_t seen;       /* releases before the last look */
-    int64_t deadline_us; /* monotonic */
+    int64_t deadline_us; /* monotonic; 0: it has not waited yet */
 } mh_queue_ticket_t;
 
 /**

@@ -5,7 +5,6 @@
 #include <apr_strings.h>
 
 #include "mh_log.h"
-#include "mh_queue.h"
 
 static apr_status_t end_choice(void *choice)
 {
@@ -46,12 +45,11 @@ mh_request_t *mh_request_of(const request_rec *r)
 int mh_request_pick(mh_request_t *request)
 {
     mh_choice_t *choice = &request->choice;
-    mh_queue_ticket_t ticket = {0};
     bool picked = mh_choice_make(choice);
-    while (!picked && mh_choice_may_wait(choice) && mh_queue_wait(choice->app, &ticket)) {
+    while (!picked && mh_choice_may_wait(choice) && mh_queue_wait(choice->app, &request->ticket)) {
         picked = mh_choice_make(choice);
     }
-    mh_queue_leave(choice->app, &ticket);
+    mh_queue_leave(choice->app, &request->ticket);
     if (picked) {
         return OK;
     }

@@ -10,12 +10,14 @@
 
 #include "hap_zone_field.h"
 #include "mh_choice.h"
+#include "mh_queue.h"
 
 /** One request of a balancer of ours. In the request's pool; its thread only. */
 typedef struct mh_request_t {
     request_rec *r;
     const char *url; /* balancer://..., before a member was put into it */
     mh_choice_t choice;
+    mh_queue_ticket_t ticket;
     struct mh_visit_t *visit; /* NULL: the session is in no zone */
     struct mh_body_t *body;   /* what is kept of the body; NULL: there is none, or no visit */
     bool serving;             /* inside our own run of the scheme handlers */

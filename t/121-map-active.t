@@ -116,6 +116,21 @@ for my $lane (qw(Off Require)) {
         $switch->('A', 13);
         is($shares->(2), 'hostA:2', 'what was known of it does not count when it is active again');
     };
+
+    subtest "lane $lane: the active members refuse connections, one after the other" => sub {
+        $_->kill for @app{qw(A B C)};
+        my @waiting = map {$client->(timeout => 15)} 1 .. 10;
+        $_->send($_->format_request(GET => '/App/plain')) for @waiting;
+        my $epoch = 13;
+        for (1 .. 3) {
+            $switch->($_, ++$epoch) for qw(B C A);
+        }
+        ok(!IO::Select->new(map {$_->socket} @waiting)->can_read(0.3), 'more often than a request is tried elsewhere, and all wait');
+        $app{B}->start;
+        $switch->('B', ++$epoch);
+        is(join(' ', map {$_->read_response->instance // '-'} @waiting), join(' ', ('hostB') x 10), 'and are served by the one that does not');
+        $_->start for @app{qw(A C)};
+    };
 }
 
 $t->done;
