@@ -15,7 +15,7 @@ plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Ze
 
 use constant {STRANGERS => 100_000, AT_ONCE => 200, CROWDS => 2, MORE_KB => 8 << 10, LOG_BYTES => 8 << 10, SECONDS => 120};
 
-my $t = HA::Test->new;
+my $t = HA::Test->new(lean => 1);
 my @all = HA::Zerod->cluster($t, 'three');
 my $leader = HA::Zerod::leader_of(@all);
 my %port = map {$_->{id} => (JSON::PP->new->decode(HA::Zerod::slurp($_->{config}))->{nodes}{$_->{id}} =~ /:(\d+)$/)} @all;

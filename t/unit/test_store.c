@@ -779,10 +779,12 @@ static void what_several_threads_find_out_at_once_is_said_once(void)
     hapstore_op_t ops[IN_FLIGHT];
     memcached_freeze(&shelf->servers[0]);
     memcached_freeze(&shelf->servers[1]);
-    run_looks(store, shelf, ops);
-    wait_for_looks();
-    CU_ASSERT_EQUAL(unreached, IN_FLIGHT);
-    /* On a busy machine the time of all may be over before the second node is asked. */
+    /* On a busy machine the time of all may be over before a node's own is. */
+    for (int i = 0; i < 20 && shelf_said(shelf, "up -> down") == 0; i++) {
+        run_looks(store, shelf, ops);
+        wait_for_looks();
+        CU_ASSERT_EQUAL(unreached, IN_FLIGHT);
+    }
     CU_ASSERT_TRUE(shelf_said(shelf, "up -> down") == 1 || shelf_said(shelf, "up -> down") == 2);
     hapstore_destroy(store);
     shelf_clear(shelf);

@@ -48,7 +48,8 @@ sub _interrupted($)
     exit 128 + 2;
 }
 
-# A new environment. Options: keep => 1 leaves the folder behind, as HA_KEEP=1 does.
+# A new environment. Options: keep => 1 leaves the folder behind, as HA_KEEP=1 does; lean => 1 has
+# the address sanitizer give back what is freed, where memory is measured.
 sub new($class, %opt)
 {
     $SIG{INT} = $SIG{TERM} = $SIG{HUP} = \&_interrupted;
@@ -59,6 +60,7 @@ sub new($class, %opt)
     my $self = bless {
         dir => abs_path($dir),
         keep => $opt{keep} // $ENV{HA_KEEP},
+        lean => $opt{lean},
         owner => $$,
         processes => {},
         apps => {},
@@ -183,7 +185,7 @@ sub sanitizer_env($self)
 {
     my $log = $self->dir('san/report');
     return (
-        ASAN_OPTIONS => "detect_leaks=0:handle_segv=2:log_path=$log",
+        ASAN_OPTIONS => "detect_leaks=0:handle_segv=2:log_path=$log" . ($self->{lean} ? ":quarantine_size_mb=0" : ""),
         UBSAN_OPTIONS => "print_stacktrace=1:log_path=$log",
         TSAN_OPTIONS => "exitcode=0:log_path=$log",
     );
