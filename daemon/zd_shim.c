@@ -164,7 +164,7 @@ static void be_shim(zd_shim_conf_t conf, int channel, int mark, int highest)
     keep_own(&conf, &channel, mark, highest);
     prctl(PR_SET_NAME, ZD_SHIM_NAME); /* or who kills all daemons by their name kills it, too */
     signal(SIGCHLD, wake);
-    pid_t script = vfork(); /* fork would have libuv close numbers that are not its own any more */
+    pid_t script = _Fork(); /* fork would have libuv close numbers that are not its own any more */
     if (script == 0) {
         be_script(&conf, channel);
     }
