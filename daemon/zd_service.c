@@ -232,8 +232,10 @@ void zd_service_kill(zd_service_t *service)
 {
     unsigned killed = 0;
     bool all = zd_reap(&killed, zd_service_marks(service->conf.dir, service->pool), service->mark);
-    zd_log("replica %s: %u processes killed%s", service->conf.id, killed,
-           all ? "" : ", and some would not die");
+    if (killed > 0 || !all) {
+        zd_log("replica %s: what ensure-active has begun is killed: %u processes%s",
+               service->conf.id, killed, all ? "" : ", and some would not die");
+    }
 }
 
 /* ---------------------------------------------------------------------------------------------- */

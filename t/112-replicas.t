@@ -183,6 +183,26 @@ subtest 'ensure-active is killed before it has written down what it began' => su
     settled();
 };
 
+subtest 'scripts that lie about success' => sub {
+    my $active = settled();
+    my ($life) = reverse $service->lives;
+    $service->wish($active->{id}, 'lie');
+    kill 'KILL', $life->{pid};
+    my $until = HA::Service::now_ms() + LEASE_MS / 2;
+    $t->wait_for(sub { HA::Service::now_ms() > $until }, 30, 'some rounds');
+    is($active->role, 'active', 'ensure-active that lies is believed');
+    $service->wish($active->{id});
+    $service->wait_for($active->{id}, $until, 'the service');
+    $service->wish($active->{id}, 'lie');
+    my $answer = $active->ask({ask => 'switchover', to => other($active)->{id}});
+    is($answer->{moves}, other($active)->{id}, 'a switch while ensure-passive lies') or diag(explain($answer));
+    $service->wait_for(other($active)->{id}, 0, 'the service there');
+    is($service->overlap_ms, 0, 'never two at once: what it has not stopped is killed');
+    like($active->said, qr/what ensure-active has begun is killed: [1-9]/, 'and that is said');
+    $service->wish($active->{id});
+    settled();
+};
+
 subtest 'scripts that hang, forget SIGTERM, or print without end' => sub {
     my $active = settled();
     $service->wish($active->{id}, 'shout');

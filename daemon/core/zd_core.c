@@ -123,7 +123,6 @@ static void carry_out(zd_core_t *core, const zd_orders_t *orders, uint64_t now)
         drivers->kill_script(core->conf.baton);
     }
     if (orders->kill_service) {
-        log_line(core, "replica %d: all that ensure-active has begun is killed", core->own);
         drivers->kill_service(core->conf.baton);
     }
     if (orders->changed) {

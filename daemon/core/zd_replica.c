@@ -55,49 +55,43 @@ typedef enum event_t {
     EVENTS
 } event_t;
 
-typedef enum kill_t { SPARED, KILLED } kill_t;
-
 typedef struct next_t {
     zd_role_t role;
-    kill_t service;
     const char *why;
 } next_t;
 
-/* Where there is no reason nothing changes. A service that ensure-passive has stopped is not
- * killed: its processes may be what waits as the passive one. It is if an ensure-active was killed
- * on the way, or an earlier run of the daemon has left one: what that had just begun may be written
- * down nowhere yet, and ensure-passive not find it. */
+/* Where there is no reason nothing changes. */
 static const next_t table[ZD_ROLE_COUNT][EVENTS] = {
     [ZD_ROLE_UNSURE] =
         {
-            [LEASE] = {ZD_ROLE_TAKING, SPARED, "its lease still holds"},
-            [NONE] = {ZD_ROLE_STOPPING, SPARED, "the lease is not its own"},
-            [LATE] = {ZD_ROLE_STOPPING, SPARED, "there is no leader to be heard"},
+            [LEASE] = {ZD_ROLE_TAKING, "its lease still holds"},
+            [NONE] = {ZD_ROLE_STOPPING, "the lease is not its own"},
+            [LATE] = {ZD_ROLE_STOPPING, "there is no leader to be heard"},
         },
     [ZD_ROLE_PASSIVE] =
         {
-            [LEASE] = {ZD_ROLE_TAKING, SPARED, "it was given the lease"},
+            [LEASE] = {ZD_ROLE_TAKING, "it was given the lease"},
         },
     [ZD_ROLE_TAKING] =
         {
-            [NONE] = {ZD_ROLE_STOPPING, SPARED, "the lease is to be given back"},
-            [LATE] = {ZD_ROLE_STOPPING, SPARED, "the lease could not be renewed"},
-            [GOOD] = {ZD_ROLE_ACTIVE, SPARED, "ensure-active succeeded"},
-            [BAD] = {ZD_ROLE_STOPPING, SPARED, "ensure-active failed too often"},
-            [END] = {ZD_ROLE_PASSIVE, KILLED, "the lease ran out"},
+            [NONE] = {ZD_ROLE_STOPPING, "the lease is to be given back"},
+            [LATE] = {ZD_ROLE_STOPPING, "the lease could not be renewed"},
+            [GOOD] = {ZD_ROLE_ACTIVE, "ensure-active succeeded"},
+            [BAD] = {ZD_ROLE_STOPPING, "ensure-active failed too often"},
+            [END] = {ZD_ROLE_PASSIVE, "the lease ran out"},
         },
     [ZD_ROLE_ACTIVE] =
         {
-            [NONE] = {ZD_ROLE_STOPPING, SPARED, "the lease is to be given back"},
-            [LATE] = {ZD_ROLE_STOPPING, SPARED, "the lease could not be renewed"},
-            [BAD] = {ZD_ROLE_STOPPING, SPARED, "ensure-active failed too often"},
-            [END] = {ZD_ROLE_PASSIVE, KILLED, "the lease ran out"},
+            [NONE] = {ZD_ROLE_STOPPING, "the lease is to be given back"},
+            [LATE] = {ZD_ROLE_STOPPING, "the lease could not be renewed"},
+            [BAD] = {ZD_ROLE_STOPPING, "ensure-active failed too often"},
+            [END] = {ZD_ROLE_PASSIVE, "the lease ran out"},
         },
     [ZD_ROLE_STOPPING] =
         {
-            [GOOD] = {ZD_ROLE_PASSIVE, SPARED, "ensure-passive succeeded"},
-            [BAD] = {ZD_ROLE_PASSIVE, KILLED, "ensure-passive failed too often"},
-            [END] = {ZD_ROLE_PASSIVE, KILLED, "the lease ran out"},
+            [GOOD] = {ZD_ROLE_PASSIVE, "ensure-passive succeeded"},
+            [BAD] = {ZD_ROLE_PASSIVE, "ensure-passive failed too often"},
+            [END] = {ZD_ROLE_PASSIVE, "the lease ran out"},
         },
 };
 
@@ -119,6 +113,9 @@ static void kill_script(zd_replica_t *replica, zd_orders_t *orders)
     replica->killed = orders->kill_script;
 }
 
+/* Whoever becomes passive has nothing left of ensure-active, whatever ensure-passive says of it:
+ * that may lie, not know what an ensure-active that was killed had just begun, or have run before
+ * one of an earlier daemon came to its end. */
 static void happens(zd_replica_t *replica, event_t event, uint64_t now, zd_orders_t *orders)
 {
     const next_t *next = &table[replica->role][event];
@@ -128,10 +125,9 @@ static void happens(zd_replica_t *replica, event_t event, uint64_t now, zd_order
     if (event == BAD && holds(replica)) {
         replica->asks_ms = now + ASKS_AGAIN_LEASES * replica->times.timeout_ms;
     }
-    orders->kill_service =
-        next->service == KILLED || (next->role == ZD_ROLE_PASSIVE && replica->cut);
     if (next->role == ZD_ROLE_PASSIVE) {
-        replica->cut = false;
+        orders->kill_service = true;
+        kill_script(replica, orders);
         replica->stopped = replica->epoch > replica->stopped ? replica->epoch : replica->stopped;
         replica->waiting_ms = replica->epoch ? now : replica->waiting_ms;
     }
@@ -144,9 +140,6 @@ static void happens(zd_replica_t *replica, event_t event, uint64_t now, zd_order
     replica->fails = 0;
     orders->changed = true;
     orders->beat = true;
-    if (next->service == KILLED) {
-        kill_script(replica, orders);
-    }
 }
 
 /* --- rounds ----------------------------------------------------------------------------------- */
@@ -158,7 +151,6 @@ static void run_next(zd_replica_t *replica, uint64_t now, zd_orders_t *orders)
     zd_run_t wanted = script[replica->role];
     bool changes = replica->role == ZD_ROLE_TAKING || replica->role == ZD_ROLE_STOPPING;
     if (replica->running == ZD_RUN_ACTIVE && wanted == ZD_RUN_PASSIVE) {
-        replica->cut |= holds(replica);
         kill_script(replica, orders);
     }
     if (replica->running != ZD_RUN_NONE) {
@@ -203,7 +195,6 @@ void zd_replica_begin(zd_replica_t *replica, unsigned timeout_ms, unsigned retri
 void zd_replica_resume(zd_replica_t *replica, uint64_t kill_at_ms)
 {
     replica->kill_at_ms = kill_at_ms;
-    replica->cut = kill_at_ms != 0;
 }
 
 zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms)

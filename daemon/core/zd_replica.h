@@ -63,9 +63,8 @@ typedef struct zd_replica_t {
     bool proven;         /* it was a renewal: this run of the daemon has had a lease */
     uint64_t kill_at_ms; /* what an earlier run has left is killed then; 0: it has left nothing */
     zd_run_t running;
-    bool killed;     /* that one was: how it ends does not count */
-    uint64_t run_ms; /* when that began */
-    bool cut; /* an ensure-active was killed, or left: its word on what runs is not complete */
+    bool killed;         /* that one was: how it ends does not count */
+    uint64_t run_ms;     /* when that began */
     uint64_t next_ms;    /* when the next one begins */
     unsigned fails;      /* in a row, of what runs in this role */
     uint64_t waiting_ms; /* since when it waits for the lease */

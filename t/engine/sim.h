@@ -133,6 +133,8 @@ typedef struct sim_service_t {
     bool guard_stops;       /* it has begun ensure-passive */
     unsigned fail_percent;  /* of scripts */
     unsigned hang_percent;
+    unsigned
+        lie_percent; /* of those of ensure-passive: they stop nothing, and say that they have */
 } sim_service_t;
 
 struct sim_node_t {

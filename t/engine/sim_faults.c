@@ -172,8 +172,9 @@ static void scripts(sim_t *sim)
     static const unsigned percents[] = {0, 0, 5, 40, 100};
     node->service.fail_percent = percents[sim_random(sim, 5)];
     node->service.hang_percent = percents[sim_random(sim, 5)];
-    sim_say(sim, node, "scripts: %u %% fail, %u %% hang", node->service.fail_percent,
-            node->service.hang_percent);
+    node->service.lie_percent = percents[sim_random(sim, 5)];
+    sim_say(sim, node, "scripts: %u %% fail, %u %% hang, %u %% lie", node->service.fail_percent,
+            node->service.hang_percent, node->service.lie_percent);
 }
 
 static void wall_clock(sim_t *sim)
@@ -248,7 +249,7 @@ void sim_faults_end(sim_t *sim)
         node->disk.latency_ms = 2;
         node->disk.fails_until_us = 0;
         node->disk.full = false;
-        node->service.fail_percent = node->service.hang_percent = 0;
+        node->service.fail_percent = node->service.hang_percent = node->service.lie_percent = 0;
         boots(node, NULL, 0);
         begins_again(node, NULL, 0);
     }

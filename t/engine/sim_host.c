@@ -24,7 +24,8 @@ struct sim_script_t {
     uint64_t number;
     zd_run_t what;
     uint64_t run; /* of the daemon that has begun it; 0: the guard */
-    bool well;    /* how it is going to end */
+    bool well;
+    bool lies; /* how it is going to end */
     const char *said;
 };
 
@@ -95,7 +96,7 @@ static void ends(sim_node_t *node, void *baton, uint64_t number)
     }
     if (script->what == ZD_RUN_ACTIVE && script->well) {
         live(node, true, "ensure-active succeeded");
-    } else if (script->what == ZD_RUN_PASSIVE && script->well) {
+    } else if (script->what == ZD_RUN_PASSIVE && script->well && !script->lies) {
         live(node, false, "ensure-passive succeeded");
     }
     ended(node, script);
@@ -115,6 +116,7 @@ static uint64_t decide_end(sim_node_t *node, sim_script_t *script)
         script->well = false;
         script->said = "exit 1";
     }
+    script->lies = sim_chance(sim, node->service.lie_percent);
     return sim_between(sim, 1, sim_chance(sim, SLOW_PERCENT) ? SLOW_SCRIPT_MS : SCRIPT_MS);
 }
 
@@ -238,6 +240,7 @@ void sim_host_crash(sim_node_t *node)
         free(take(node, service->scripts->number));
     }
     *service = (sim_service_t){.fail_percent = service->fail_percent,
-                               .hang_percent = service->hang_percent};
+                               .hang_percent = service->hang_percent,
+                               .lie_percent = service->lie_percent};
     sim_say(node->sim, node, "the host is down");
 }

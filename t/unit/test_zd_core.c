@@ -320,7 +320,7 @@ static void o8_a_node_alone_begins_a_cluster_and_becomes_active(void)
     commit_all();
     UNIT_STR_EQ(DID(), "ensure-passive 0, init, node-set, lead, app-set, member-set");
     ran(true);
-    UNIT_STR_EQ(DID(), "let go, grant");
+    UNIT_STR_EQ(DID(), "kill service, let go, grant");
     commit_all();
     UNIT_STR_EQ(DID(), "hold 9000, ensure-active 1");
     CU_ASSERT_EQUAL(role(), ZD_ROLE_TAKING);

@@ -74,7 +74,7 @@ static void passive(unsigned retries)
 {
     unsure(retries);
     UNIT_STR_EQ(told((zd_word_t){.epoch = 0}), "stopping ensure-passive beat");
-    UNIT_STR_EQ(ran(true), "passive beat");
+    UNIT_STR_EQ(ran(true), "passive kill-service beat");
 }
 
 static void taking(unsigned retries)
@@ -154,7 +154,7 @@ static void each_role_goes_on_as_the_table_says_and_stays_where_that_is_silent(v
     UNIT_STR_EQ(row(ZD_ROLE_PASSIVE), "taking - - - - - -");
     UNIT_STR_EQ(row(ZD_ROLE_TAKING), "- stopping stopping stopping active stopping passive!");
     UNIT_STR_EQ(row(ZD_ROLE_ACTIVE), "- stopping stopping stopping - stopping passive!");
-    UNIT_STR_EQ(row(ZD_ROLE_STOPPING), "- - - - passive passive! passive!");
+    UNIT_STR_EQ(row(ZD_ROLE_STOPPING), "- - - - passive! passive! passive!");
 }
 
 /* --- a lease counts from the time that was asked for it --- */
@@ -234,7 +234,7 @@ static void a_lease_once_stopped_is_never_held_again(void)
 {
     stopping(3);
     CU_ASSERT_EQUAL(zd_replica_claim(&replica), EPOCH);
-    UNIT_STR_EQ(ran(true), "passive beat");
+    UNIT_STR_EQ(ran(true), "passive kill-service beat");
     CU_ASSERT_EQUAL(zd_replica_claim(&replica), 0);
     CU_ASSERT_EQUAL(replica.stopped, EPOCH);
     UNIT_STR_EQ(renewed(EPOCH, 0), "passive");
@@ -261,7 +261,7 @@ static void another_lease_than_the_one_it_has_means_that_its_own_is_over(void)
     active(3);
     UNIT_STR_EQ(ran(true), "active");
     UNIT_STR_EQ(renewed(EPOCH + 1, 0), "stopping ensure-passive beat");
-    UNIT_STR_EQ(ran(true), "passive beat");
+    UNIT_STR_EQ(ran(true), "passive kill-service beat");
     UNIT_STR_EQ(renewed(EPOCH + 1, 0), "taking ensure-active beat");
 }
 
@@ -302,24 +302,8 @@ static void a_lease_that_an_earlier_run_has_stopped_is_given_back(void)
     unsure(3);
     UNIT_STR_EQ(renewed(EPOCH, 10), "stopping ensure-passive beat");
     UNIT_STR_EQ(renewed(EPOCH, 10), "stopping");
-    UNIT_STR_EQ(ran(true), "passive beat");
-    CU_ASSERT_EQUAL(replica.stopped, EPOCH);
-}
-
-/* An ensure-active of the run before may have begun the service after ensure-passive looked. */
-static void what_an_earlier_run_has_left_is_killed_when_the_service_is_stopped(void)
-{
-    resumed(3);
-    renewed(EPOCH, 10);
-    UNIT_STR_EQ(ran(true), "active beat");
-    told((zd_word_t){.epoch = EPOCH, .yield = true});
     UNIT_STR_EQ(ran(true), "passive kill-service beat");
-    CU_ASSERT_EQUAL(zd_replica_deadline(&replica), 0);
-    now += TIMEOUT_MS;
-    UNIT_STR_EQ(renewed(EPOCH + 1, 0), "taking ensure-active beat");
-    UNIT_STR_EQ(ran(true), "active beat");
-    told((zd_word_t){.epoch = EPOCH + 1, .yield = true});
-    UNIT_STR_EQ(ran(true), "passive beat");
+    CU_ASSERT_EQUAL(replica.stopped, EPOCH);
 }
 
 /* --- rounds --- */
@@ -350,7 +334,7 @@ static void a_script_is_not_run_twice_when_the_role_changes(void)
     UNIT_STR_EQ(ticked(1), "active ensure-active");
     stopping(3);
     UNIT_STR_EQ(ticked(300), "stopping");
-    UNIT_STR_EQ(ran(true), "passive beat");
+    UNIT_STR_EQ(ran(true), "passive kill-service beat");
     UNIT_STR_EQ(ticked(ROUND_MS - 301), "passive");
     UNIT_STR_EQ(ticked(1), "passive ensure-passive");
 }
@@ -415,7 +399,7 @@ static void h6_a_replica_that_failed_too_often_gives_up_and_does_not_ask_for_a_l
     UNIT_STR_EQ(ran(false), "stopping ensure-passive beat");
     const uint64_t gave_up = now;
     now += 100;
-    UNIT_STR_EQ(ran(true), "passive beat");
+    UNIT_STR_EQ(ran(true), "passive kill-service beat");
     CU_ASSERT_EQUAL(replica.waiting_ms, now);
     CU_ASSERT_FALSE(zd_replica_wants(&replica, now));
     CU_ASSERT_FALSE(zd_replica_wants(&replica, gave_up + TIMEOUT_MS - 1));
@@ -591,7 +575,7 @@ static void end_script(void)
         return;
     }
     bool well = random_n(3) != 0;
-    if (truth.runs == ZD_RUN_PASSIVE && well) {
+    if (truth.runs == ZD_RUN_PASSIVE && well && random_n(4)) { /* or it lies */
         truth.served = 0;
     }
     truth.runs = ZD_RUN_NONE;
@@ -702,7 +686,6 @@ const unit_test_t suite_zd_replica[] = {
     UNIT_TEST(h9_a_restarted_daemon_keeps_the_lease_that_it_is_told_it_has),
     UNIT_TEST(a_restarted_daemon_gives_no_more_time_than_the_one_before),
     UNIT_TEST(a_lease_that_an_earlier_run_has_stopped_is_given_back),
-    UNIT_TEST(what_an_earlier_run_has_left_is_killed_when_the_service_is_stopped),
     UNIT_TEST(h5_scripts_run_every_round),
     UNIT_TEST(a_script_is_not_run_twice_when_the_role_changes),
     UNIT_TEST(a_script_longer_than_a_round_is_followed_by_the_next_one_at_once),

@@ -213,7 +213,7 @@ static void end_script(unsigned at)
         return;
     }
     bool well = random_n(4) != 0;
-    if (host->runs == ZD_RUN_PASSIVE && well) {
+    if (host->runs == ZD_RUN_PASSIVE && well && random_n(4)) { /* or it lies */
         host->served = false;
     }
     host->runs = ZD_RUN_NONE;
