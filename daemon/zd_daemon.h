@@ -15,6 +15,7 @@ typedef struct zd_daemon_conf_t {
     const char *id;    /* its node's */
     const char *dir;   /* its own folder, absolute, which exists: log, map, control socket */
     const char *first; /* who is to lead a cluster that begins; NULL: no matter */
+    bool primary;      /* this node is, where nobody has led yet */
     zd_tls_ctx_t *tls; /* NULL: it is alone */
     bool joins;        /* a cluster that there is: it does not begin one */
     uint64_t forced;   /* it goes on as the only node with a vote, in that term; 0: not so */

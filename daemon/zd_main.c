@@ -237,9 +237,9 @@ static int read_secret(zd_tls_ctx_t **tls, const zd_config_t *config)
     return 0;
 }
 
-/* Who is to lead a cluster that begins, by the two variables of AIStore's gateways: an id wins over
- * the other one, which makes it this node. */
-static int read_first(const char **first, const zd_config_t *config, const char *id)
+/* Who is to lead a cluster that begins, by the two variables of AIStore's gateways: an id, and a
+ * flag that makes it this node where nobody has led yet. */
+static int read_first(zd_daemon_conf_t *conf, const zd_config_t *config, const char *id)
 {
     const char *named = getenv("AIS_PRIMARY_ID");
     const char *flag = getenv("AIS_IS_PRIMARY");
@@ -254,18 +254,18 @@ static int read_first(const char **first, const zd_config_t *config, const char 
                 named);
         return 1;
     }
+    if (named && config->nodes_n && zd_config_node(config, hap_str(named)) < 0) {
+        fprintf(stderr, "zerod: AIS_PRIMARY_ID=%s: no such node, it is ignored\n", named);
+        named = NULL;
+    }
     const char *wanted = named ? named : is_first ? id : NULL;
     int node = wanted && config->nodes_n ? zd_config_node(config, hap_str(wanted)) : -1;
-    if (named && config->nodes_n && node < 0) {
-        fprintf(stderr, "zerod: AIS_PRIMARY_ID=%s: no such node, it is ignored\n", named);
-        wanted = is_first ? id : NULL;
-        node = wanted ? zd_config_node(config, hap_str(wanted)) : -1;
-    }
     if (node >= 0 && !config->nodes[node].electable) {
         fprintf(stderr, "zerod: node %s is to be the primary, and may not lead\n", wanted);
         return 1;
     }
-    *first = wanted;
+    conf->first = named;
+    conf->primary = is_first;
     return 0;
 }
 
@@ -299,7 +299,7 @@ static int run(const options_t *options, apr_pool_t *pool)
         fprintf(stderr, "zerod: -i %s: %s has no such id\n", options->id, options->file);
         return EXIT_USAGE;
     }
-    code = read_first(&conf.first, conf.config, options->id);
+    code = read_first(&conf, conf.config, options->id);
     code = code ? code : read_secret(&conf.tls, conf.config);
     code = code ? code : make_dir(&conf.dir, conf.config, options->id, pool);
     code = code ? code : settle(options, conf.config, pool);

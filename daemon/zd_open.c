@@ -152,6 +152,7 @@ static bool open_core(zd_daemon_t *self)
         .client = self->run,
         .uuid = self->uuid,
         .first = self->conf->first,
+        .primary = self->conf->primary,
         .election_ms = ELECTION_MS,
         .kill_at_ms = self->guard ? zd_guard_left(self->guard) : 0,
         .drivers = &zd_daemon_drivers,

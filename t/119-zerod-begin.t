@@ -59,6 +59,14 @@ subtest 'G4: a flag, and what contradicts' => sub {
     { local $ENV{AIS_IS_PRIMARY} = 'true'; $one->launch }
     $_->launch for $zero, $web;
     is(HA::Zerod::leader_of(@all)->{id}, '1', 'AIS_IS_PRIMARY=true');
+    { local $ENV{AIS_IS_PRIMARY} = 'true'; $zero->stop; $zero->launch }
+    is(HA::Zerod::leader_of(@all)->{id}, '1', 'G10: another one with the flag does not take the lead from who has it');
+    $_->stop for @all;
+    { local $ENV{AIS_IS_PRIMARY} = 'true'; $zero->launch }
+    $_->launch for $one, $web;
+    is(HA::Zerod::leader_of(@all)->{id}, '1', 'nor from who is the primary of the map that there is');
+    { local $ENV{AIS_PRIMARY_ID} = '0'; $zero->stop; $zero->launch }
+    is(HA::Zerod::leader_of(@all)->{id}, '1', 'and an id does not take it from a living one');
     $_->stop for @all;
     my %wrong = (
         'AIS_IS_PRIMARY=maybe: it is true or false' => {AIS_IS_PRIMARY => 'maybe'},

@@ -29,6 +29,7 @@ typedef struct zd_beat_t {
     uint64_t waiting_ms; /* for so long it has waited for the lease */
     const char *said;    /* how its last script ended; NULL: none has */
     const char *first;   /* who is to lead a cluster that begins; NULL: no matter */
+    bool primary;        /* this node is, where nobody has led yet */
 } zd_beat_t;
 
 /** What the leader says to a node. */

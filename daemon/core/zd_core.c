@@ -148,13 +148,15 @@ static void carry_out(zd_core_t *core, const zd_orders_t *orders, uint64_t now)
 static void beat(zd_core_t *core, uint64_t now)
 {
     const zd_replica_t *replica = core->own >= 0 ? &core->replica : NULL;
+    bool has_say = !core->settled && state_of(core);
     zd_beat_t beat = {
         .node = core->conf.id,
         .seq = ++core->beats,
         .version = core->wrote,
         .well = core->well,
         .said = core->said[0] ? core->said : NULL,
-        .first = core->settled || !state_of(core) ? NULL : core->conf.first,
+        .first = has_say ? core->conf.first : NULL,
+        .primary = has_say && core->conf.primary,
     };
     if (replica) {
         beat.role = zd_role_names[replica->role];

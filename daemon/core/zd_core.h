@@ -50,6 +50,7 @@ typedef struct zd_core_conf_t {
     const char *client;   /* of this run, for its commands */
     const char *uuid;     /* for a cluster that has none yet */
     const char *first;    /* who is to lead a cluster that begins; NULL: no matter */
+    bool primary;         /* this node is, where nobody has led yet */
     unsigned election_ms; /* without a sign of the leader, before another one may be elected */
     uint64_t kill_at_ms;  /* what an earlier run has held last (drivers.hold); 0: nothing */
     const zd_drivers_t *drivers;

@@ -69,13 +69,25 @@ static bool next_presence(zd_command_t *command, const zd_cluster_t *cluster,
 
 /* --- who leads -------------------------------------------------------------------------------- */
 
-/* Whose word on who is to lead a cluster that begins counts: the first of those that have one. */
+/* Who is to lead a cluster that begins: the word of the first one that names anybody counts. */
 static const char *first_by_hand(const zd_cluster_t *cluster, const zd_leader_t *leader)
 {
     for (unsigned i = 0; i < cluster->nodes_n; i++) {
         const zd_heard_t *heard = zd_roll_of(leader->roll, cluster->nodes[i].map.id);
         if (heard && heard->beat.first) {
             return heard->beat.first;
+        }
+    }
+    return NULL;
+}
+
+/* Who says so of itself: the first one counts, and none where somebody has led before. */
+static const char *first_by_itself(const zd_cluster_t *cluster, const zd_leader_t *leader)
+{
+    for (unsigned i = 0; i < cluster->nodes_n && !cluster->primary; i++) {
+        const zd_heard_t *heard = zd_roll_of(leader->roll, cluster->nodes[i].map.id);
+        if (heard && heard->beat.primary) {
+            return heard->beat.node;
         }
     }
     return NULL;
@@ -128,8 +140,8 @@ int zd_plan_heir(const zd_cluster_t *cluster, const zd_config_t *config, const z
     zd_command_t missing;
     bool counts[HAP_MAP_NODES_MAX] = {false};
     bool early = leader->now_ms - leader->ready_ms < ZD_HEIR_MS;
-    const char *first = first_by_hand(cluster, leader);
-    const char *const wanted[] = {cluster->preferred, first, cluster->primary};
+    const char *const wanted[] = {cluster->preferred, first_by_hand(cluster, leader),
+                                  cluster->primary, first_by_itself(cluster, leader)};
     if (next_node(&missing, cluster, config, leader)) {
         return (int)cluster->nodes_n;
     }

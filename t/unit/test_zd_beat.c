@@ -73,7 +73,7 @@ static void a_beat_is_read_as_it_was_written(void)
     UNIT_STR_EQ(text_of(zd_beat_json(&beat)),
                 "{\"node\":\"1\",\"seq\":7,\"version\":12,\"role\":\"active\",\"claim\":3,"
                 "\"stopped\":2,\"wants\":true,\"well\":true,\"waiting_ms\":4000,"
-                "\"said\":\"ensure-active: exit 0\",\"first\":\"0\"}");
+                "\"said\":\"ensure-active: exit 0\",\"first\":\"0\",\"primary\":false}");
 }
 
 static void an_answer_is_read_as_it_was_written(void)

@@ -168,10 +168,14 @@ static const char *heir(uint64_t tried)
     return at < 0 ? "nobody" : at == (int)now->nodes_n ? "too early" : now->nodes[at].map.id;
 }
 
+static int place_in(const zd_cluster_t *some, const char *id)
+{
+    return (int)(zd_cluster_node(some, id) - some->nodes);
+}
+
 static uint64_t bit(const char *id)
 {
-    const zd_cluster_t *now = zd_state_cluster(cluster);
-    return UINT64_C(1) << (zd_cluster_node(now, id) - now->nodes);
+    return UINT64_C(1) << place_in(zd_state_cluster(cluster), id);
 }
 
 /* --- who is there --- */
@@ -246,6 +250,22 @@ static void who_is_named_first_leads_a_cluster_that_begins(void)
     by_hand((zd_command_t){.what = ZD_DO_PREFER, .node = "2"});
     heard("web2", "1");
     UNIT_STR_EQ(heir(0), "2");
+    finish();
+}
+
+static void g4_who_says_it_of_itself_leads_where_nobody_has_led_yet(void)
+{
+    const zd_beat_t flagged = {.node = "2", .primary = true};
+    begin();
+    begin_to_lead("0");
+    heard_all();
+    zd_roll_hear(&roll, &flagged, leader.now_ms);
+    UNIT_STR_EQ(heir(0), "0");
+    zd_cluster_t fresh = *zd_state_cluster(cluster);
+    fresh.primary = NULL;
+    CU_ASSERT_EQUAL(zd_plan_heir(&fresh, &several, &leader, 0), place_in(&fresh, "2"));
+    heard("web2", "1");
+    CU_ASSERT_EQUAL(zd_plan_heir(&fresh, &several, &leader, 0), place_in(&fresh, "1"));
     finish();
 }
 
@@ -436,6 +456,7 @@ const unit_test_t suite_zd_plan[] = {
     UNIT_TEST(the_leader_itself_is_there_without_a_word),
     UNIT_TEST(who_was_chosen_by_hand_leads_while_it_is_there),
     UNIT_TEST(who_is_named_first_leads_a_cluster_that_begins),
+    UNIT_TEST(g4_who_says_it_of_itself_leads_where_nobody_has_led_yet),
     UNIT_TEST(the_primary_before_leads_again_when_it_is_heard),
     UNIT_TEST(g8_without_the_one_before_the_rendezvous_first_leads),
     UNIT_TEST(g9_when_two_are_gone_the_third_leads),
