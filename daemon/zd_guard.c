@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,11 +34,13 @@ enum { LOOK_MS = 20, SCRIPT_MS_MAX = 60000 };
 typedef struct page_t {
     _Atomic uint64_t kill_at_ms; /* 0: nothing is to be killed */
     _Atomic uint64_t owner;      /* the daemon's run that it counts for */
+    _Atomic uint64_t home;       /* random; 0: there was no daemon here yet */
 } page_t;
 
 struct zd_guard_t {
     zd_guard_conf_t conf;
     page_t *page;
+    zd_left_t left;
     uint64_t run;
     pid_t pid;
     int alive; /* closed when the daemon ends, however that is */
@@ -194,7 +198,22 @@ static page_t *open_page(const char *dir)
     return page == MAP_FAILED ? NULL : page;
 }
 
-/* The page is not written before the first lease: what an earlier guard waits for may be right. */
+static bool read_left(zd_left_t *left, page_t *page)
+{
+    uint64_t home = atomic_load(&page->home);
+    left->kill_at_ms = atomic_load(&page->kill_at_ms);
+    left->fresh = home == 0;
+    while (home == 0) {
+        if (getrandom(&home, sizeof(home), 0) != sizeof(home)) {
+            return false;
+        }
+    }
+    atomic_store(&page->home, home);
+    snprintf(left->home, sizeof(left->home), "%016" PRIx64, home);
+    return true;
+}
+
+/* The time is not written before the first lease: what an earlier guard waits for may be right. */
 zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag)
 {
     zd_guard_t *guard = calloc(1, sizeof(*guard));
@@ -203,7 +222,7 @@ zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag)
         guard->run = now_ms() << 16 | (uint64_t)(getpid() & 0xffff);
         guard->page = open_page(conf->dir);
     }
-    if (!guard || !guard->page) {
+    if (!guard || !guard->page || !read_left(&guard->left, guard->page)) {
         hap_diag_set(diag, 0, "%s/guard: %s", conf->dir, strerror(errno));
         free(guard);
         return NULL;
@@ -211,9 +230,9 @@ zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag)
     return guard;
 }
 
-uint64_t zd_guard_left(const zd_guard_t *guard)
+const zd_left_t *zd_guard_left(const zd_guard_t *guard)
 {
-    return atomic_load(&guard->page->kill_at_ms);
+    return &guard->left;
 }
 
 /* The time goes last: an earlier guard that sees it is not the owner any more. */

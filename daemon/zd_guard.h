@@ -11,6 +11,7 @@
 
 #include "hap_diag.h"
 #include "zd_config.h"
+#include "zd_replica.h"
 
 typedef struct zd_guard_t zd_guard_t;
 
@@ -26,8 +27,8 @@ typedef struct zd_guard_conf_t {
 /** Starts the guard. `conf` is copied, what it points to is borrowed. NULL with a sentence. */
 zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag);
 
-/** What an earlier daemon has told its guard last, and was not done since; 0: nothing. */
-uint64_t zd_guard_left(const zd_guard_t *guard);
+/** What earlier daemons have left in the folder when this one opened the guard. */
+const zd_left_t *zd_guard_left(const zd_guard_t *guard);
 
 /** By when the service has to be dead, on CLOCK_BOOTTIME in ms; 0: it may live. From the first call
  * on a guard that an earlier daemon has left ends. */

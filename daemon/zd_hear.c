@@ -18,6 +18,9 @@ static void hear_beat(zd_daemon_t *self, zd_caller_t *caller, const json_t *obje
     apr_pool_create(&pool, self->pool);
     if (zd_beat_read(&beat, object, &diag, pool) != APR_SUCCESS) {
         zd_log("another node's %s", diag.why);
+    } else if (self->raft && zd_raft_leads(self->raft) &&
+               zd_core_is_other(self->core, &beat, zd_now_ms())) {
+        zd_talk_say(caller, json_pack("{s:s}", "other", beat.node));
     } else if (self->raft && zd_raft_leads(self->raft)) {
         zd_talk_name(caller, beat.node);
         zd_core_heard(self->core, &beat, zd_now_ms());
@@ -91,6 +94,18 @@ static void go_elsewhere(zd_daemon_t *self, const char *leader)
     }
 }
 
+static void be_other(zd_daemon_t *self)
+{
+    uint64_t now = zd_now_ms();
+    if (self->other_ms == 0 || now - self->other_ms >= ZD_OTHER_SAID_MS) {
+        self->other_ms = now;
+        zd_log("the leader hears another daemon that is node %s, and not this one: has one of them "
+               "the wrong -i, or another folder than before? It is heard when the other one was "
+               "not for the time of a lease",
+               self->conf->id);
+    }
+}
+
 void zd_hear_leader(void *baton, json_t *object)
 {
     zd_daemon_t *self = baton;
@@ -98,6 +113,8 @@ void zd_hear_leader(void *baton, json_t *object)
     const json_t *answer = json_object_get(object, "answer");
     if (answer) {
         hear_answer(self, answer);
+    } else if (json_object_get(object, "other")) {
+        be_other(self);
     } else if (elsewhere) {
         go_elsewhere(self, json_string_value(elsewhere));
     } else {

@@ -154,7 +154,7 @@ static bool open_core(zd_daemon_t *self)
         .first = self->conf->first,
         .primary = self->conf->primary,
         .election_ms = ELECTION_MS,
-        .kill_at_ms = self->guard ? zd_guard_left(self->guard) : 0,
+        .left = self->guard ? *zd_guard_left(self->guard) : (zd_left_t){.home = ""},
         .drivers = &zd_daemon_drivers,
         .baton = self,
     };

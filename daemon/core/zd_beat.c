@@ -8,12 +8,13 @@
 
 json_t *zd_beat_json(const zd_beat_t *beat)
 {
-    return json_pack("{s:s, s:I, s:I, s:s?, s:I, s:I, s:b, s:b, s:I, s:s?, s:s?, s:b}", "node",
-                     beat->node, "seq", (json_int_t)beat->seq, "version", (json_int_t)beat->version,
-                     "role", beat->role, "claim", (json_int_t)beat->claim, "stopped",
-                     (json_int_t)beat->stopped, "wants", (int)beat->wants, "well", (int)beat->well,
-                     "waiting_ms", (json_int_t)beat->waiting_ms, "said", beat->said, "first",
-                     beat->first, "primary", (int)beat->primary);
+    return json_pack("{s:s, s:I, s:I, s:s?, s:I, s:I, s:b, s:b, s:I, s:s?, s:s?, s:b, s:s?}",
+                     "node", beat->node, "seq", (json_int_t)beat->seq, "version",
+                     (json_int_t)beat->version, "role", beat->role, "claim",
+                     (json_int_t)beat->claim, "stopped", (json_int_t)beat->stopped, "wants",
+                     (int)beat->wants, "well", (int)beat->well, "waiting_ms",
+                     (json_int_t)beat->waiting_ms, "said", beat->said, "first", beat->first,
+                     "primary", (int)beat->primary, "home", beat->home);
 }
 
 json_t *zd_answer_json(const zd_answer_t *answer)
@@ -42,6 +43,7 @@ apr_status_t zd_beat_read(zd_beat_t *beat, const json_t *object, hap_diag_t *dia
         .said = hap_json_text_or_null(&reader, object, "said"),
         .first = hap_json_text_or_null(&reader, object, "first"),
         .primary = hap_json_flag(&reader, object, "primary"),
+        .home = hap_json_text_or_null(&reader, object, "home"),
     };
     if (reader.failed) {
         return APR_EINVAL;

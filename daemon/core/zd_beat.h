@@ -16,6 +16,8 @@
 
 #include "hap_diag.h"
 
+enum { ZD_HOME_BYTES = 17 };
+
 /** A sign of life of a node. */
 typedef struct zd_beat_t {
     const char *node;    /* its id */
@@ -30,6 +32,7 @@ typedef struct zd_beat_t {
     const char *said;    /* how its last script ended; NULL: none has */
     const char *first;   /* who is to lead a cluster that begins; NULL: no matter */
     bool primary;        /* this node is, where nobody has led yet */
+    const char *home;    /* names its folder: two daemons of one id differ in it; NULL: no matter */
 } zd_beat_t;
 
 /** What the leader says to a node. */

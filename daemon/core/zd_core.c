@@ -68,11 +68,12 @@ struct zd_core_t {
     bool settled;       /* that one is the primary: who is to be the first one has had his say */
     uint64_t beats;     /* that were sent */
     uint64_t sent_ms[SENT];
-    uint64_t last_ms; /* of the last one */
-    bool answered;    /* that one was; else it is said again soon: a leader may just become one */
-    uint64_t wrote;   /* version of the map on disk */
-    uint64_t tick_ms; /* of the last one */
-    uint64_t held_ms; /* what the guard was told */
+    uint64_t last_ms;  /* of the last one */
+    bool answered;     /* that one was; else it is said again soon: a leader may just become one */
+    uint64_t wrote;    /* version of the map on disk */
+    uint64_t tick_ms;  /* of the last one */
+    uint64_t held_ms;  /* what the guard was told */
+    uint64_t other_ms; /* when it was last said that a node is two */
     peer_t peers[HAP_MAP_NODES_MAX];
 };
 
@@ -157,6 +158,7 @@ static void beat(zd_core_t *core, uint64_t now)
         .said = core->said[0] ? core->said : NULL,
         .first = has_say ? core->conf.first : NULL,
         .primary = has_say && core->conf.primary,
+        .home = core->conf.left.home[0] ? core->conf.left.home : NULL,
     };
     if (replica) {
         beat.role = zd_role_names[replica->role];
@@ -328,6 +330,20 @@ static void tell_all(zd_core_t *core, uint64_t now)
 static void look(zd_core_t *core, uint64_t now);
 
 /* A leader that has not been looked at for some time may have been replaced meanwhile. */
+bool zd_core_is_other(zd_core_t *core, const zd_beat_t *beat, uint64_t now_ms)
+{
+    const zd_heard_t *heard = zd_roll_of(&core->roll, beat->node);
+    uint64_t lease_ms = core->lease.timeout_ms + core->lease.drift_ms;
+    bool other = heard && heard->beat.home && beat->home &&
+                 strcmp(heard->beat.home, beat->home) != 0 && now_ms - heard->at_ms <= lease_ms;
+    if (other && (core->other_ms == 0 || now_ms - core->other_ms >= ZD_OTHER_SAID_MS)) {
+        core->other_ms = now_ms;
+        log_line(core, "node %s: two daemons say that they are it; the second one is not heard",
+                 beat->node);
+    }
+    return other;
+}
+
 void zd_core_heard(zd_core_t *core, const zd_beat_t *beat, uint64_t now_ms)
 {
     if (!leads(core) || !core->led) {
@@ -664,9 +680,9 @@ zd_core_t *zd_core_make(const zd_core_conf_t *conf, uint64_t now_ms)
     core->own = zd_config_replica(conf->config, conf->id);
     core->well = true;
     core->began_ms = core->tick_ms = core->leader_ms = core->looked_ms = now_ms;
-    core->held_ms = conf->kill_at_ms;
+    core->held_ms = conf->left.kill_at_ms;
     zd_replica_begin(&core->replica, conf->config->timeout_ms, conf->config->retries, now_ms);
-    zd_replica_resume(&core->replica, conf->kill_at_ms);
+    zd_replica_resume(&core->replica, &conf->left);
     return core;
 }
 

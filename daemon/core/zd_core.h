@@ -18,7 +18,7 @@
 #include "zd_roll.h"
 #include "zd_wish.h"
 
-enum { ZD_TICK_MS = 50 };
+enum { ZD_TICK_MS = 50, ZD_OTHER_SAID_MS = 10000 };
 
 /** What a daemon does. None of these calls back at once. */
 typedef struct zd_drivers_t {
@@ -52,7 +52,7 @@ typedef struct zd_core_conf_t {
     const char *first;    /* who is to lead a cluster that begins; NULL: no matter */
     bool primary;         /* this node is, where nobody has led yet */
     unsigned election_ms; /* without a sign of the leader, before another one may be elected */
-    uint64_t kill_at_ms;  /* what an earlier run has held last (drivers.hold); 0: nothing */
+    zd_left_t left;       /* kill_at_ms is what an earlier run has held last (drivers.hold) */
     const zd_drivers_t *drivers;
     void *baton;
 } zd_core_conf_t;
@@ -68,6 +68,10 @@ void zd_core_changed(zd_core_t *core, uint64_t now_ms);
 
 /** Time has passed; to be called every ZD_TICK_MS. */
 void zd_core_tick(zd_core_t *core, uint64_t now_ms);
+
+/** Whether this is said by another daemon than the one of that id which has been heard within the
+ * time of a lease. It is not to be listened to, or either could have the lease of the other. */
+bool zd_core_is_other(zd_core_t *core, const zd_beat_t *beat, uint64_t now_ms);
 
 /** A node says something to this one, which it takes for the leader. */
 void zd_core_heard(zd_core_t *core, const zd_beat_t *beat, uint64_t now_ms);

@@ -192,9 +192,10 @@ void zd_replica_begin(zd_replica_t *replica, unsigned timeout_ms, unsigned retri
     };
 }
 
-void zd_replica_resume(zd_replica_t *replica, uint64_t kill_at_ms)
+void zd_replica_resume(zd_replica_t *replica, const zd_left_t *left)
 {
-    replica->kill_at_ms = kill_at_ms;
+    replica->fresh = left->fresh;
+    replica->kill_at_ms = left->kill_at_ms;
 }
 
 zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms)
@@ -209,7 +210,9 @@ zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms)
 zd_orders_t zd_replica_told(zd_replica_t *replica, const zd_word_t *word, uint64_t now_ms)
 {
     zd_orders_t orders = {.run = ZD_RUN_NONE};
-    bool own = word->epoch > replica->stopped;
+    replica->foreign = replica->fresh ? word->epoch : replica->foreign;
+    replica->fresh = false;
+    bool own = word->epoch > replica->stopped && word->epoch > replica->foreign;
     bool in_time = now_ms - word->sent_ms < replica->times.stop_ms;
     orders.beat = own && replica->offered != word->epoch;
     replica->offered = word->epoch;
@@ -262,7 +265,8 @@ uint64_t zd_replica_claim(const zd_replica_t *replica)
     if (holds(replica)) {
         return replica->epoch;
     }
-    return replica->offered > replica->stopped ? replica->offered : 0;
+    bool own = replica->offered > replica->stopped && replica->offered > replica->foreign;
+    return own ? replica->offered : 0;
 }
 
 bool zd_replica_wants(const zd_replica_t *replica, uint64_t now_ms)

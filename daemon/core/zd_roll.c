@@ -39,6 +39,7 @@ zd_heard_t *zd_roll_hear(zd_roll_t *roll, const zd_beat_t *beat, uint64_t now_ms
     heard->beat.role = keep(heard->role, sizeof(heard->role), beat->role);
     heard->beat.said = keep(heard->said, sizeof(heard->said), beat->said);
     heard->beat.first = keep(heard->first, sizeof(heard->first), beat->first);
+    heard->beat.home = keep(heard->home, sizeof(heard->home), beat->home);
     heard->at_ms = now_ms;
     return heard;
 }

@@ -21,6 +21,7 @@ typedef struct zd_heard_t {
     char role[16]; /* "": it has no replica */
     char said[ZD_SAID_BYTES];
     char first[HAP_ROUTE_MAX_BYTES + 1];
+    char home[ZD_HOME_BYTES];
     zd_beat_t beat; /* its texts are those above */
     uint64_t at_ms; /* when that was heard */
     uint64_t map;   /* version of the last map that it was sent; 0: none */

@@ -228,6 +228,8 @@ static void hear_beat(sim_node_t *node, sim_conn_t *conn, const json_t *object)
     apr_pool_create(&pool, node->sim->pool);
     if (zd_beat_read(&beat, object, &diag, pool) != APR_SUCCESS) {
         sim_fail(node->sim, "a beat that cannot be read: %s", diag.why);
+    } else if (sim_node_leads(node) && zd_core_is_other(node->core, &beat, sim_node_now(node))) {
+        sim_fail(node->sim, "node %s: two daemons", beat.node);
     } else if (sim_node_leads(node)) {
         sim_talk_name(node, conn, beat.node);
         zd_core_heard(node->core, &beat, sim_node_now(node));
@@ -339,17 +341,18 @@ static void tick(sim_node_t *node, void *baton, uint64_t number)
 static void open_core(sim_node_t *node)
 {
     sim_t *sim = node->sim;
-    const zd_core_conf_t conf = {
+    zd_core_conf_t conf = {
         .config = sim->config,
         .id = node->id,
         .client = node->client,
         .uuid = node->uuid,
         .first = sim->first,
         .election_ms = SIM_ELECTION_MS,
-        .kill_at_ms = node->service.guard_kill_ms,
+        .left = {.kill_at_ms = node->service.guard_kill_ms},
         .drivers = &drivers,
         .baton = node,
     };
+    apr_cpystrn(conf.left.home, node->id, sizeof(conf.left.home));
     node->core = zd_core_make(&conf, sim_node_now(node));
     sim_must(node->core != NULL, "no memory");
 }

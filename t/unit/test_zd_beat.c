@@ -70,10 +70,11 @@ static void a_beat_is_read_as_it_was_written(void)
         UNIT_STR_EQ(beat_read(&read, text), "ok");
         UNIT_STR_EQ(text_of(zd_beat_json(&read)), text);
     }
-    UNIT_STR_EQ(text_of(zd_beat_json(&beat)),
-                "{\"node\":\"1\",\"seq\":7,\"version\":12,\"role\":\"active\",\"claim\":3,"
-                "\"stopped\":2,\"wants\":true,\"well\":true,\"waiting_ms\":4000,"
-                "\"said\":\"ensure-active: exit 0\",\"first\":\"0\",\"primary\":false}");
+    UNIT_STR_EQ(
+        text_of(zd_beat_json(&beat)),
+        "{\"node\":\"1\",\"seq\":7,\"version\":12,\"role\":\"active\",\"claim\":3,"
+        "\"stopped\":2,\"wants\":true,\"well\":true,\"waiting_ms\":4000,"
+        "\"said\":\"ensure-active: exit 0\",\"first\":\"0\",\"primary\":false,\"home\":null}");
 }
 
 static void an_answer_is_read_as_it_was_written(void)

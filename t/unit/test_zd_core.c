@@ -204,7 +204,7 @@ static void begin_anew(const zd_config_t *config, const char *first, uint64_t ki
                                  .uuid = UUID,
                                  .first = first,
                                  .election_ms = ELECTION_MS,
-                                 .kill_at_ms = kill_at_ms,
+                                 .left = {.home = "0a", .kill_at_ms = kill_at_ms},
                                  .drivers = &drivers};
     now = BEGAN_MS;
     state = zd_state_make();
@@ -539,6 +539,23 @@ static void a_leader_that_was_not_looked_at_for_an_election_renews_nothing(void)
     finish();
 }
 
+/* Two that are started with one id, on two hosts or in two folders. */
+static void of_two_daemons_that_say_they_are_one_node_only_the_first_is_heard(void)
+{
+    const zd_beat_t other = {.node = "1", .home = "bb", .stopped = 99};
+    begin_leading(&three);
+    hears("1", (zd_beat_t){.seq = 1, .home = "aa"});
+    SAID();
+    CU_ASSERT_TRUE(zd_core_is_other(core, &other, now));
+    UNIT_STR_EQ(SAID(), "node 1: two daemons say that they are it; the second one is not heard");
+    CU_ASSERT_TRUE(zd_core_is_other(core, &other, now + TIMEOUT_MS / 2));
+    UNIT_STR_EQ(SAID(), "");
+    CU_ASSERT_FALSE(zd_core_is_other(core, &other, now + TIMEOUT_MS + TIMEOUT_MS / 100 + 1));
+    hears("1", (zd_beat_t){.seq = 2, .home = "aa"});
+    CU_ASSERT_EQUAL(answer.seq, 2);
+    finish();
+}
+
 static void who_does_not_lead_answers_nobody(void)
 {
     begin_leading(&three);
@@ -758,6 +775,7 @@ const unit_test_t suite_zd_core[] = {
     UNIT_TEST(who_is_to_be_first_is_said_until_a_primary_has_answered),
     UNIT_TEST(an_observer_names_nobody_who_is_to_be_first),
     UNIT_TEST(a_leader_that_was_not_looked_at_for_an_election_renews_nothing),
+    UNIT_TEST(of_two_daemons_that_say_they_are_one_node_only_the_first_is_heard),
     UNIT_TEST(who_does_not_lead_answers_nobody),
     UNIT_TEST(g14_a_map_is_sent_once_until_it_is_acknowledged_and_again_after_half_a_second),
     UNIT_TEST(a_change_is_told_to_all_that_are_there),

@@ -242,7 +242,8 @@ static void restart(unsigned at)
     host->runs = ZD_RUN_NONE;
     host->held_ms = host->guard_ms;
     zd_replica_begin(&host->replica, TIMEOUT_MS, 1 + (unsigned)random_n(3), on(host->clock));
-    zd_replica_resume(&host->replica, host->guard_ms);
+    const zd_left_t left = {.kill_at_ms = host->guard_ms};
+    zd_replica_resume(&host->replica, &left);
 }
 
 static void turn(unsigned at)

@@ -58,11 +58,12 @@ sub alive($self)
     return sort map {$_->{id}} grep {$_->{to} > $now - 10 * LOOK_MS && kill 0, $_->{pid}} $self->lives;
 }
 
-# For how many ms two of different ids have lived at once, all in all.
-sub overlap_ms($self)
+# For how many ms two of different ids have lived at once, all in all; or, of several, two of different
+# ones.
+sub overlap_ms(@services)
 {
     my $sum = 0;
-    my @lives = $self->lives;
+    my @lives = map {my $of = $_; map {{%$_, id => "$of $_->{id}"}} $of->lives} @services;
     for my $i (0 .. $#lives) {
         for my $other (@lives[$i + 1 .. $#lives]) {
             my ($one, $to) = ($lives[$i], $lives[$i]{to} < $other->{to} ? $lives[$i]{to} : $other->{to});

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+# Two daemons with one id, in two folders: by a wrong -i, or a host that was copied. The first one is
+# node 1, whoever leads; the second one does no harm, and takes its place when it is gone.
+use v5.36;
+
+use HA::Service;
+use HA::Test;
+use HA::Zerod;
+
+plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
+
+use constant LEASE_MS => 3000;
+
+my $t = HA::Test->new;
+my $service = HA::Service->new($t, 'service');
+my @all = HA::Zerod->cluster($t, 'three', service => $service, config => {timeout => LEASE_MS});
+my $first = $all[1];
+
+# The second one listens elsewhere, and its service is on another host.
+my $elsewhere = HA::Service->new($t, 'elsewhere');
+my $config = JSON::PP->new->decode(HA::Zerod::slurp($first->{config}));
+delete $config->{dataDir};
+$config->{nodes}{1} = {address => $config->{nodes}{1}, bind => '127.0.0.1:' . $t->port};
+my $second = HA::Zerod->new($t, 'second', id => 1, start => 0, config => {%$config, $elsewhere->config(0 .. 2)});
+
+sub make_active($zerod)
+{
+    my $is_active = sub {
+        return 1 if $zerod->role eq 'active';
+        $_->ask({ask => 'switchover', to => $zerod->{id}}) for HA::Zerod::leader_of(@all);
+        return 0;
+    };
+    $t->wait_for($is_active, 30, "node $zerod->{id} to be active");
+    $service->wait_for($zerod->{id}, 0, 'its service');
+    return;
+}
+
+sub leases($n)
+{
+    my $until = HA::Service::now_ms() + $n * LEASE_MS;
+    $t->wait_for(sub { HA::Service::now_ms() > $until }, 60, "$n times of a lease");
+    return;
+}
+
+subtest 'the first one is active' => sub {
+    make_active($first);
+    my ($life) = reverse $service->lives;
+    my $leader = HA::Zerod::leader_of(@all);
+    my $term = $leader->status->{term};
+    $second->launch;
+    $t->wait_for(sub { $second->said =~ /the leader hears another daemon that is node 1, and not this one: / }, 20, 'the second one to be told');
+    leases(2);
+    my ($now) = reverse $service->lives;
+    is("$now->{pid} $now->{epoch}", "$life->{pid} $life->{epoch}", 'its service goes on, with its lease');
+    is(join(' ', $elsewhere->lives), '', 'the other one has not begun');
+    like(join('', map {$_->said} @all), qr/node 1: two daemons say that they are it; the second one is not heard/, 'who leads says that there are two');
+    is($leader->status->{term}, $term, 'the term is the same') if $leader->status->{leads};
+};
+
+subtest 'another leader' => sub {
+    my $leader = HA::Zerod::leader_of(@all);
+    if ($leader == $first) {
+        my ($other) = grep {$_ != $first} @all;
+        $t->wait_for(sub { $first->ask({ask => 'primary', node => $other->{id}}); HA::Zerod::leader_of(@all) == $other }, 30, 'another one that leads');
+        $leader = $other;
+    }
+    $leader->kill;
+    HA::Zerod::leader_of(grep {$_ != $leader} @all);
+    $leader->launch;
+    leases(3);
+    $t->wait_for(sub { my @alive = ($service->alive, $elsewhere->alive); @alive == 1 }, 30, 'one that is active');
+    is(HA::Service::overlap_ms($service, $elsewhere), 0, 'never two at once');
+};
+
+subtest 'the first one is gone' => sub {
+    $second->stop;
+    make_active($first);
+    my $leader = HA::Zerod::leader_of(@all);
+    if ($leader == $first) {
+        my ($other) = grep {$_ != $first} @all;
+        $t->wait_for(sub { $first->ask({ask => 'primary', node => $other->{id}}); HA::Zerod::leader_of(@all) == $other }, 30, 'another one that leads');
+    }
+    $second->launch;
+    $t->wait_for(sub { $second->said =~ /the leader hears another daemon/ }, 20, 'the second one to be told');
+    $first->lose($service);
+    my @rest = grep {$_ != $first} @all;
+    my $heard = sub {
+        my ($node) = grep {$_->{id} eq '1'} @{($rest[0]->ask({ask => 'cluster'}) // {})->{nodes} // []};
+        return $node && ($node->{role} // '') eq 'passive' && $node->{heard_ms} < 1000;
+    };
+    $t->wait_for($heard, 30, 'the second one to be node 1');
+    pass('the second one is node 1 then');
+    $t->wait_for(sub { my @alive = ($service->alive, $elsewhere->alive); @alive == 1 }, 30, 'one that is active');
+    is(HA::Service::overlap_ms($service, $elsewhere), 0, 'never two at once');
+};
+
+$_->stop for grep {$_->running} @all, $second;
+$_->kill_all for $service, $elsewhere;
+$t->done;
