@@ -104,11 +104,21 @@ static int read_config(const zd_config_t **config, const char *file, apr_pool_t 
 }
 
 /* An id of a replica, or of another node. */
-static bool is_node(const zd_config_t *config, const char *id)
+static int check_id(const zd_config_t *config, const options_t *options, apr_pool_t *pool)
 {
-    unsigned long number;
-    return zd_config_node(config, hap_str(id)) >= 0 ||
-           hap_str_uint(&number, hap_str(id), config->replicas_n - 1);
+    const char *all = "";
+    if (zd_config_node(config, hap_str(options->id)) >= 0 ||
+        zd_config_replica(config, options->id) >= 0) {
+        return 0;
+    }
+    for (unsigned i = 0; i < config->replicas_n; i++) {
+        all = apr_pstrcat(pool, all, i ? ", " : "", config->replicas[i].id, NULL);
+    }
+    for (unsigned i = config->replicas_n; i < config->nodes_n; i++) {
+        all = apr_pstrcat(pool, all, ", ", config->nodes[i].id, NULL);
+    }
+    fprintf(stderr, "zerod: -i %s: %s has no such id, but %s\n", options->id, options->file, all);
+    return EXIT_USAGE;
 }
 
 static int make_folder(const char *path)
@@ -141,7 +151,7 @@ static int lock_folder(const char *dir, apr_pool_t *pool)
         return EXIT_IO;
     }
     if (!take_lock(fd)) {
-        fprintf(stderr, "zerod: %s: another zerod has this folder\n", dir);
+        fprintf(stderr, "zerod: %s: another zerod has this folder: it runs already\n", dir);
         return EXIT_RUNS;
     }
     return 0; /* open as long as the process */
@@ -292,12 +302,11 @@ static int run(const options_t *options, apr_pool_t *pool)
 {
     zd_daemon_conf_t conf = {.id = options->id, .joins = options->joins};
     int code = read_config(&conf.config, options->file, pool);
+    if (code == 0 && options->id) {
+        code = check_id(conf.config, options, pool);
+    }
     if (code || options->check) {
         return code;
-    }
-    if (!is_node(conf.config, options->id)) {
-        fprintf(stderr, "zerod: -i %s: %s has no such id\n", options->id, options->file);
-        return EXIT_USAGE;
     }
     code = read_first(&conf, conf.config, options->id);
     code = code ? code : read_secret(&conf.tls, conf.config);

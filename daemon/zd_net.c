@@ -620,7 +620,10 @@ zd_net_t *zd_net_open(const zd_net_conf_t *conf, hap_diag_t *diag)
     net->handles = 2;
     int rv = zd_net_listen(&net->listener, conf->bind, came_one);
     if (rv != 0) {
-        hap_diag_set(diag, 0, "%s: cannot be listened at: %s", conf->bind, uv_strerror(rv));
+        hap_diag_set(diag, 0,
+                     "%s: cannot be listened at: %s; it is this node's address in config.json, or "
+                     "its bind",
+                     conf->bind, uv_strerror(rv));
         zd_net_close(net, forgotten, NULL);
         return NULL;
     }

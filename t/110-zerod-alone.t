@@ -28,7 +28,7 @@ subtest 'options, and a file that is only checked' => sub {
     is((run_zerod(@$_))[0], 2, "usage: @$_") for [], ['-c', $good->{config}], ['-x'], ['-n', '-c', $good->{config}, 'more'];
     my ($code, $said) = run_zerod('-c', $good->{config}, '-i', 7);
     is($code, 2, 'an id that there is not');
-    like($said, qr/^zerod: -i 7: \S+ has no such id$/m, 'is named');
+    like($said, qr/^zerod: -i 7: \S+ has no such id, but 0$/m, 'is named');
 };
 
 subtest 'O8: one node is a cluster, and leads it' => sub {

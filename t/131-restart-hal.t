@@ -113,7 +113,7 @@ subtest 'what cannot be started is said' => sub {
     my $zerod = folder('bad');
     my ($code, $said) = restart($zerod, 7);
     is($code, 1, 'an id that there is not');
-    like($said, qr/^zerod: -i 7: config\.json has no such id\nrestartHalIfDead\.sh: \S+: the daemon of 7 has not been started\n\z/, 'in a sentence');
+    like($said, qr/^zerod: -i 7: config\.json has no such id, but 0\nrestartHalIfDead\.sh: \S+: the daemon of 7 has not been started\n\z/, 'in a sentence');
     for my $case ([], [''], ['-x'], [0, 1]) {
         ($code, $said) = restart($zerod, @$case);
         is($code, 1, "a wrong call: @$case");

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "hap_grammar.h"
+#include "zd_slip.h"
 
 /* One reading of one file. */
 typedef struct reading_t {
@@ -63,8 +64,11 @@ static apr_status_t refuse(const reading_t *reading, const char *key, const char
 static apr_status_t read_text(const char **text, const reading_t *reading, const char *key,
                               const json_t *value)
 {
-    if (!json_is_string(value) || json_string_length(value) == 0) {
-        return refuse(reading, key, "is not a text");
+    if (!json_is_string(value)) {
+        return refuse(reading, key, "is not a text: write it between double quotes");
+    }
+    if (json_string_length(value) == 0) {
+        return refuse(reading, key, "is empty");
     }
     *text = apr_pstrdup(reading->pool, json_string_value(value));
     return APR_SUCCESS;
@@ -88,6 +92,11 @@ static apr_status_t read_number(unsigned *number, const reading_t *reading, cons
     return APR_SUCCESS;
 }
 
+static apr_status_t refuse_no_program(const reading_t *reading, const char *key)
+{
+    return refuse(reading, key, "names no program: its first word is the path of one");
+}
+
 static apr_status_t read_words(zd_argv_t *argv, const reading_t *reading, const char *key,
                                const json_t *words)
 {
@@ -96,12 +105,15 @@ static apr_status_t read_words(zd_argv_t *argv, const reading_t *reading, const 
     for (size_t i = 0; i < n; i++) {
         const json_t *word = json_array_get(words, i);
         if (!json_is_string(word)) {
-            return refuse(reading, key, "is not a list of texts");
+            return refuse(reading, key,
+                          "its word %" APR_SIZE_T_FMT " is not a text: write it between double "
+                          "quotes",
+                          i + 1);
         }
         made[i] = apr_pstrdup(reading->pool, json_string_value(word));
     }
     if (n == 0 || made[0][0] == '\0') {
-        return refuse(reading, key, "names no program");
+        return refuse_no_program(reading, key);
     }
     *argv = made;
     return APR_SUCCESS;
@@ -111,21 +123,21 @@ static apr_status_t read_words(zd_argv_t *argv, const reading_t *reading, const 
 static apr_status_t read_command(zd_argv_t *argv, const reading_t *reading, const char *key,
                                  const json_t *value)
 {
-    const char *command;
+    const char *command = json_string_value(value);
     char **words;
     if (json_is_array(value)) {
         return read_words(argv, reading, key, value);
     }
-    apr_status_t rv = read_text(&command, reading, key, value);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (!command) {
+        return refuse(reading, key,
+                      "is neither a text with a program and its arguments nor a list of texts");
     }
     if (hap_grammar_open_quote(command)) {
         return refuse(reading, key, "a quote is not closed");
     }
-    rv = apr_tokenize_to_argv(command, &words, reading->pool);
+    apr_status_t rv = apr_tokenize_to_argv(command, &words, reading->pool);
     if (rv != APR_SUCCESS || words[0] == NULL) {
-        return refuse(reading, key, "names no program");
+        return refuse_no_program(reading, key);
     }
     *argv = (zd_argv_t)words;
     return APR_SUCCESS;
@@ -184,13 +196,12 @@ static apr_status_t take_ids(reading_t *reading, const char *key, const json_t *
 {
     size_t n = json_array_size(value);
     if (!json_is_array(value) || n == 0 || n > HAP_MAP_NODES_MAX) {
-        return refuse(reading, key, "is not a list of 1 to %d ids", HAP_MAP_NODES_MAX);
+        return refuse(reading, key, "is not a list of 1 to %d ids, as in [\"0\", \"1\"]",
+                      HAP_MAP_NODES_MAX);
     }
     for (size_t i = 0; i < n; i++) {
-        const json_t *id = json_array_get(value, i);
-        unsigned long number = 0;
-        bool good = json_is_string(id) && hap_str_uint(&number, hap_str(json_string_value(id)), n);
-        if (!good || number != i) {
+        const char *id = json_string_value(json_array_get(value, i));
+        if (!id || strcmp(id, apr_psprintf(reading->pool, "%" APR_SIZE_T_FMT, i)) != 0) {
             return refuse(reading, key,
                           "ids count from \"0\" without a gap; \"%" APR_SIZE_T_FMT
                           "\" is expected at place %" APR_SIZE_T_FMT,
@@ -225,7 +236,10 @@ static apr_status_t take_nodes(reading_t *reading, const char *key, const json_t
         const char *name = reading->replicas[i].id;
         const json_t *one = json_object_get(value, name);
         if (!one) {
-            return refuse(reading, key, "the replica \"%s\" is not in it", name);
+            return refuse(reading, key,
+                          "the replica \"%s\" is not in it: say where its daemon is reached, as in "
+                          "\"%s\": \"192.0.2.1:7946\"",
+                          name, name);
         }
         apr_status_t rv = take_node(reading, n++, name, one);
         if (rv != APR_SUCCESS) {
@@ -253,18 +267,18 @@ static apr_status_t take_nodes(reading_t *reading, const char *key, const json_t
 
 static const struct {
     const char *key;
-    bool needed;
+    const char *needed; /* what may stand there; NULL: it may be missing */
     apr_status_t (*take)(reading_t *reading, const char *key, const json_t *value);
 } keys[] = {
-    {"appName", true, take_app},
-    {"replicaIdList", true, take_ids}, /* before all that has an id in it */
-    {"timeout", true, take_timeout},
-    {"noOfRetryAttempts", true, take_retries},
-    {"scriptTimeout", false, take_script_timeout},
-    {"musicLocation", false, take_music},
-    {"nodes", false, take_nodes},
-    {"secretFile", false, take_secret},
-    {"dataDir", false, take_data_dir},
+    {"appName", "\"Shop\"", take_app},
+    {"replicaIdList", "[\"0\", \"1\"]", take_ids}, /* before all that has an id in it */
+    {"timeout", "5000", take_timeout},
+    {"noOfRetryAttempts", "3", take_retries},
+    {"scriptTimeout", NULL, take_script_timeout},
+    {"musicLocation", NULL, take_music},
+    {"nodes", NULL, take_nodes},
+    {"secretFile", NULL, take_secret},
+    {"dataDir", NULL, take_data_dir},
 };
 
 /* Keys that end in a replica's id. */
@@ -282,17 +296,31 @@ enum { KEYS = sizeof(keys) / sizeof(keys[0]), COMMANDS = sizeof(commands) / size
 
 /* --- a node ----------------------------------------------------------------------------------- */
 
+/* What is wrong within a node is said with its id: others have the same keys. */
+static apr_status_t read_part(const char **text, const reading_t *reading, const char *id,
+                              const char *part, const json_t *value)
+{
+    if (!json_is_string(value) || json_string_length(value) == 0) {
+        return refuse(reading, id, "its %s is %s", part,
+                      json_is_string(value) ? "empty"
+                                            : "not a text: write it between double quotes");
+    }
+    *text = apr_pstrdup(reading->pool, json_string_value(value));
+    return APR_SUCCESS;
+}
+
 static apr_status_t read_address(const char **address, const reading_t *reading, const char *id,
-                                 const json_t *value)
+                                 const char *part, const json_t *value)
 {
     const char *host;
     unsigned port;
     hap_diag_t why;
-    apr_status_t rv = read_text(address, reading, id, value);
+    apr_status_t rv = read_part(address, reading, id, part, value);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    rv = hap_grammar_address(&host, &port, hap_str(*address), "its address", &why, reading->pool);
+    const char *label = apr_pstrcat(reading->pool, "its ", part, NULL);
+    rv = hap_grammar_address(&host, &port, hap_str(*address), label, &why, reading->pool);
     return rv == APR_SUCCESS ? rv : refuse(reading, id, "%s", why.why);
 }
 
@@ -307,38 +335,48 @@ static apr_status_t read_role(hap_map_node_t *node, const reading_t *reading, co
     return APR_SUCCESS;
 }
 
+static apr_status_t read_electable(hap_map_node_t *node, const reading_t *reading,
+                                   const json_t *value)
+{
+    if (!json_is_boolean(value)) {
+        return refuse(reading, node->id, "its electable is not true or false");
+    }
+    node->electable = json_is_true(value);
+    return APR_SUCCESS;
+}
+
 static apr_status_t take_node_key(reading_t *reading, unsigned i, const char *key,
                                   const json_t *value)
 {
     hap_map_node_t *node = &reading->nodes[i];
+    bool is_replica = i < reading->config->replicas_n;
     if (strcmp(key, "address") == 0) {
-        return read_address(&node->address, reading, node->id, value);
+        return read_address(&node->address, reading, node->id, key, value);
     }
     if (strcmp(key, "bind") == 0) {
-        return read_address(&reading->binds[i], reading, node->id, value);
+        return read_address(&reading->binds[i], reading, node->id, key, value);
     }
     if (strcmp(key, "http") == 0) {
-        return read_address(&reading->https[i], reading, node->id, value);
+        return read_address(&reading->https[i], reading, node->id, key, value);
     }
     if (strcmp(key, "mapFile") == 0) {
-        return read_text(&reading->maps[i], reading, key, value);
+        return read_part(&reading->maps[i], reading, node->id, key, value);
     }
-    if (i < reading->config->replicas_n && strcmp(key, "route") == 0) {
-        return read_text(&reading->replicas[i].route, reading, key, value);
+    if (is_replica && strcmp(key, "route") == 0) {
+        return read_part(&reading->replicas[i].route, reading, node->id, key, value);
     }
-    if (i < reading->config->replicas_n && strcmp(key, "url") == 0) {
-        return read_text(&reading->replicas[i].url, reading, key, value);
+    if (is_replica && strcmp(key, "url") == 0) {
+        return read_part(&reading->replicas[i].url, reading, node->id, key, value);
     }
     if (strcmp(key, "role") == 0) {
         return read_role(node, reading, value);
     }
-    if (strcmp(key, "electable") == 0 && json_is_boolean(value)) {
-        node->electable = json_is_true(value);
-        return APR_SUCCESS;
+    if (strcmp(key, "electable") == 0) {
+        return read_electable(node, reading, value);
     }
     return refuse(reading, node->id,
                   "%s is not one of address, bind, http, role, electable and mapFile, or, of a "
-                  "replica, route and url, or has the wrong type",
+                  "replica, route and url",
                   key);
 }
 
@@ -369,11 +407,13 @@ static apr_status_t take_node(reading_t *reading, unsigned i, const char *id, co
     if (hap_grammar_route(hap_str(id), "it", &why, reading->pool) != APR_SUCCESS) {
         return refuse(reading, id, "%s", why.why);
     }
-    if (!json_is_object(value)) {
-        node->electable = true;
-        return read_address(&node->address, reading, id, value);
-    }
     node->electable = true;
+    if (json_is_string(value)) {
+        return read_address(&node->address, reading, id, "address", value);
+    }
+    if (!json_is_object(value)) {
+        return refuse(reading, id, "is neither \"HOST:PORT\" nor an object with an address");
+    }
     json_object_foreach((json_t *)value, key, one)
     {
         apr_status_t rv = take_node_key(reading, i, key, one);
@@ -382,7 +422,8 @@ static apr_status_t take_node(reading_t *reading, unsigned i, const char *id, co
         }
     }
     node->electable = node->electable && node->role == HAP_MAP_VOTER;
-    return node->address ? APR_SUCCESS : refuse(reading, id, "it has no address");
+    return node->address ? APR_SUCCESS
+                         : refuse(reading, id, "it has no address: add \"address\": \"HOST:PORT\"");
 }
 
 /* --- the whole -------------------------------------------------------------------------------- */
@@ -410,15 +451,27 @@ static bool is_key(const char *key)
     return false;
 }
 
-static apr_status_t check_key(const reading_t *reading, const char *key)
+/* Before those that are missing: one that is misspelt is both. */
+static apr_status_t check_names(const reading_t *reading)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)reading->root, key, value)
+    {
+        hap_str_t id;
+        if (!is_key(key) && command_of(&id, hap_str(key)) < 0) {
+            return refuse(reading, key, "is not a key of config.json, see doc/zerod.md");
+        }
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t check_id(const reading_t *reading, const char *key)
 {
     hap_str_t id;
     unsigned long number;
-    if (is_key(key)) {
+    if (is_key(key) || command_of(&id, hap_str(key)) < 0) {
         return APR_SUCCESS;
-    }
-    if (command_of(&id, hap_str(key)) < 0) {
-        return refuse(reading, key, "is not a key of config.json, see doc/zerod.md");
     }
     if (!hap_str_uint(&number, id, reading->config->replicas_n - 1) ||
         (id.n > 1 && id.p[0] == '0')) {
@@ -436,7 +489,8 @@ static apr_status_t take_keys(reading_t *reading)
         if (value) {
             rv = keys[i].take(reading, keys[i].key, value);
         } else if (keys[i].needed) {
-            rv = refuse(reading, keys[i].key, "is missing");
+            rv = refuse(reading, keys[i].key, "is missing: add it, as in \"%s\": %s", keys[i].key,
+                        keys[i].needed);
         }
         if (rv != APR_SUCCESS) {
             return rv;
@@ -457,7 +511,9 @@ static apr_status_t take_commands(reading_t *reading)
         if (value) {
             rv = read_command(argv, reading, key, value);
         } else if (commands[kind].needed) {
-            rv = refuse(reading, key, "is missing, \"replicaIdList\" has the id %u", id);
+            rv =
+                refuse(reading, key,
+                       "is missing: \"replicaIdList\" has the id %u, say which program to run", id);
         }
         if (rv != APR_SUCCESS) {
             return rv;
@@ -480,7 +536,7 @@ static apr_status_t check_whole(const reading_t *reading)
     }
     json_object_foreach((json_t *)reading->root, key, value)
     {
-        apr_status_t rv = check_key(reading, key);
+        apr_status_t rv = check_id(reading, key);
         if (rv != APR_SUCCESS) {
             return rv;
         }
@@ -493,22 +549,9 @@ static apr_status_t check_whole(const reading_t *reading)
     if (config->nodes_n > 1 && !config->secret_file) {
         return refuse(reading, "secretFile",
                       "is missing: daemons of several nodes prove with it that they belong "
-                      "together");
+                      "together; \"openssl rand -hex 32\" makes one");
     }
     return APR_SUCCESS;
-}
-
-static void say_syntax(hap_diag_t *diag, const json_error_t *error, apr_pool_t *pool)
-{
-    hap_str_t why = hap_str(error->text);
-    hap_str_t front = HAP_STR_LIT("'}' expected near '\"");
-    if (hap_str_starts(why, front)) {
-        size_t end = hap_str_find(why, '"', front.n);
-        hap_diag_set(diag, error->line, "a comma is missing before \"%s\"",
-                     hap_str_show(hap_str_sub(why, front.n, end), pool));
-        return;
-    }
-    hap_diag_set(diag, error->line, "is not JSON: %s", error->text);
 }
 
 static apr_status_t read_all(reading_t *reading)
@@ -517,7 +560,10 @@ static apr_status_t read_all(reading_t *reading)
         hap_diag_set(reading->diag, 1, "is not a JSON object, which begins with {");
         return APR_EINVAL;
     }
-    apr_status_t rv = take_keys(reading);
+    apr_status_t rv = check_names(reading);
+    if (rv == APR_SUCCESS) {
+        rv = take_keys(reading);
+    }
     if (reading->config->script_ms == 0) {
         reading->config->script_ms = reading->config->timeout_ms;
     }
@@ -533,7 +579,7 @@ apr_status_t zd_config_parse(const zd_config_t **config, hap_str_t text, hap_dia
     json_error_t error;
     json_t *root = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &error);
     if (!root) {
-        say_syntax(diag, &error, pool);
+        zd_slip_say(diag, &error, pool);
         return APR_EINVAL;
     }
     reading_t reading = {

@@ -77,16 +77,21 @@ static void h1_the_missing_comma_of_hals_own_file_is_named(void)
 
 static void h1_each_needed_key_is_missed_by_name(void)
 {
-    UNIT_STR_EQ(with("    \"appName\":\"votingAppBharath\",\n", ""), "0: \"appName\": is missing");
-    UNIT_STR_EQ(with("    \"timeout\":\"50000\",\n", ""), "0: \"timeout\": is missing");
+    UNIT_STR_EQ(with("    \"appName\":\"votingAppBharath\",\n", ""),
+                "0: \"appName\": is missing: add it, as in \"appName\": \"Shop\"");
+    UNIT_STR_EQ(with("    \"timeout\":\"50000\",\n", ""),
+                "0: \"timeout\": is missing: add it, as in \"timeout\": 5000");
     UNIT_STR_EQ(with("    \"noOfRetryAttempts\":\"3\",\n", ""),
-                "0: \"noOfRetryAttempts\": is missing");
-    UNIT_STR_EQ(with("    \"replicaIdList\":[\"0\",\"1\"],\n", ""),
-                "0: \"replicaIdList\": is missing");
+                "0: \"noOfRetryAttempts\": is missing: add it, as in \"noOfRetryAttempts\": 3");
+    UNIT_STR_EQ(
+        with("    \"replicaIdList\":[\"0\",\"1\"],\n", ""),
+        "0: \"replicaIdList\": is missing: add it, as in \"replicaIdList\": [\"0\", \"1\"]");
     UNIT_STR_EQ(with("    \"ensure-active-1\":\"/srv/ensure.sh 1 active\",\n", ""),
-                "0: \"ensure-active-1\": is missing, \"replicaIdList\" has the id 1");
+                "0: \"ensure-active-1\": is missing: \"replicaIdList\" has the id 1, say which "
+                "program to run");
     UNIT_STR_EQ(with("    \"ensure-passive-0\":\"/srv/ensure.sh 0 passive\",\n", ""),
-                "0: \"ensure-passive-0\": is missing, \"replicaIdList\" has the id 0");
+                "0: \"ensure-passive-0\": is missing: \"replicaIdList\" has the id 0, say which "
+                "program to run");
 }
 
 static void a_peer_need_not_be_restarted_nor_music_located(void)
@@ -102,8 +107,9 @@ static void a_peer_need_not_be_restarted_nor_music_located(void)
 static void h1_what_is_twice_unknown_or_of_a_wrong_type_is_refused_by_line(void)
 {
     UNIT_STR_EQ(with("\"timeout\":\"50000\"", "\"timeout\":\"50000\",\n\"timeout\":\"1\""),
-                "10: is not JSON: duplicate object key near '\"timeout\"'");
-    UNIT_STR_EQ(with("\"timeout\"", "\"timeOut\""), "0: \"timeout\": is missing");
+                "10: \"timeout\" is there twice: remove one of the two");
+    UNIT_STR_EQ(with("\"timeout\"", "\"timeOut\""),
+                "9: \"timeOut\": is not a key of config.json, see doc/zerod.md");
     UNIT_STR_EQ(with("\"timeout\":", "\"timeOut\": 1, \"timeout\":"),
                 "9: \"timeOut\": is not a key of config.json, see doc/zerod.md");
     UNIT_STR_EQ(with("\"50000\"", "true"), "9: \"timeout\": is not a number from 2000 to 3600000");
@@ -112,7 +118,8 @@ static void h1_what_is_twice_unknown_or_of_a_wrong_type_is_refused_by_line(void)
     UNIT_STR_EQ(with("\"50000\"", "1999"), "9: \"timeout\": is not a number from 2000 to 3600000");
     UNIT_STR_EQ(with("\"50000\"", "50000"), "ok");
     UNIT_STR_EQ(with("\"3\"", "0"), "10: \"noOfRetryAttempts\": is not a number from 1 to 100");
-    UNIT_STR_EQ(with("\"votingAppBharath\"", "7"), "2: \"appName\": is not a text");
+    UNIT_STR_EQ(with("\"votingAppBharath\"", "7"),
+                "2: \"appName\": is not a text: write it between double quotes");
     UNIT_STR_EQ(with("{\n", "[\n"), "2: is not JSON: ']' expected near ':'");
     UNIT_STR_EQ(with(hal, "7"), "1: is not JSON: '[' or '{' expected near '7'");
     UNIT_STR_EQ(with(hal, "[]"), "1: is not a JSON object, which begins with {");
@@ -126,9 +133,13 @@ static void h1_ids_count_from_0_without_a_gap(void)
     UNIT_STR_EQ(with("[\"0\",\"1\"]", "[\"1\",\"0\"]"),
                 "11: \"replicaIdList\": ids count from \"0\" without a gap; \"0\" is expected at "
                 "place 1");
-    UNIT_STR_EQ(with("[\"0\",\"1\"]", "[]"), "11: \"replicaIdList\": is not a list of 1 to 64 ids");
+    UNIT_STR_EQ(with("[\"0\",\"1\"]", "[\"0\",\"01\"]"),
+                "11: \"replicaIdList\": ids count from \"0\" without a gap; \"1\" is expected at "
+                "place 2");
+    UNIT_STR_EQ(with("[\"0\",\"1\"]", "[]"),
+                "11: \"replicaIdList\": is not a list of 1 to 64 ids, as in [\"0\", \"1\"]");
     UNIT_STR_EQ(with("[\"0\",\"1\"]", "\"0,1\""),
-                "11: \"replicaIdList\": is not a list of 1 to 64 ids");
+                "11: \"replicaIdList\": is not a list of 1 to 64 ids, as in [\"0\", \"1\"]");
     UNIT_STR_EQ(with("ensure-active-1", "ensure-active-2"),
                 "4: \"ensure-active-2\": \"replicaIdList\" has no id 2");
     UNIT_STR_EQ(with("ensure-active-1", "ensure-active-01"),
@@ -141,11 +152,12 @@ static void commands_are_words_not_shell(void)
     UNIT_STR_EQ(with("/srv/ensure.sh 0 active", "/srv/my\\\\ app/x 'a b' \\\"c d\\\""), "ok");
     UNIT_STR_EQ(with("/srv/ensure.sh 0 active", "/srv/x 'a b"),
                 "3: \"ensure-active-0\": a quote is not closed");
-    UNIT_STR_EQ(with("/srv/ensure.sh 0 active", " "), "3: \"ensure-active-0\": names no program");
+    UNIT_STR_EQ(with("/srv/ensure.sh 0 active", " "),
+                "3: \"ensure-active-0\": names no program: its first word is the path of one");
     UNIT_STR_EQ(with("\"/srv/ensure.sh 0 active\"", "[]"),
-                "3: \"ensure-active-0\": names no program");
+                "3: \"ensure-active-0\": names no program: its first word is the path of one");
     UNIT_STR_EQ(with("\"/srv/ensure.sh 0 active\"", "[\"sh\", 1]"),
-                "3: \"ensure-active-0\": is not a list of texts");
+                "3: \"ensure-active-0\": its word 2 is not a text: write it between double quotes");
     const char *text = apr_pstrcat(unit_pool,
                                    "{\"appName\":\"A\",\"timeout\":5000,\"noOfRetryAttempts\":1,"
                                    "\"replicaIdList\":[\"0\"],\"ensure-active-0\":[\"sh\",\"-c\","
@@ -164,19 +176,65 @@ static void nodes_say_where_daemons_are_reached(void)
         "0: \"nodes\": is missing: say where each replica's daemon is reached, as in "
         "\"nodes\": {\"0\": \"192.0.2.1:7946\", \"1\": \"192.0.2.2:7946\"}");
     UNIT_STR_EQ(with("\"1\": \"192.0.2.2:7946\"", "\"2\": \"192.0.2.2:7946\""),
-                "13: \"nodes\": the replica \"1\" is not in it");
+                "13: \"nodes\": the replica \"1\" is not in it: say where its daemon is reached, "
+                "as in \"1\": \"192.0.2.1:7946\"");
     UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "\"192.0.2.2\""),
                 "13: \"1\": its address: \"192.0.2.2\" is not HOST:PORT");
-    UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{}"), "13: \"1\": it has no address");
+    UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{}"),
+                "13: \"1\": it has no address: add \"address\": \"HOST:PORT\"");
     UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"role\": \"boss\"}"),
                 "13: \"1\": its role is not voter, witness or observer");
     UNIT_STR_EQ(
         with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"rol\": 1}"),
         "13: \"1\": rol is not one of address, bind, http, role, electable and mapFile, or, of a "
-        "replica, route and url, or has the wrong type");
+        "replica, route and url");
     UNIT_STR_EQ(with(",\n    \"secretFile\": \"/etc/zerod/secret\"", ""),
                 "0: \"secretFile\": is missing: daemons of several nodes prove with it that they "
-                "belong together");
+                "belong together; \"openssl rand -hex 32\" makes one");
+}
+
+static void h1_what_is_wrong_in_a_node_is_said_with_that_node(void)
+{
+    static const char *const wrong[][2] = {
+        {"7", "is neither \"HOST:PORT\" nor an object with an address"},
+        {"\"\"", "its address is empty"},
+        {"{\"address\": 7}", "its address is not a text: write it between double quotes"},
+        {"{\"address\": \"h:1\", \"bind\": \"h:x\"}",
+         "its bind: \"x\" is not a port, use 1 to 65535"},
+        {"{\"address\": \"h:1\", \"role\": 1}", "its role is not voter, witness or observer"},
+        {"{\"address\": \"h:1\", \"electable\": \"no\"}", "its electable is not true or false"},
+        {"{\"address\": \"h:1\", \"mapFile\": []}",
+         "its mapFile is not a text: write it between double quotes"},
+        {"{\"address\": \"h:1\", \"url\": \"\"}", "its url is empty"},
+        {"{\"address\": \"h:1\", \"route\": 1}",
+         "its route is not a text: write it between double quotes"},
+        {"{\"address\": \"h:1\", \"route\": \"0\"}", "another replica has the route 0, too"},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        /* The other one has all keys, too, on the line before. */
+        const char *nodes = apr_pstrcat(
+            unit_pool,
+            "{\"0\": {\"address\": \"a:1\", \"bind\": \"b:1\", \"role\": \"voter\", \"electable\": "
+            "true, "
+            "\"mapFile\": \"/m\", \"url\": \"http://u:1\", \"route\": \"0\"},\n \"1\": ",
+            wrong[i][0], "}", NULL);
+        UNIT_STR_EQ(with("{\"0\": \"192.0.2.1:7946\", \"1\": \"192.0.2.2:7946\"}", nodes),
+                    apr_pstrcat(unit_pool, "14: \"1\": ", wrong[i][1], NULL));
+    }
+}
+
+static void h1_slips_of_json_have_sentences(void)
+{
+    UNIT_STR_EQ(with("\"0\",\"1\"", "\"0\" \"1\""), "11: a comma is missing before \"1\"");
+    UNIT_STR_EQ(with("\"0\",\"1\"", "\"0\",\"1\","), "11: a comma stands before ]: remove it");
+    UNIT_STR_EQ(with("secret\"\n", "secret\",\n"), "15: a comma stands before }: remove it");
+    UNIT_STR_EQ(with("\"timeout\":", "\"timeout\""),
+                "9: a colon is missing between a key and its value");
+    UNIT_STR_EQ(with("Bharath\"", "Bharath"), "2: a double quote is missing at the end of a text");
+    UNIT_STR_EQ(with("secret\"\n}", "secret\"\n"), "16: a } is missing at the end");
+    UNIT_STR_EQ(with("secret\"\n}", "secret\"\n}\n}"),
+                "16: more stands behind the last }: remove it");
+    UNIT_STR_EQ(with("\"50000\"", "050"), "9: is not JSON: invalid token near '0'");
 }
 
 static void a_node_may_have_health_urls(void)
@@ -190,9 +248,9 @@ static void a_node_may_have_health_urls(void)
     CU_ASSERT_PTR_NULL(config->https[0]);
     UNIT_STR_EQ(config->https[1], "0.0.0.0:7980");
     UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"http\": \"h\"}"),
-                "13: \"1\": its address: \"h\" is not HOST:PORT");
+                "13: \"1\": its http: \"h\" is not HOST:PORT");
     UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"http\": 80}"),
-                "13: \"1\": is not a text");
+                "13: \"1\": its http is not a text: write it between double quotes");
 }
 
 static void a_witness_and_an_observer_never_lead(void)
@@ -226,6 +284,8 @@ const unit_test_t suite_zd_config[] = {
     UNIT_TEST(h1_ids_count_from_0_without_a_gap),
     UNIT_TEST(commands_are_words_not_shell),
     UNIT_TEST(nodes_say_where_daemons_are_reached),
+    UNIT_TEST(h1_what_is_wrong_in_a_node_is_said_with_that_node),
+    UNIT_TEST(h1_slips_of_json_have_sentences),
     UNIT_TEST(a_node_may_have_health_urls),
     UNIT_TEST(a_witness_and_an_observer_never_lead),
     UNIT_END,
