@@ -45,7 +45,8 @@ void zd_daemon_wrote_map(zd_daemon_t *self, uint64_t before)
     }
 }
 
-/* What happened since, the oldest first; what an earlier run has seen is in the log already. */
+/* What happened since, the oldest first; what an earlier run has seen is in the log already. Not by
+ * the time of each: that is of another host's clock. */
 static void log_events(zd_daemon_t *self)
 {
     const zd_state_t *now = zd_raft_state(self->raft);
@@ -57,7 +58,7 @@ static void log_events(zd_daemon_t *self)
     while (n > 0) {
         event = zd_state_event(now, --n);
         self->event_seen = event->index;
-        if (event->at_ms >= self->begun_ms) {
+        if (event->index > zd_raft_past(self->raft)) {
             zd_log("%s", event->what);
         }
     }

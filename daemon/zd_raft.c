@@ -43,6 +43,8 @@ struct zd_raft_t {
     int seen_role;
     bool seen_ready;
     uint64_t seen_leader; /* number; 0: none */
+    uint64_t disk_last;   /* last entry that was on disk when this run began; all until it has */
+    uint64_t past;        /* commands up to that one */
     bool closing;
     bool stopped; /* the engine is closed */
 };
@@ -78,6 +80,9 @@ static int apply(struct raft_fsm *fsm, const struct raft_buffer *buf, void **res
     if (rv == APR_SUCCESS) {
         zd_result_t end = zd_state_apply(self->state, &command);
         tell_sent(self, &command, &end);
+        if (self->raft.last_applied < self->disk_last) {
+            self->past = zd_state_index(self->state);
+        }
     }
     apr_pool_destroy(pool);
     return rv == APR_SUCCESS ? 0 : RAFT_MALFORMED;
@@ -124,6 +129,9 @@ static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
     }
     zd_state_free(self->state);
     self->state = loaded;
+    if (self->disk_last == UINT64_MAX) {
+        self->past = zd_state_index(loaded);
+    }
     raft_free(buf->base);
     return 0;
 }
@@ -446,6 +454,7 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     }
     self->conf = *conf;
     self->seen_role = -1;
+    self->disk_last = UINT64_MAX;
     self->fsm = (struct raft_fsm){
         .version = 1, .data = self, .apply = apply, .snapshot = snapshot, .restore = restore};
     zd_raft_net_make(&self->transport, conf->net);
@@ -467,6 +476,7 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     }
     self->raft.data = self;
     rv = start_engine(self);
+    self->disk_last = raft_last_index(&self->raft);
     if (rv != 0) {
         apr_status_t status = fails(diag, conf->dir, rv, raft_errmsg(&self->raft));
         undo(self);
@@ -477,6 +487,11 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     uv_prepare_start(&self->turn, look);
     *raft = self;
     return APR_SUCCESS;
+}
+
+uint64_t zd_raft_past(const zd_raft_t *self)
+{
+    return self->past;
 }
 
 void zd_raft_accept(zd_raft_t *self, uint64_t number, const char *address, uv_stream_t *stream)

@@ -47,6 +47,10 @@ typedef struct zd_raft_conf_t {
  * written: nothing was changed then. */
 apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag_t *diag);
 
+/** How many of the commands that are carried out by now were on this disk when this run began:
+ * an earlier one has seen them. */
+uint64_t zd_raft_past(const zd_raft_t *raft);
+
 /** A stream that zd_net has accepted for ZD_NET_RAFT. Takes it. */
 void zd_raft_accept(zd_raft_t *raft, uint64_t number, const char *address, uv_stream_t *stream);
 

@@ -3,13 +3,14 @@
 package HA::Clock;
 use v5.36;
 
-sub new($class, $t)
+# Each has its own name.
+sub new($class, $t, $name = 'clock')
 {
-    my $self = bless {library => $t->dir('step_clock.so'), file => $t->dir('clock')}, $class;
+    my $self = bless {library => $t->dir("step_$name.so"), file => $t->dir($name)}, $class;
     my @compiler = split ' ', HA::Test::build_var('CC');
     my @command = (@compiler, qw(-shared -fPIC -O1 -o), $self->{library}, HA::Test::top_srcdir() . '/t/lib/step_clock.c');
     system(@command) == 0 or die "@command failed\n";
-    $t->write_file('clock', pack 'q', 0);
+    $t->write_file($name, pack 'q', 0);
     return $self;
 }
 
