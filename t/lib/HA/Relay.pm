@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+# Owns what is between the daemons of a cluster: each is reached through a port of the relay, which
+# passes bytes on late, in their order, or keeps those of a link that stalls until it is healed. One
+# process; whose connection it is it knows by whose socket it is. Does not start daemons, and loses
+# nothing: for links that do see HA::Hosts.
+package HA::Relay;
+use v5.36;
+
+use Errno qw(EAGAIN EINPROGRESS EINTR);
+use IO::Poll qw(POLLERR POLLHUP POLLIN POLLOUT);
+use IO::Socket::INET;
+use JSON::PP ();
+use Socket qw(inet_aton pack_sockaddr_in PF_INET SOCK_STREAM);
+use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime);
+
+use HA::Zerod;
+
+use constant {TURN_SECONDS => 0.005, PIECE_BYTES => 65_536, QUEUE_BYTES => 4 << 20, READY_SECONDS => 10};
+
+# Puts itself between these, which do not run yet. Each byte takes `delay_ms` each way, and up to
+# `jitter_ms` more.
+sub new($class, $t, $zerods, %opt)
+{
+    my $self = bless {t => $t, rules => $t->dir('relay.rules'), ready => $t->dir('relay.ready'), delay => $opt{delay_ms} / 1000, jitter => $opt{jitter_ms} / 1000, ways => [], stalled => {}}, $class;
+    my $nodes = JSON::PP->new->decode(HA::Zerod::slurp($zerods->[0]{config}))->{nodes};
+    for my $id (sort keys %$nodes) {
+        my $port = $t->port;
+        my ($to) = $nodes->{$id} =~ /:([0-9]+)\z/ or die "node $id: not a plain address\n";
+        push @{$self->{listens}}, {id => $id, port => $port, to => $to};
+        $nodes->{$id} = {address => "127.0.0.1:$port", bind => "127.0.0.1:$to"};
+    }
+    for my $zerod (@$zerods) {
+        my $config = JSON::PP->new->decode(HA::Zerod::slurp($zerod->{config}));
+        $t->write_file($zerod->{config}, JSON::PP->new->canonical->encode({%$config, nodes => $nodes}));
+        $self->{id_of}{$zerod->{config}} = $zerod->{id};
+    }
+    $self->heal;
+    $t->spawn('relay', code => sub { $self->_run });
+    $t->wait_for(sub { -e $self->{ready} }, READY_SECONDS, 'the relay');
+    return $self;
+}
+
+# Nothing passes between these two, in both ways, until heal().
+sub stall($self, $one, $other)
+{
+    return $self->{t}->write_file($self->{rules}, "$one $other\n");
+}
+
+sub heal($self)
+{
+    return $self->{t}->write_file($self->{rules}, '');
+}
+
+# --- the process ----------------------------------------------------------------------------------
+
+sub _now() { return clock_gettime(CLOCK_MONOTONIC) }
+
+sub _run($self)
+{
+    local $SIG{PIPE} = 'IGNORE';
+    my $poll = $self->{poll} = IO::Poll->new;
+    for my $listen (@{$self->{listens}}) {
+        my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $listen->{port}, Listen => 128, ReuseAddr => 1, Blocking => 0) or die "$listen->{port}: $!\n";
+        $listen->{socket} = $socket;
+        $poll->mask($socket => POLLIN);
+    }
+    $self->{t}->write_file($self->{ready}, '');
+    while (1) {
+        $poll->poll(TURN_SECONDS);
+        $self->_read_rules;
+        $self->_accept($_) for grep {$poll->events($_->{socket})} @{$self->{listens}};
+        $self->_turn($_) for @{$self->{ways}};
+        @{$self->{ways}} = grep {!$_->{over}} @{$self->{ways}};
+    }
+    return;
+}
+
+sub _read_rules($self)
+{
+    my @pairs = split /\n/, HA::Zerod::slurp($self->{rules});
+    $self->{stalled} = {map {($_ => 1, join(' ', reverse split / /) => 1)} @pairs};
+    return;
+}
+
+# The id of the daemon that has connected from this port: by the number of its socket.
+sub _caller($self, $port)
+{
+    my $from = sprintf '0100007F:%04X', $port;
+    my ($inode) = HA::Zerod::slurp('/proc/net/tcp') =~ /^ *\d+: $from \S+ \S+ \S+ \S+ \S+ +\d+ +\d+ ([1-9]\d*) /m or return '';
+    for my $path (glob '/proc/[0-9]*/cmdline') {
+        my ($config) = (HA::Zerod::slurp($path) // '') =~ /\0-c\0([^\0]+)\0/ or next;
+        my $id = $self->{id_of}{$config} // next;
+        my ($fds) = $path =~ m{^(.*)/cmdline$};
+        return $id if grep {(readlink // '') eq "socket:[$inode]"} glob "$fds/fd/*";
+    }
+    return '';
+}
+
+# A connection is two sides; what is read from one waits in its queue to be written to the other.
+sub _accept($self, $listen)
+{
+    while (my $client = $listen->{socket}->accept) {
+        $client->blocking(0);
+        my $way = {link => $self->_caller($client->peerport) . " $listen->{id}", to => $listen->{to}, due => _now() + $self->_takes};
+        $way->{sides} = [{socket => $client, queue => [], bytes => 0}, {queue => [], bytes => 0}];
+        push @{$self->{ways}}, $way;
+    }
+    return;
+}
+
+sub _takes($self) { return $self->{delay} + rand $self->{jitter} }
+
+sub _turn($self, $way)
+{
+    my ($client, $server) = @{$way->{sides}};
+    return $self->_rest($way) if $self->{stalled}{$way->{link}};
+    if (!$server->{socket}) {
+        return if $way->{due} > _now();
+        socket($server->{socket}, PF_INET, SOCK_STREAM, 0) or die "socket: $!\n";
+        IO::Handle::blocking($server->{socket}, 0);
+        connect($server->{socket}, pack_sockaddr_in($way->{to}, inet_aton('127.0.0.1'))) or $!{EINPROGRESS} or return $self->_end($way);
+    }
+    $self->_read($way, $_) for $client, $server;
+    $self->_write($way, $client, $server);
+    $self->_write($way, $server, $client);
+    return if $way->{over};
+    $self->{poll}->mask($_->{socket} => $_->{eof} || $_->{bytes} > QUEUE_BYTES ? 0 : POLLIN) for $client, $server;
+    return;
+}
+
+# What nobody reads now wakes nobody.
+sub _rest($self, $way)
+{
+    $self->{poll}->remove($_) for grep {$_} map {$_->{socket}} @{$way->{sides}};
+    return;
+}
+
+sub _read($self, $way, $side)
+{
+    while (!$side->{eof} && $side->{bytes} <= QUEUE_BYTES) {
+        my $n = sysread $side->{socket}, my $bytes, PIECE_BYTES;
+        return if !defined $n && ($!{EAGAIN} || $!{EINTR} || $!{ENOTCONN});
+        $side->{eof} = !$n;
+        my $due = _now() + $self->_takes;
+        my $last = @{$side->{queue}} ? $side->{queue}[-1]{due} : 0;
+        push @{$side->{queue}}, {due => $due > $last ? $due : $last, bytes => $n ? $bytes : undef};
+        $side->{bytes} += $n // 0;
+    }
+    return;
+}
+
+# The end of one side ends both, when all before it has been passed on.
+sub _write($self, $way, $from, $to)
+{
+    my $now = _now();
+    while (!$way->{over} && @{$from->{queue}} && $from->{queue}[0]{due} <= $now) {
+        my $piece = $from->{queue}[0];
+        return $self->_end($way) if !defined $piece->{bytes};
+        my $n = syswrite $to->{socket}, $piece->{bytes};
+        return if !defined $n && ($!{EAGAIN} || $!{EINTR} || $!{ENOTCONN});
+        return $self->_end($way) if !defined $n;
+        $from->{bytes} -= $n;
+        substr $piece->{bytes}, 0, $n, '';
+        shift @{$from->{queue}} if $piece->{bytes} eq '';
+    }
+    return;
+}
+
+sub _end($self, $way)
+{
+    $way->{over} = 1;
+    for my $socket (grep {$_} map {$_->{socket}} @{$way->{sides}}) {
+        $self->{poll}->remove($socket);
+        close $socket;
+    }
+    return;
+}
+
+1;
