@@ -10,6 +10,8 @@
 #include "zd_log.h"
 #include "zd_number.h"
 
+enum { NAMED_MS = 5000 }; /* so long others may call this node the leader that is one no more */
+
 static void hear_beat(zd_daemon_t *self, zd_caller_t *caller, const json_t *object)
 {
     apr_pool_t *pool;
@@ -71,6 +73,7 @@ static void hear_answer(zd_daemon_t *self, const json_t *object)
         apr_pool_destroy(pool);
         return;
     }
+    self->named_ms = 0;
     uint64_t before = zd_mapfile_version(self->map);
     bool overtaken = self->raft && answer.version <= before; /* by the log */
     bool counts = zd_core_answered(self->core, &answer, zd_now_ms());
@@ -84,16 +87,7 @@ static void hear_answer(zd_daemon_t *self, const json_t *object)
     apr_pool_destroy(pool);
 }
 
-/* Who has been asked does not lead, and knows who does, or not. */
-static void go_elsewhere(zd_daemon_t *self, const char *leader)
-{
-    if (leader && strcmp(leader, zd_own_node(self)->address) != 0) {
-        zd_talk_call(self->talk, leader);
-    } else {
-        zd_talk_next(self->talk);
-    }
-}
-
+/* Others take another daemon for this node. */
 static void be_other(zd_daemon_t *self)
 {
     uint64_t now = zd_now_ms();
@@ -103,6 +97,25 @@ static void be_other(zd_daemon_t *self)
                "the wrong -i, or another folder than before? It is heard when the other one was "
                "not for the time of a lease",
                self->conf->id);
+    }
+}
+
+/* Who has been asked does not lead, and knows who does, or not. */
+static void go_elsewhere(zd_daemon_t *self, const char *leader)
+{
+    bool own = leader && strcmp(leader, zd_own_node(self)->address) == 0;
+    uint64_t now = zd_now_ms();
+    if (leader && !own) {
+        zd_talk_call(self->talk, leader);
+        return;
+    }
+    zd_talk_next(self->talk);
+    if (!own || (self->raft && zd_raft_leads(self->raft))) {
+        self->named_ms = 0;
+    } else if (self->named_ms == 0) {
+        self->named_ms = now;
+    } else if (now - self->named_ms >= NAMED_MS) {
+        be_other(self);
     }
 }
 

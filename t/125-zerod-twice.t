@@ -72,6 +72,17 @@ subtest 'another leader' => sub {
     is(HA::Service::overlap_ms($service, $elsewhere), 0, 'never two at once');
 };
 
+subtest 'the first one leads' => sub {
+    $second->stop;
+    $t->wait_for(sub { HA::Zerod::leader_of(@all)->ask({ask => 'primary', node => '1'}); HA::Zerod::leader_of(@all) == $first }, 30, 'it to lead');
+    my $term = $first->status->{term};
+    my $said = () = $second->said =~ /the leader hears another daemon/g;
+    $second->launch;
+    $t->wait_for(sub { my $now = () = $second->said =~ /the leader hears another daemon/g; $now > $said }, 30, 'the second one to say so');
+    is($first->status->{term}, $term, 'the term is the same');
+    is($first->status->{leads} ? 1 : 0, 1, 'it leads');
+};
+
 subtest 'the first one is gone' => sub {
     $second->stop;
     make_active($first);
