@@ -205,23 +205,36 @@ zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms)
     return orders;
 }
 
-/* A lease that is stopped here never comes back, whatever is still under way about it. An earlier
- * run that has left nothing may have said so: its lease is not taken up. */
+/* The lease that the leader speaks of first is one from before this run. Where nothing is left of
+ * it an earlier run has stopped it, and may have said so: it is not taken up. In a fresh folder it
+ * is another daemon's. */
+static void hear_of_before(zd_replica_t *replica, uint64_t epoch, zd_orders_t *orders)
+{
+    if (replica->fresh) {
+        replica->foreign = epoch;
+    } else if (replica->role != ZD_ROLE_PASSIVE) {
+        replica->epoch = epoch;
+    } else if (replica->kill_at_ms == 0) {
+        replica->stopped = epoch;
+        orders->beat = true;
+    }
+}
+
+/* A lease that is stopped here never comes back, whatever is still under way about it. */
 zd_orders_t zd_replica_told(zd_replica_t *replica, const zd_word_t *word, uint64_t now_ms)
 {
     zd_orders_t orders = {.run = ZD_RUN_NONE};
-    replica->foreign = replica->fresh ? word->epoch : replica->foreign;
-    replica->fresh = false;
+    if (!replica->was_told) {
+        replica->was_told = true;
+        hear_of_before(replica, word->epoch, &orders);
+    }
     bool own = word->epoch > replica->stopped && word->epoch > replica->foreign;
     bool in_time = now_ms - word->sent_ms < replica->times.stop_ms;
-    orders.beat = own && replica->offered != word->epoch;
+    orders.beat |= own && replica->offered != word->epoch;
     replica->offered = word->epoch;
     replica->paused = word->paused;
-    if (own && replica->role == ZD_ROLE_UNSURE) {
-        replica->epoch = word->epoch; /* an earlier run's: this one gives it back if it has to */
-        if (!replica->kill_at_ms) {
-            happens(replica, NONE, now_ms, &orders);
-        }
+    if (replica->role == ZD_ROLE_UNSURE && !replica->kill_at_ms) {
+        happens(replica, NONE, now_ms, &orders);
     }
     if (holds(replica) && word->epoch != replica->epoch) {
         happens(replica, NONE, now_ms, &orders);

@@ -65,6 +65,7 @@ typedef struct zd_replica_t {
     bool proven;         /* it was a renewal: this run of the daemon has had a lease */
     uint64_t kill_at_ms; /* what an earlier run has left is killed then; 0: it has left nothing */
     bool fresh;          /* there was none: the lease that is heard of first is none of its own */
+    bool was_told;       /* the leader was heard in this run */
     uint64_t foreign;    /* leases up to this epoch are another daemon's of this id */
     zd_run_t running;
     bool killed;         /* that one was: how it ends does not count */

@@ -305,6 +305,16 @@ static void a_lease_that_an_earlier_run_has_stopped_is_given_back(void)
     UNIT_STR_EQ(renewed(EPOCH, 10), "stopping");
     UNIT_STR_EQ(ran(true), "passive kill-service beat");
     CU_ASSERT_EQUAL(replica.stopped, EPOCH);
+    unsure(3);
+    UNIT_STR_EQ(ticked(STOP_MS), "stopping ensure-passive beat");
+    UNIT_STR_EQ(ran(true), "passive kill-service beat");
+    UNIT_STR_EQ(renewed(EPOCH, 10), "passive beat");
+    CU_ASSERT_EQUAL(replica.stopped, EPOCH);
+    unsure(3);
+    UNIT_STR_EQ(ticked(STOP_MS), "stopping ensure-passive beat");
+    UNIT_STR_EQ(renewed(EPOCH, 10), "stopping beat");
+    UNIT_STR_EQ(ran(true), "passive kill-service beat");
+    CU_ASSERT_EQUAL(replica.stopped, EPOCH);
 }
 
 /* Another daemon with this id may be active: neither is its lease taken up, nor given back. */
