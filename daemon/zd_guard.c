@@ -189,12 +189,16 @@ static page_t *open_page(const char *dir)
     }
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     void *page = MAP_FAILED;
-    if (fd >= 0 && ftruncate(fd, sizeof(page_t)) == 0) {
+    /* What is written to a page that has no room on the disk is answered by SIGBUS. */
+    int error = fd < 0 ? errno : posix_fallocate(fd, 0, sizeof(page_t));
+    if (fd >= 0 && !error) {
         page = mmap(NULL, sizeof(page_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     }
     if (fd >= 0) {
+        error = page == MAP_FAILED && !error ? errno : error;
         close(fd);
     }
+    errno = error;
     return page == MAP_FAILED ? NULL : page;
 }
 
