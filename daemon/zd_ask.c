@@ -193,15 +193,19 @@ static const char lost[] =
     "this node does not lead, or has just ceased to: the command may be carried out or not, ask "
     "again with the same client and seq";
 
+static const char full[] = "the disks of half of the nodes, or more, are full: nothing is carried "
+                           "out before there is room";
+
 static void ordered(zd_wish_t *wish)
 {
     order_t *order = (order_t *)wish;
     const zd_result_t *result = &wish->result;
-    json_t *said = wish->committed
-                       ? json_pack("{s:s, s:I, s:I, s:s}", "end", zd_end_names[result->end],
-                                   "version", (json_int_t)result->version, "epoch",
-                                   (json_int_t)result->epoch, "why", result->why)
-                       : json_pack("{s:s, s:s}", "why", wish->why, "error", lost);
+    json_t *said =
+        wish->committed
+            ? json_pack("{s:s, s:I, s:I, s:s}", "end", zd_end_names[result->end], "version",
+                        (json_int_t)result->version, "epoch", (json_int_t)result->epoch, "why",
+                        result->why)
+            : json_pack("{s:s, s:s}", "why", wish->why, "error", wish->full ? full : lost);
     answer(order->self, &order->asker, said);
     apr_pool_destroy(order->pool);
 }

@@ -192,6 +192,7 @@ static bool submit(zd_raft_t *self, zd_wish_t *wish, hap_str_t bytes)
     int rv = raft_apply(&self->raft, &entry->request, &buf, 1, entry_done);
     if (rv != 0) {
         wish->why = raft_strerror(rv);
+        wish->full = rv == RAFT_NOSPACE;
         forget(self, wish);
         free(entry);
         raft_free(buf.base);
@@ -206,7 +207,7 @@ void zd_raft_send(zd_raft_t *self, zd_wish_t *wish)
     hap_str_t bytes;
     hap_diag_t diag;
     apr_pool_t *pool;
-    wish->committed = false;
+    wish->committed = wish->full = false;
     wish->why = raft_strerror(RAFT_NOMEM);
     wish->result = (zd_result_t){.end = ZD_REFUSED};
     if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {

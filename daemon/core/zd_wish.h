@@ -11,6 +11,7 @@
 typedef struct zd_wish_t zd_wish_t;
 struct zd_wish_t {
     zd_command_t command; /* borrowed until then */
+    bool full;            /* it is not in any log, as too many disks are full */
     bool committed;       /* else it may be, or not: send it again with the same client and seq */
     const char *why;      /* when it is not; static */
     zd_result_t result;   /* when it is */
