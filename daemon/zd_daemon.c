@@ -259,7 +259,7 @@ void zd_daemon_raft_ended(void *baton, const char *why)
 void zd_daemon_raft_broken(void *baton, const char *why)
 {
     const zd_daemon_t *self = baton;
-    zd_log("%s: the term or the vote cannot be written: %s: the daemon ends", self->conf->dir, why);
+    zd_log("%s/raft: %s: the daemon ends", self->conf->dir, why);
     _exit(1);
 }
 

@@ -12,6 +12,7 @@
 #include <raft.h>
 #include <raft/uv.h>
 
+#include "zd_raft_files.h"
 #include "zd_raft_mend.h"
 #include "zd_raft_net.h"
 
@@ -19,6 +20,7 @@ enum {
     HEARTBEATS = 10, /* in the time of an election */
     SEGMENT_BYTES = 1 << 20,
     CONNECT_AGAIN_MS = 200,
+    DISK_AGAIN_MS = 1000,
     CAPACITY_KB = SEGMENT_BYTES / 2048, /* no entry is taken when less is reserved on the disk */
     SNAPSHOT_THRESHOLD = 1024,          /* entries after which the log is cut */
     SNAPSHOT_TRAILING = 512
@@ -411,6 +413,7 @@ static int start_engine(zd_raft_t *self)
     raft_uv_set_auto_recovery(&self->mend.io, false);
     raft_uv_set_segment_size(&self->mend.io, SEGMENT_BYTES);
     raft_uv_set_connect_retry_delay(&self->mend.io, CONNECT_AGAIN_MS);
+    raft_uv_set_disk_retry(&self->mend.io, DISK_AGAIN_MS);
 #if !ZD_RAFT_LOSES
     /* Its own threshold is more than all segments of this size that it prepares. */
     raft_set_capacity_threshold(&self->raft, CAPACITY_KB);
@@ -458,6 +461,11 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     self->disk_last = UINT64_MAX;
     self->fsm = (struct raft_fsm){
         .version = 1, .data = self, .apply = apply, .snapshot = snapshot, .restore = restore};
+    if (!zd_files_check(conf->dir, diag)) {
+        zd_state_free(self->state);
+        free(self);
+        return APR_EINVAL;
+    }
     zd_raft_net_make(&self->transport, conf->net);
     int rv = raft_uv_init(&self->mend.io, conf->loop, conf->dir, &self->transport);
     if (rv != 0) {
@@ -467,7 +475,7 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
         free(self);
         return APR_EGENERAL;
     }
-    zd_mend(&self->mend, conf->broken, conf->baton);
+    zd_mend(&self->mend, conf->loop, conf->dir, conf->broken, conf->baton);
     rv = raft_init(&self->raft, &self->mend.io, &self->fsm, conf->number, conf->address);
     if (rv != 0) {
         apr_status_t status = fails(diag, conf->dir, rv, raft_errmsg(&self->raft));

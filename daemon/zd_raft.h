@@ -36,8 +36,9 @@ typedef struct zd_raft_conf_t {
     void (*changed)(void *baton);
     /* Called once after zd_raft_close, and when the engine has given up: `why` says so then. */
     void (*ended)(void *baton, const char *why);
-    /* The term or the vote cannot be written, and the engine knows no way back: does not return, or
-     * has seen to it that nothing that this node does from now on is seen by anybody. */
+    /* The term, the vote or the log cannot be written, as `why` says, and the engine knows no way
+     * back: does not return, or has seen to it that nothing that this node does from now on is seen
+     * by anybody. */
     void (*broken)(void *baton, const char *why);
     void *baton;
 } zd_raft_conf_t;

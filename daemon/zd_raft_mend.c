@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns what libraft 0.22.1 is kept from. Names in brackets are its own functions.
+ * Owns what libraft 0.22.1 is kept from. Names in brackets are its own functions. A disk that fails
+ * ends the node wherever libraft would go on with what it has not written.
  */
 #include "config.h"
 
 #include "zd_raft_mend.h"
 
+#include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "zd_raft_files.h"
+
+enum { TIMERS = 4, RETRY_TIMER = 2 /* of those, as it makes them */ };
 
 static const struct raft *raft_of(const zd_mend_t *mend)
 {
@@ -16,27 +23,155 @@ static const struct raft *raft_of(const zd_mend_t *mend)
 
 /* --- the term and the vote -------------------------------------------------------------------- */
 
+static void breaks(const zd_mend_t *mend, const char *what, const char *why)
+{
+    char text[RAFT_ERRMSG_BUF_SIZE];
+    snprintf(text, sizeof(text), "%s cannot be %s", what, why);
+    mend->broken(mend->baton, text);
+}
+
 /* When these fail it goes on with the new term in memory, drops what else it had to write, and
  * frees the entries of the message a second time (recvCb). A node that has died instead has
  * promised nothing. */
-static int must_be_written(zd_mend_t *mend, int rv)
+static int must_be_written(const zd_mend_t *mend, int rv)
 {
     if (rv != 0) {
-        mend->broken(mend->baton, raft_strerror(rv));
+        char why[128];
+        snprintf(why, sizeof(why), "written: %s", raft_strerror(rv));
+        breaks(mend, "the term or the vote", why);
     }
     return 0;
 }
 
+/* To write the same term again is to take back the vote in it, until that is written again: so it
+ * does before each vote (recvRequestVote). */
 static int set_term(struct raft_io *io, raft_term term)
 {
     zd_mend_t *mend = (zd_mend_t *)io;
+    if (mend->loaded && term == mend->voting_term) {
+        return 0;
+    }
+    mend->voting_term = term;
+    mend->vote = 0;
     return must_be_written(mend, mend->theirs.set_term(io, term));
 }
 
 static int set_vote(struct raft_io *io, raft_id vote)
 {
     zd_mend_t *mend = (zd_mend_t *)io;
+    if (mend->loaded && vote == mend->vote) {
+        return 0;
+    }
+    mend->vote = vote;
     return must_be_written(mend, mend->theirs.set_vote(io, vote));
+}
+
+/* --- the log ---------------------------------------------------------------------------------- */
+
+static int load(struct raft_io *io, raft_term *term, raft_id *vote, struct raft_snapshot **snapshot,
+                raft_index *start, struct raft_entry **entries, size_t *n)
+{
+    zd_mend_t *mend = (zd_mend_t *)io;
+    int rv = mend->theirs.load(io, term, vote, snapshot, start, entries, n);
+    if (rv == 0) {
+        mend->loaded = true;
+        mend->voting_term = *term;
+        mend->vote = *vote;
+        mend->next = *start + *n;
+    }
+    return rv;
+}
+
+/* Entries on their way to the disk. */
+typedef struct writing_t {
+    struct raft_io_append ours; /* first */
+    zd_mend_t *mend;
+    struct raft_io_append *theirs;
+    raft_io_append_cb cb;
+    raft_index cut; /* they are the first ones after this cut; 0: they are not */
+} writing_t;
+
+static void was_written(struct raft_io_append *request, int status)
+{
+    writing_t writing = *(writing_t *)request;
+    free(request);
+    if (status != 0 && status != RAFT_CANCELED) {
+        breaks(writing.mend, "the log", "written");
+    }
+    if (status == 0 && writing.cut && !zd_files_end(writing.mend->dir, ZD_FILES_CUT, writing.cut)) {
+        breaks(writing.mend, "the log", "cut");
+    }
+    writing.cb(writing.theirs, status);
+}
+
+/* When it fails at once the entries are freed, and are still to be written (UvAppend). */
+static int append(struct raft_io *io, struct raft_io_append *request,
+                  const struct raft_entry entries[], unsigned n, raft_io_append_cb cb)
+{
+    zd_mend_t *mend = (zd_mend_t *)io;
+    writing_t *writing = calloc(1, sizeof(*writing));
+    if (!writing) {
+        return RAFT_NOMEM;
+    }
+    *writing = (writing_t){.mend = mend, .theirs = request, .cb = cb, .cut = mend->cut};
+    mend->cut = 0;
+    mend->next += n;
+    int rv = mend->theirs.append(io, &writing->ours, entries, n, was_written);
+    if (rv != 0) {
+        breaks(mend, "the log", "written");
+    }
+    return rv;
+}
+
+/* A segment that cannot be closed or cut is forgotten, and entries are written after those that
+ * were to go. */
+static int truncate_log(struct raft_io *io, raft_index index)
+{
+    zd_mend_t *mend = (zd_mend_t *)io;
+    if (index < mend->next) {
+        int error = zd_files_begin(mend->dir, ZD_FILES_CUT, index);
+        if (error != 0) {
+            breaks(mend, "the log", error == ENOSPC ? "cut: no space left on device" : "cut");
+        }
+        mend->next = mend->cut = index;
+    }
+    return mend->theirs.truncate(io, index);
+}
+
+/* When a write has failed it starts the wrong timer to try again, and then takes itself for a
+ * segment (uvAliveSegmentWriteCb). What stands in the right one tells of that; it is the third of
+ * its timers. */
+typedef struct timers_t {
+    const void *owner;
+    const uv_timer_t *all[TIMERS];
+    unsigned n;
+} timers_t;
+
+static void note_timer(uv_handle_t *handle, void *baton)
+{
+    timers_t *timers = baton;
+    if (handle->type != UV_TIMER || handle->data != timers->owner) {
+        return;
+    }
+    if (timers->n < TIMERS) {
+        timers->all[timers->n] = (const uv_timer_t *)handle;
+    }
+    timers->n++;
+}
+
+static const uv_timer_t *find_retry(const zd_mend_t *mend)
+{
+    timers_t timers = {.owner = mend->io.impl};
+    uv_walk(mend->loop, note_timer, &timers);
+    return timers.n == TIMERS ? timers.all[RETRY_TIMER] : NULL;
+}
+
+static void look_at_writes(zd_mend_t *mend)
+{
+    if (mend->retry && mend->retry->data && mend->retry->data != mend->io.impl) {
+        mend->retry = NULL;
+        breaks(mend, "the log", "written");
+    }
 }
 
 /* --- snapshots -------------------------------------------------------------------------------- */
@@ -94,6 +229,53 @@ static int snapshot_get(struct raft_io *io, struct raft_io_snapshot_get *request
     return rv;
 }
 
+/* A snapshot that is being written. */
+typedef struct putting_t {
+    struct raft_io_snapshot_put ours; /* first */
+    zd_mend_t *mend;
+    struct raft_io_snapshot_put *theirs;
+    raft_io_snapshot_put_cb cb;
+    raft_index taken; /* of this node's own; 0: the leader's */
+} putting_t;
+
+/* One of the leader's that is not written is taken for written up to there, and none for that. */
+static void was_put(struct raft_io_snapshot_put *request, int status)
+{
+    putting_t putting = *(putting_t *)request;
+    zd_mend_t *mend = putting.mend;
+    free(request);
+    if (!putting.taken && status != 0 && status != RAFT_CANCELED) {
+        breaks(mend, "the leader's snapshot", "written");
+    }
+    if (putting.taken && status != RAFT_CANCELED &&
+        !zd_files_end(mend->dir, ZD_FILES_TAKE, putting.taken)) {
+        breaks(mend, "a segment of the log", "closed");
+    }
+    putting.cb(putting.theirs, status);
+}
+
+static int snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *request,
+                        const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
+{
+    zd_mend_t *mend = (zd_mend_t *)io;
+    bool taken = trailing > 0;
+    if (taken && zd_files_begin(mend->dir, ZD_FILES_TAKE, snapshot->index) != 0) {
+        return RAFT_NOSPACE; /* it is tried again with the next entry */
+    }
+    putting_t *putting = calloc(1, sizeof(*putting));
+    if (!putting) {
+        return RAFT_NOMEM;
+    }
+    *putting = (putting_t){
+        .mend = mend, .theirs = request, .cb = cb, .taken = taken ? snapshot->index : 0};
+    mend->next = taken ? mend->next : snapshot->index + 1;
+    int rv = mend->theirs.snapshot_put(io, trailing, &putting->ours, snapshot, was_put);
+    if (rv != 0) {
+        free(putting);
+    }
+    return rv;
+}
+
 /* When a newer snapshot has been taken since it wanted to send one, it sends that with the term of
  * the old one (legacyLoadSnapshotCb): the follower would have another log than all others, for
  * ever. It sends what it has read before it reads another one. */
@@ -133,6 +315,7 @@ static void learn_term(zd_mend_t *mend, const struct raft_message *message)
  * another leader puts in that place for it. */
 void zd_mend_turn(zd_mend_t *mend)
 {
+    look_at_writes(mend);
 #if !ZD_RAFT_LOSES
     struct raft *raft = mend->io.data;
     if (raft->state == RAFT_LEADER) {
@@ -159,16 +342,24 @@ static int start(struct raft_io *io, unsigned ms, raft_io_tick_cb tick, raft_io_
 {
     zd_mend_t *mend = (zd_mend_t *)io;
     mend->recv = recv;
+    mend->retry = find_retry(mend);
     return mend->theirs.start(io, ms, tick, receive);
 }
 
-void zd_mend(zd_mend_t *mend, void (*broken)(void *baton, const char *why), void *baton)
+void zd_mend(zd_mend_t *mend, uv_loop_t *loop, const char *dir,
+             void (*broken)(void *baton, const char *why), void *baton)
 {
     mend->theirs = mend->io;
+    mend->loop = loop;
+    mend->dir = dir;
     mend->broken = broken;
     mend->baton = baton;
     mend->io.set_term = set_term;
     mend->io.set_vote = set_vote;
+    mend->io.load = load;
+    mend->io.append = append;
+    mend->io.truncate = truncate_log;
+    mend->io.snapshot_put = snapshot_put;
     mend->io.snapshot_get = snapshot_get;
     mend->io.send = send_message;
     mend->io.start = start;

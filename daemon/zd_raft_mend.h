@@ -6,20 +6,32 @@
 #ifndef ZD_RAFT_MEND_H
 #define ZD_RAFT_MEND_H
 
+#include <stdbool.h>
+
 #include <raft.h>
+#include <uv.h>
 
 typedef struct zd_mend_t {
     struct raft_io io; /* first; the engine's, with ours in the place of some functions */
     struct raft_io theirs;
     raft_io_recv_cb recv;
-    raft_term term; /* of the snapshot that was read last */
+    uv_loop_t *loop;
+    const char *dir;
+    raft_term term;          /* of the snapshot that was read last */
+    bool loaded;             /* what follows is what is on disk */
+    raft_term voting_term;   /* the node's */
+    raft_id vote;            /* in it; 0: none */
+    raft_index next;         /* index of the entry that is written next */
+    raft_index cut;          /* from here on the log is being cut; 0: it is not */
+    const uv_timer_t *retry; /* the engine's own, of a write that has failed; NULL: unknown */
     void (*broken)(void *baton, const char *why);
     void *baton;
 } zd_mend_t;
 
-/** Steps in between: after `io` was made, and before raft_init. `broken` is as zd_raft_conf_t has
- * it. */
-void zd_mend(zd_mend_t *mend, void (*broken)(void *baton, const char *why), void *baton);
+/** Steps in between: after `io` was made on `loop` for `dir`, and before raft_init. `broken` is as
+ * zd_raft_conf_t has it. All are borrowed. */
+void zd_mend(zd_mend_t *mend, uv_loop_t *loop, const char *dir,
+             void (*broken)(void *baton, const char *why), void *baton);
 
 /** To be called in each turn of the loop. */
 void zd_mend_turn(zd_mend_t *mend);

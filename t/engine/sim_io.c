@@ -16,6 +16,7 @@
 #include <raft.h>
 #include <raft/uv.h>
 
+#include "zd_raft_files.h"
 #include "zd_raft_net.h"
 
 enum {
@@ -316,6 +317,35 @@ void raft_uv_set_connect_retry_delay(struct raft_io *io, unsigned msecs)
 {
     (void)io;
     (void)msecs;
+}
+
+void raft_uv_set_disk_retry(struct raft_io *io, unsigned msecs)
+{
+    (void)io;
+    (void)msecs;
+}
+
+/* There are no files. */
+bool zd_files_check(const char *dir, hap_diag_t *diag)
+{
+    return true;
+}
+
+int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index)
+{
+    return 0;
+}
+
+bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index)
+{
+    return true;
+}
+
+void uv_walk(uv_loop_t *loop, uv_walk_cb cb, void *baton)
+{
+    (void)loop;
+    (void)cb;
+    (void)baton;
 }
 
 void zd_raft_net_make(struct raft_uv_transport *transport, zd_net_t *net)

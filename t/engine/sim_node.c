@@ -324,7 +324,7 @@ static void ended(void *baton, const char *why)
 static void broken(void *baton, const char *why)
 {
     sim_node_t *node = baton;
-    sim_say(node->sim, node, "the term or the vote cannot be written: %s", why);
+    sim_say(node->sim, node, "%s", why);
     node->ends = node->is_dead = true;
 }
 
