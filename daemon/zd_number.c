@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns a line with a number. */
+/* Owns a line with a number, twice: one may be damaged. One of before has it once. */
 #include "zd_number.h"
+
+#include <string.h>
 
 #include <apr_strings.h>
 
@@ -13,6 +15,16 @@ static const char *path_of(const char *dir, apr_pool_t *pool)
     return apr_pstrcat(pool, dir, "/number", NULL);
 }
 
+static bool read_line(unsigned long *number, hap_str_t text)
+{
+    bool ends = text.n > 1 && text.p[text.n - 1] == '\n';
+    hap_str_t line = hap_str_sub(text, 0, ends ? text.n - 1 : 0);
+    const char *blank = line.n ? memchr(line.p, ' ', line.n) : NULL;
+    size_t n = blank ? (size_t)(blank - line.p) : line.n;
+    bool same = !blank || (line.n == 2 * n + 1 && memcmp(line.p, blank + 1, n) == 0);
+    return ends && same && hap_str_uint(number, hap_str_sub(line, 0, n), INT32_MAX) && *number;
+}
+
 bool zd_number_read(uint64_t *number, const char *dir, hap_diag_t *diag, apr_pool_t *pool)
 {
     hap_str_t text;
@@ -23,12 +35,10 @@ bool zd_number_read(uint64_t *number, const char *dir, hap_diag_t *diag, apr_poo
     if (APR_STATUS_IS_ENOENT(rv)) {
         return true;
     }
-    bool ends = rv == APR_SUCCESS && text.n > 1 && text.p[text.n - 1] == '\n';
-    if (rv == APR_SUCCESS &&
-        (!ends || !hap_str_uint(&read, hap_str_sub(text, 0, text.n - 1), INT32_MAX) || !read)) {
+    if (rv == APR_SUCCESS && !read_line(&read, text)) {
         hap_diag_set(diag, 0,
                      "%s: it is no number of a node; if the folder is of no use any more, "
-                     "remove it whole, and join under a new id",
+                     "remove it whole, have the node leave, and join anew",
                      path);
         return false;
     }
@@ -38,6 +48,7 @@ bool zd_number_read(uint64_t *number, const char *dir, hap_diag_t *diag, apr_poo
 
 bool zd_number_keep(const char *dir, uint64_t number, hap_diag_t *diag, apr_pool_t *pool)
 {
-    hap_str_t text = hap_str(apr_psprintf(pool, "%" APR_UINT64_T_FMT "\n", number));
+    hap_str_t text = hap_str(
+        apr_psprintf(pool, "%" APR_UINT64_T_FMT " %" APR_UINT64_T_FMT "\n", number, number));
     return hapio_file_write_own(path_of(dir, pool), text, diag, pool) == APR_SUCCESS;
 }
