@@ -18,7 +18,7 @@
 
 enum {
     HEARTBEATS = 10, /* in the time of an election */
-    SEGMENT_BYTES = 1 << 20,
+    SEGMENT_BYTES = ZD_FILES_SEGMENT_BYTES,
     CONNECT_AGAIN_MS = 200,
     DISK_AGAIN_MS = 1000,
     CAPACITY_KB = SEGMENT_BYTES / 2048, /* no entry is taken when less is reserved on the disk */
@@ -47,6 +47,7 @@ struct zd_raft_t {
     uint64_t seen_leader; /* number; 0: none */
     uint64_t disk_last;   /* last entry that was on disk when this run began; all until it has */
     uint64_t past;        /* commands up to that one */
+    char unread[256];     /* the snapshot that cannot be read, and why; "": none */
     bool closing;
     bool stopped; /* the engine is closed */
 };
@@ -127,6 +128,9 @@ static int restore(struct raft_fsm *fsm, struct raft_buffer *buf)
     hap_diag_t diag;
     zd_state_t *loaded = zd_state_load(hap_strn(buf->base, buf->len), &diag);
     if (loaded == NULL) {
+        char name[sizeof(self->unread) / 2];
+        zd_files_snapshot(name, sizeof(name), self->conf.dir);
+        apr_snprintf(self->unread, sizeof(self->unread), "%s: %s", name, diag.why);
         return RAFT_CORRUPT;
     }
     zd_state_free(self->state);
@@ -375,6 +379,12 @@ static apr_status_t fails(hap_diag_t *diag, const char *what, int rv, const char
     return rv == RAFT_CORRUPT || rv == RAFT_MALFORMED ? APR_EINVAL : APR_EGENERAL;
 }
 
+/* What the engine says, or what it does not. */
+static const char *why(const zd_raft_t *self)
+{
+    return self->unread[0] ? self->unread : raft_errmsg((struct raft *)&self->raft);
+}
+
 static int bootstrap(zd_raft_t *self)
 {
     struct raft_configuration all;
@@ -475,7 +485,19 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
         free(self);
         return APR_EGENERAL;
     }
-    zd_mend(&self->mend, conf->loop, conf->dir, conf->broken, conf->baton);
+    if (!zd_mend(&self->mend, conf->loop, conf->dir, conf->broken, conf->baton)) {
+        fails(diag, conf->dir, RAFT_IOERR, "reached, or a segment that is written to");
+        self->transport.close(&self->transport, nothing);
+        zd_raft_free(self);
+        return APR_EGENERAL;
+    }
+    const char *torn = zd_files_torn(self->mend.kept);
+    if (torn) {
+        hap_diag_set(diag, 0, "%s/%s: it was cut, and ends within an entry", conf->dir, torn);
+        self->transport.close(&self->transport, nothing);
+        zd_raft_free(self);
+        return APR_EINVAL;
+    }
     rv = raft_init(&self->raft, &self->mend.io, &self->fsm, conf->number, conf->address);
     if (rv != 0) {
         apr_status_t status = fails(diag, conf->dir, rv, raft_errmsg(&self->raft));
@@ -487,7 +509,8 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     rv = start_engine(self);
     self->disk_last = raft_last_index(&self->raft);
     if (rv != 0) {
-        apr_status_t status = fails(diag, conf->dir, rv, raft_errmsg(&self->raft));
+        apr_status_t status = fails(diag, conf->dir, rv, why(self));
+        zd_mend_undo(&self->mend);
         undo(self);
         return status;
     }
@@ -517,6 +540,7 @@ void zd_raft_close(zd_raft_t *self)
 void zd_raft_free(zd_raft_t *self)
 {
     raft_uv_close(&self->mend.io);
+    zd_mend_free(&self->mend);
     zd_state_free(self->state);
     free(self);
 }

@@ -13,14 +13,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     PATH_BYTES = 4096,
     ROOM_BYTES = 2 << 20, /* what is left of a segment is written anew, and others are prepared */
+    NAME_BYTES = 256,
     METADATA_BYTES = 32,
     FORMAT = 1
 };
@@ -158,6 +162,27 @@ static void remove_newest(const char *dir, uint64_t newest)
     }
 }
 
+void zd_files_snapshot(char *name, size_t bytes, const char *dir)
+{
+    uint64_t newest[3] = {0};
+    DIR *all = opendir(dir);
+    name[0] = '\0';
+    for (const struct dirent *entry = all ? readdir(all) : NULL; entry; entry = readdir(all)) {
+        uint64_t is[3];
+        int n = 0;
+        if (sscanf(entry->d_name, "snapshot-%" SCNu64 "-%" SCNu64 "-%" SCNu64 "%n", &is[0], &is[1],
+                   &is[2], &n) == 3 &&
+            n == (int)strlen(entry->d_name) &&
+            (is[0] > newest[0] || (is[0] == newest[0] && is[1] >= newest[1]))) {
+            memcpy(newest, is, sizeof(newest));
+            snprintf(name, bytes, "%s", entry->d_name);
+        }
+    }
+    if (all) {
+        closedir(all);
+    }
+}
+
 bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index)
 {
     char name[32];
@@ -288,7 +313,255 @@ static bool check_metadata(const char *dir, hap_diag_t *diag)
     return false;
 }
 
+/* A snapshot without a byte is none to libraft. */
+static bool check_snapshot(const char *dir, hap_diag_t *diag)
+{
+    char name[NAME_BYTES];
+    unsigned char byte;
+    zd_files_snapshot(name, sizeof(name), dir);
+    if (name[0] && read_head(&byte, 1, dir, name) == 0) {
+        hap_diag_set(diag, 0, "%s/%s: it is empty", dir, name);
+        return false;
+    }
+    return true;
+}
+
 bool zd_files_check(const char *dir, hap_diag_t *diag)
 {
-    return check_metadata(dir, diag) && check_notes(dir, diag);
+    return check_metadata(dir, diag) && check_notes(dir, diag) && check_snapshot(dir, diag);
+}
+
+/* --- what is kept ----------------------------------------------------------------------------- */
+
+typedef struct file_t {
+    char name[NAME_BYTES];
+    char *bytes; /* of one that is written to; NULL: a closed one */
+    size_t n;
+    struct file_t *next;
+} file_t;
+
+struct zd_kept_t {
+    char dir[PATH_BYTES];
+    file_t *files;
+};
+
+static bool is_open_name(const char *name)
+{
+    uint64_t counter;
+    int n = 0;
+    return sscanf(name, "open-%" SCNu64 "%n", &counter, &n) == 1 && n == (int)strlen(name);
+}
+
+static bool is_closed_name(const char *name)
+{
+    uint64_t first;
+    uint64_t last;
+    int n = 0;
+    return sscanf(name, "%16" SCNu64 "-%16" SCNu64 "%n", &first, &last, &n) == 2 &&
+           n == (int)strlen(name);
+}
+
+static bool read_whole(file_t *file, const char *path)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && fstat(fd, &info) == 0;
+    if (good) {
+        file->n = (size_t)info.st_size;
+        file->bytes = malloc(file->n + 1);
+        good = file->bytes && read(fd, file->bytes, file->n) == info.st_size;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return good;
+}
+
+static bool keep(zd_kept_t *kept, const char *name)
+{
+    char path[PATH_BYTES];
+    bool opened = is_open_name(name);
+    if (!opened && !is_closed_name(name)) {
+        return true;
+    }
+    file_t *file = calloc(1, sizeof(*file));
+    if (!file) {
+        return false;
+    }
+    file->next = kept->files;
+    kept->files = file;
+    snprintf(file->name, sizeof(file->name), "%s", name);
+    return !opened || (path_of(path, kept->dir, name) && read_whole(file, path));
+}
+
+zd_kept_t *zd_files_keep(const char *dir)
+{
+    zd_kept_t *kept = calloc(1, sizeof(*kept));
+    DIR *all = opendir(dir);
+    bool good = kept && all;
+    if (kept) {
+        snprintf(kept->dir, sizeof(kept->dir), "%s", dir);
+    }
+    for (const struct dirent *entry = good ? readdir(all) : NULL; entry && good;
+         entry = readdir(all)) {
+        good = keep(kept, entry->d_name);
+    }
+    if (all) {
+        closedir(all);
+    }
+    if (!good) {
+        zd_files_forget(kept);
+        return NULL;
+    }
+    return kept;
+}
+
+static const file_t *kept_as(const zd_kept_t *kept, const char *name)
+{
+    const file_t *file = kept->files;
+    while (file && strcmp(file->name, name) != 0) {
+        file = file->next;
+    }
+    return file;
+}
+
+static void write_whole(const char *dir, const file_t *file)
+{
+    char path[PATH_BYTES];
+    int fd = path_of(path, dir, file->name)
+                 ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
+                 : -1;
+    if (fd >= 0) {
+        ssize_t n = write(fd, file->bytes, file->n);
+        (void)n; /* what is not there any more was damaged before */
+        fsync(fd);
+        close(fd);
+    }
+}
+
+void zd_files_put_back(const zd_kept_t *kept)
+{
+    char path[PATH_BYTES];
+    DIR *all = kept ? opendir(kept->dir) : NULL;
+    if (!all) {
+        return;
+    }
+    for (const file_t *file = kept->files; file; file = file->next) {
+        if (file->bytes) {
+            write_whole(kept->dir, file);
+        }
+    }
+    for (const struct dirent *entry = readdir(all); entry; entry = readdir(all)) {
+        if (is_closed_name(entry->d_name) && !kept_as(kept, entry->d_name) &&
+            path_of(path, kept->dir, entry->d_name)) {
+            unlink(path);
+        }
+    }
+    closedir(all);
+    sync_dir(kept->dir);
+}
+
+/* Batches of entries after the format: two checksums, how many, the size of each, then their bytes.
+ * Whether the last one goes on after the end. */
+static bool ends_within(const unsigned char *bytes, size_t n)
+{
+    enum { FORMAT_BYTES = 8, SUMS_BYTES = 8, COUNT_BYTES = 8, ENTRY_BYTES = 16, SIZE_AT = 12 };
+    size_t at = FORMAT_BYTES;
+    while (at < n) {
+        if (n - at < SUMS_BYTES + COUNT_BYTES) {
+            return true;
+        }
+        uint64_t count = number_at(bytes + at + SUMS_BYTES);
+        at += SUMS_BYTES + COUNT_BYTES;
+        if (count == 0 || count > ZD_FILES_SEGMENT_BYTES) {
+            return false; /* libraft stops there, too */
+        }
+        uint64_t end = at + count * ENTRY_BYTES;
+        for (uint64_t i = 0; i < count && end <= n; i++) {
+            const unsigned char *size = bytes + at + i * ENTRY_BYTES + SIZE_AT;
+            end += size[0] | size[1] << 8 | size[2] << 16 | (uint64_t)size[3] << 24;
+        }
+        if (end > n) {
+            return true;
+        }
+        at = end;
+    }
+    return n < FORMAT_BYTES;
+}
+
+/* It frees the entries before twice then (uvSegmentLoadOpen). Those of a host that has died have
+ * all their bytes. */
+const char *zd_files_torn(const zd_kept_t *kept)
+{
+    for (const file_t *file = kept->files; file; file = file->next) {
+        if (file->bytes && file->n > 0 && file->n < ZD_FILES_SEGMENT_BYTES &&
+            ends_within((const unsigned char *)file->bytes, file->n)) {
+            return file->name;
+        }
+    }
+    return NULL;
+}
+
+void zd_files_oldest(char *name, size_t bytes, const zd_kept_t *kept)
+{
+    uint64_t oldest = UINT64_MAX;
+    name[0] = '\0';
+    for (const file_t *file = kept->files; file; file = file->next) {
+        uint64_t counter;
+        if (sscanf(file->name, "open-%" SCNu64, &counter) == 1 && counter < oldest) {
+            oldest = counter;
+            snprintf(name, bytes, "%s", file->name);
+        }
+    }
+}
+
+void zd_files_forget(zd_kept_t *kept)
+{
+    while (kept && kept->files) {
+        file_t *file = kept->files;
+        kept->files = file->next;
+        free(file->bytes);
+        free(file);
+    }
+    free(kept);
+}
+
+/* --- how far it was written ------------------------------------------------------------------- */
+
+struct zd_reached_t {
+    _Atomic uint64_t index;
+    _Atomic uint64_t inverse; /* else the page is damaged */
+};
+
+zd_reached_t *zd_reached_open(const char *dir)
+{
+    char path[PATH_BYTES];
+    int fd = path_of(path, dir, "reached") ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    void *page = MAP_FAILED;
+    if (fd >= 0 && posix_fallocate(fd, 0, sizeof(zd_reached_t)) == 0) {
+        page = mmap(NULL, sizeof(zd_reached_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return page == MAP_FAILED ? NULL : page;
+}
+
+uint64_t zd_reached_get(const zd_reached_t *reached)
+{
+    uint64_t index = atomic_load(&reached->index);
+    return atomic_load(&reached->inverse) == ~index ? index : 0;
+}
+
+bool zd_reached_set(zd_reached_t *reached, uint64_t index)
+{
+    bool lower = index < zd_reached_get(reached);
+    atomic_store(&reached->inverse, ~index);
+    atomic_store(&reached->index, index);
+    return !lower || msync(reached, sizeof(*reached), MS_SYNC) == 0;
+}
+
+void zd_reached_close(zd_reached_t *reached)
+{
+    munmap(reached, sizeof(*reached));
 }

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns looking at the files of libraft 0.22.1 for what it does not look at itself. Changes none of
- * them but the last segment after a cut that has failed.
+ * Owns looking at the files of libraft 0.22.1 for what it does not look at itself, putting back
+ * what it changes before it refuses them, and a page of how far the log was written. Changes none
+ * of them else but the last segment after a cut that has failed.
  */
 #ifndef ZD_RAFT_FILES_H
 #define ZD_RAFT_FILES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "hap_diag.h"
+
+enum { ZD_FILES_SEGMENT_BYTES = 1 << 20 /* of one that is written to */ };
 
 /** What is done to the log as a whole. */
 typedef enum zd_files_work_t {
@@ -28,5 +32,36 @@ int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index);
 /** To be called when it is over, for a cut after the first entry that comes after it, before
  * anybody is told that this is written. False: it was not done, and libraft does not know. */
 bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index);
+
+/** Segments that are written to, as they are. NULL: there is no memory. */
+typedef struct zd_kept_t zd_kept_t;
+zd_kept_t *zd_files_keep(const char *dir);
+
+/** Libraft has closed some of them, cut off what it could not read, or removed them: undoes that.
+ * Of NULL nothing is. */
+void zd_files_put_back(const zd_kept_t *kept);
+void zd_files_forget(zd_kept_t *kept);
+
+/** The name of one that was cut and ends within an entry, which libraft cannot refuse; NULL: none
+ * is so. Borrows. */
+const char *zd_files_torn(const zd_kept_t *kept);
+
+/** The name of the oldest of them; "" for none. */
+void zd_files_oldest(char *name, size_t bytes, const zd_kept_t *kept);
+
+/** The name of the newest snapshot; "" for none. */
+void zd_files_snapshot(char *name, size_t bytes, const char *dir);
+
+/** How far the log was written, as a file that the next run reads. NULL: it cannot be made. */
+typedef struct zd_reached_t zd_reached_t;
+zd_reached_t *zd_reached_open(const char *dir);
+
+/** Index of the last entry that was written; 0: unknown. */
+uint64_t zd_reached_get(const zd_reached_t *reached);
+
+/** It is that from now on. To raise it costs nothing, and a host that dies may lose it; to lower it
+ * is on the disk at the end. False: it could not be. */
+bool zd_reached_set(zd_reached_t *reached, uint64_t index);
+void zd_reached_close(zd_reached_t *reached);
 
 #endif

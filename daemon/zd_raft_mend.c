@@ -11,8 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "zd_raft_files.h"
+#include <string.h>
 
 enum { TIMERS = 4, RETRY_TIMER = 2 /* of those, as it makes them */ };
 
@@ -68,18 +67,68 @@ static int set_vote(struct raft_io *io, raft_id vote)
 
 /* --- the log ---------------------------------------------------------------------------------- */
 
+/* It drops what it cannot read at the end of a segment that was written to, as a host that dies may
+ * leave a part of an entry there. What was written whole others know of, and may be dropped by
+ * nobody; nor would a leader that knows of it ever send it again. */
+static bool has_all(zd_mend_t *mend, raft_index last)
+{
+    raft_index reached = zd_reached_get(mend->reached);
+    if (last >= reached) {
+        return true;
+    }
+    char name[32];
+    zd_files_oldest(name, sizeof(name), mend->kept);
+    snprintf(mend->io.errmsg, sizeof(mend->io.errmsg),
+             "%s: the log ends at entry %llu, and entry %llu was written: it has lost what others "
+             "may count on. Restore the folder as it was, or have this node leave, and join anew "
+             "with an empty folder",
+             name, last, reached);
+    return false;
+}
+
+/* Of a snapshot that it cannot read it does not say which. */
+static void name_file(zd_mend_t *mend)
+{
+    char *errmsg = mend->io.errmsg;
+    char why[sizeof(mend->io.errmsg) / 2];
+    char name[96];
+    if (strstr(errmsg, "segment") || strstr(errmsg, "snapshot-")) {
+        return;
+    }
+    snprintf(why, sizeof(why), "%.*s", (int)sizeof(why) - 1,
+             errmsg[0] ? errmsg : "it cannot be read");
+    zd_files_snapshot(name, sizeof(name), mend->dir);
+    snprintf(errmsg, sizeof(mend->io.errmsg), "%s: %s", name, why);
+}
+
 static int load(struct raft_io *io, raft_term *term, raft_id *vote, struct raft_snapshot **snapshot,
                 raft_index *start, struct raft_entry **entries, size_t *n)
 {
     zd_mend_t *mend = (zd_mend_t *)io;
+    io->errmsg[0] = '\0';
     int rv = mend->theirs.load(io, term, vote, snapshot, start, entries, n);
-    if (rv == 0) {
-        mend->loaded = true;
-        mend->voting_term = *term;
-        mend->vote = *vote;
-        mend->next = *start + *n;
+    if (rv != 0) {
+        name_file(mend);
+        return rv;
     }
-    return rv;
+    mend->loaded = true;
+    mend->voting_term = *term;
+    mend->vote = *vote;
+    mend->next = *start + *n;
+    if (!has_all(mend, mend->next - 1)) {
+        return RAFT_CORRUPT; /* the process ends, and what was read with it */
+    }
+    zd_reached_set(mend->reached, mend->next - 1);
+    return 0;
+}
+
+/* Before entries that were written are removed. */
+static void goes_back(zd_mend_t *mend, raft_index to)
+{
+    mend->removals++;
+    if (!zd_reached_set(mend->reached, to)) {
+        breaks(mend, "how far the log is written", "written");
+    }
 }
 
 /* Entries on their way to the disk. */
@@ -88,7 +137,9 @@ typedef struct writing_t {
     zd_mend_t *mend;
     struct raft_io_append *theirs;
     raft_io_append_cb cb;
-    raft_index cut; /* they are the first ones after this cut; 0: they are not */
+    raft_index cut;  /* they are the first ones after this cut; 0: they are not */
+    raft_index last; /* of them */
+    unsigned removals;
 } writing_t;
 
 static void was_written(struct raft_io_append *request, int status)
@@ -100,6 +151,9 @@ static void was_written(struct raft_io_append *request, int status)
     }
     if (status == 0 && writing.cut && !zd_files_end(writing.mend->dir, ZD_FILES_CUT, writing.cut)) {
         breaks(writing.mend, "the log", "cut");
+    }
+    if (status == 0 && writing.removals == writing.mend->removals) {
+        zd_reached_set(writing.mend->reached, writing.last);
     }
     writing.cb(writing.theirs, status);
 }
@@ -116,6 +170,8 @@ static int append(struct raft_io *io, struct raft_io_append *request,
     *writing = (writing_t){.mend = mend, .theirs = request, .cb = cb, .cut = mend->cut};
     mend->cut = 0;
     mend->next += n;
+    writing->last = mend->next - 1;
+    writing->removals = mend->removals;
     int rv = mend->theirs.append(io, &writing->ours, entries, n, was_written);
     if (rv != 0) {
         breaks(mend, "the log", "written");
@@ -133,6 +189,7 @@ static int truncate_log(struct raft_io *io, raft_index index)
         if (error != 0) {
             breaks(mend, "the log", error == ENOSPC ? "cut: no space left on device" : "cut");
         }
+        goes_back(mend, index - 1);
         mend->next = mend->cut = index;
     }
     return mend->theirs.truncate(io, index);
@@ -268,7 +325,10 @@ static int snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_sn
     }
     *putting = (putting_t){
         .mend = mend, .theirs = request, .cb = cb, .taken = taken ? snapshot->index : 0};
-    mend->next = taken ? mend->next : snapshot->index + 1;
+    if (!taken) {
+        goes_back(mend, 0);
+        mend->next = snapshot->index + 1;
+    }
     int rv = mend->theirs.snapshot_put(io, trailing, &putting->ours, snapshot, was_put);
     if (rv != 0) {
         free(putting);
@@ -343,10 +403,12 @@ static int start(struct raft_io *io, unsigned ms, raft_io_tick_cb tick, raft_io_
     zd_mend_t *mend = (zd_mend_t *)io;
     mend->recv = recv;
     mend->retry = find_retry(mend);
+    zd_files_forget(mend->kept);
+    mend->kept = NULL;
     return mend->theirs.start(io, ms, tick, receive);
 }
 
-void zd_mend(zd_mend_t *mend, uv_loop_t *loop, const char *dir,
+bool zd_mend(zd_mend_t *mend, uv_loop_t *loop, const char *dir,
              void (*broken)(void *baton, const char *why), void *baton)
 {
     mend->theirs = mend->io;
@@ -354,6 +416,8 @@ void zd_mend(zd_mend_t *mend, uv_loop_t *loop, const char *dir,
     mend->dir = dir;
     mend->broken = broken;
     mend->baton = baton;
+    mend->kept = zd_files_keep(dir);
+    mend->reached = zd_reached_open(dir);
     mend->io.set_term = set_term;
     mend->io.set_vote = set_vote;
     mend->io.load = load;
@@ -363,4 +427,18 @@ void zd_mend(zd_mend_t *mend, uv_loop_t *loop, const char *dir,
     mend->io.snapshot_get = snapshot_get;
     mend->io.send = send_message;
     mend->io.start = start;
+    return mend->kept && mend->reached;
+}
+
+void zd_mend_undo(zd_mend_t *mend)
+{
+    zd_files_put_back(mend->kept);
+}
+
+void zd_mend_free(zd_mend_t *mend)
+{
+    zd_files_forget(mend->kept);
+    if (mend->reached) {
+        zd_reached_close(mend->reached);
+    }
 }

@@ -11,6 +11,8 @@
 #include <raft.h>
 #include <uv.h>
 
+#include "zd_raft_files.h"
+
 typedef struct zd_mend_t {
     struct raft_io io; /* first; the engine's, with ours in the place of some functions */
     struct raft_io theirs;
@@ -23,15 +25,24 @@ typedef struct zd_mend_t {
     raft_id vote;            /* in it; 0: none */
     raft_index next;         /* index of the entry that is written next */
     raft_index cut;          /* from here on the log is being cut; 0: it is not */
+    unsigned removals;       /* how often entries that were written were removed */
+    zd_kept_t *kept;         /* as it was before it is read */
+    zd_reached_t *reached;   /* NULL: unknown */
     const uv_timer_t *retry; /* the engine's own, of a write that has failed; NULL: unknown */
     void (*broken)(void *baton, const char *why);
     void *baton;
 } zd_mend_t;
 
 /** Steps in between: after `io` was made on `loop` for `dir`, and before raft_init. `broken` is as
- * zd_raft_conf_t has it. All are borrowed. */
-void zd_mend(zd_mend_t *mend, uv_loop_t *loop, const char *dir,
+ * zd_raft_conf_t has it. All are borrowed. False: there is no memory, or no file. */
+bool zd_mend(zd_mend_t *mend, uv_loop_t *loop, const char *dir,
              void (*broken)(void *baton, const char *why), void *baton);
+
+/** The log is refused: it is made as it was. */
+void zd_mend_undo(zd_mend_t *mend);
+
+/** The io is not used any more. */
+void zd_mend_free(zd_mend_t *mend);
 
 /** To be called in each turn of the loop. */
 void zd_mend_turn(zd_mend_t *mend);

@@ -80,7 +80,8 @@ subtest 'what was acknowledged survives kill -9' => sub {
     my $zerod = HA::Zerod->new($t, 'killed');
     my $uuid = $zerod->status->{uuid};
     for my $round (1 .. 10) {
-        like($zerod->order('app-set', app => "A$round", single => \0), qr/^done/, "round $round: an answer");
+        my $answered = sub { $zerod->order('app-set', app => "A$round", single => \0) =~ /^done/ };
+        ok($t->wait_for($answered, 10, 'it to lead'), "round $round: an answer");
         $zerod->kill;
         $zerod->start;
         $t->wait_for(sub { $zerod->status->{index} > 0 }, 10, 'what is on disk');
@@ -183,10 +184,16 @@ subtest 'an open log that has lost entries is not gone on with' => sub {
     open(my $in, '<:raw', $open) or die "$open: $!\n";
     my $bytes = do { local $/; <$in> };
     flip($open, index($bytes, '"A3"') + 1);
+    my $before = log_bytes($zerod);
     my ($code, $said) = $zerod->refusal;
     is($code, 1, 'it ends');
+    like($said, qr{/raft: persisted data is corrupted, .*the log ends at entry \d+, and entry \d+ was written}, 'and says why');
+    ok(log_bytes($zerod) eq $before, 'and changes nothing');
+    unlink $zerod->data . '/raft/reached';
+    ($code, $said) = $zerod->refusal;
+    is($code, 1, 'it ends, too, when that is not known any more');
     like($said, qr/the map says version 11, and the log only \d: the log has lost what was agreed on/, 'and says why');
-    unlink $zerod->data . '/map';
+    unlink $zerod->data . '/raft/reached', $zerod->data . '/map';
     $zerod->start;
     cmp_ok($zerod->status->{version}, '<', SETTLED + 5, 'without the map it begins with what there is');
     $zerod->stop;

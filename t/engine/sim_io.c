@@ -341,6 +341,58 @@ bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index)
     return true;
 }
 
+static char no_page; /* nor is it looked at */
+
+zd_kept_t *zd_files_keep(const char *dir)
+{
+    return (zd_kept_t *)&no_page;
+}
+
+void zd_files_put_back(const zd_kept_t *kept)
+{
+    (void)kept;
+}
+
+void zd_files_forget(zd_kept_t *kept)
+{
+    (void)kept;
+}
+
+const char *zd_files_torn(const zd_kept_t *kept)
+{
+    return NULL;
+}
+
+void zd_files_oldest(char *name, size_t bytes, const zd_kept_t *kept)
+{
+    name[0] = '\0';
+}
+
+void zd_files_snapshot(char *name, size_t bytes, const char *dir)
+{
+    name[0] = '\0';
+}
+
+zd_reached_t *zd_reached_open(const char *dir)
+{
+    return (zd_reached_t *)&no_page;
+}
+
+uint64_t zd_reached_get(const zd_reached_t *reached)
+{
+    return 0;
+}
+
+bool zd_reached_set(zd_reached_t *reached, uint64_t index)
+{
+    return true;
+}
+
+void zd_reached_close(zd_reached_t *reached)
+{
+    (void)reached;
+}
+
 void uv_walk(uv_loop_t *loop, uv_walk_cb cb, void *baton)
 {
     (void)loop;
