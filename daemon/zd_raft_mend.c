@@ -115,6 +115,8 @@ static int load(struct raft_io *io, raft_term *term, raft_id *vote, struct raft_
     mend->voting_term = *term;
     mend->vote = *vote;
     mend->next = *start + *n;
+    mend->own_index = *snapshot ? (*snapshot)->index : 0;
+    mend->own_term = *snapshot ? (*snapshot)->term : 0;
     if (!has_all(mend, mend->next - 1)) {
         return RAFT_CORRUPT; /* the process ends, and what was read with it */
     }
@@ -251,6 +253,27 @@ static bool is_borne(const zd_mend_t *mend, const struct raft_message *message)
     return message->install_snapshot.term >= raft_of(mend)->current_term;
 }
 
+/* To one that is older than its own it answers that it has that, and refuses the entries that come
+ * after it, which its own has replaced (recvAppendEntries): the leader sends it again, for ever.
+ * What it is asked instead is whether it has all up to its own. */
+static bool has_newer(zd_mend_t *mend, const struct raft_message *message)
+{
+    const struct raft_install_snapshot *older = &message->install_snapshot;
+    if (message->type != RAFT_INSTALL_SNAPSHOT || older->last_index >= mend->own_index) {
+        return false;
+    }
+    struct raft_message has = {
+        .type = RAFT_APPEND_ENTRIES,
+        .server_id = message->server_id,
+        .server_address = message->server_address,
+        .append_entries = {.term = older->term,
+                           .prev_log_index = mend->own_index,
+                           .prev_log_term = mend->own_term},
+    };
+    mend->recv(&mend->io, &has);
+    return true;
+}
+
 /* A snapshot that is being read, to be sent. */
 typedef struct reading_t {
     struct raft_io_snapshot_get ours; /* first */
@@ -293,6 +316,8 @@ typedef struct putting_t {
     struct raft_io_snapshot_put *theirs;
     raft_io_snapshot_put_cb cb;
     raft_index taken; /* of this node's own; 0: the leader's */
+    raft_index index;
+    raft_term term;
 } putting_t;
 
 /* One of the leader's that is not written is taken for written up to there, and none for that. */
@@ -307,6 +332,10 @@ static void was_put(struct raft_io_snapshot_put *request, int status)
     if (putting.taken && status != RAFT_CANCELED &&
         !zd_files_end(mend->dir, ZD_FILES_TAKE, putting.taken)) {
         breaks(mend, "a segment of the log", "closed");
+    }
+    if (status == 0) {
+        mend->own_index = putting.index;
+        mend->own_term = putting.term;
     }
     putting.cb(putting.theirs, status);
 }
@@ -323,8 +352,12 @@ static int snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_sn
     if (!putting) {
         return RAFT_NOMEM;
     }
-    *putting = (putting_t){
-        .mend = mend, .theirs = request, .cb = cb, .taken = taken ? snapshot->index : 0};
+    *putting = (putting_t){.mend = mend,
+                           .theirs = request,
+                           .cb = cb,
+                           .taken = taken ? snapshot->index : 0,
+                           .index = snapshot->index,
+                           .term = snapshot->term};
     if (!taken) {
         goes_back(mend, 0);
         mend->next = snapshot->index + 1;
@@ -390,7 +423,7 @@ static void receive(struct raft_io *io, struct raft_message *message)
 {
     zd_mend_t *mend = (zd_mend_t *)io;
     learn_term(mend, message);
-    if (is_borne(mend, message)) {
+    if (is_borne(mend, message) && !has_newer(mend, message)) {
         mend->recv(io, message);
     } else {
         raft_configuration_close(&message->install_snapshot.conf);

@@ -20,6 +20,8 @@ typedef struct zd_mend_t {
     uv_loop_t *loop;
     const char *dir;
     raft_term term;          /* of the snapshot that was read last */
+    raft_index own_index;    /* of the one that is on disk; 0: there is none */
+    raft_term own_term;
     bool loaded;             /* what follows is what is on disk */
     raft_term voting_term;   /* the node's */
     raft_id vote;            /* in it; 0: none */
