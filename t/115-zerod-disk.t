@@ -166,9 +166,11 @@ $lacks = HA::Disk::lacks_strace();
 sub leave_behind($leader, $name)
 {
     my @rest = others($leader);
-    $_->kill for @rest;
     my @sockets = map {IO::Socket::UNIX->new(Peer => $leader->data . '/control.sock')} 1 .. 3;
+    # It leads for the time of an election yet.
+    $t->signal($_->pid, 'KILL') for @rest;
     syswrite $sockets[$_ - 1], qq({"ask":"command","command":{"do":"app-set","app":"$name$_","single":false}}\n) for 1 .. 3;
+    $_->kill for @rest;
     my $written = sub { grep {(HA::Zerod::slurp($_) // '') =~ /"${name}3"/} glob $leader->data . '/raft/open-*' };
     $t->wait_for($written, SOON, 'what only this one has');
     $leader->pause;
