@@ -221,6 +221,16 @@ static int go_behind(int *front, const char *id, apr_pool_t *pool)
     return 0;
 }
 
+static int may_run(const zd_config_t *config, const char *file)
+{
+    hap_diag_t diag;
+    if (zd_config_may_run(config, ZD_RAFT_LOSES, &diag)) {
+        return 0;
+    }
+    fprintf(stderr, "zerod: %s: %s\n", file, diag.why);
+    return 1;
+}
+
 /* What the daemons of several nodes know one another by. */
 static int read_secret(zd_tls_ctx_t **tls, const zd_config_t *config)
 {
@@ -229,11 +239,6 @@ static int read_secret(zd_tls_ctx_t **tls, const zd_config_t *config)
     if (config->nodes_n < 2 && !config->secret_file) {
         return 0;
     }
-#if ZD_RAFT_LOSES
-    fprintf(stderr, "zerod: it was built with a libraft before 0.18, which can lose what several "
-                    "nodes have agreed on: one node only\n");
-    return 1;
-#endif
     if (hapio_secret_read(&secret, config->secret_file, &diag) != APR_SUCCESS) {
         fprintf(stderr, "zerod: %s: %s\n", config->secret_file, diag.why);
         return EXIT_IO;
@@ -308,7 +313,8 @@ static int run(const options_t *options, apr_pool_t *pool)
     if (code || options->check) {
         return code;
     }
-    code = read_first(&conf, conf.config, options->id);
+    code = may_run(conf.config, options->file);
+    code = code ? code : read_first(&conf, conf.config, options->id);
     code = code ? code : read_secret(&conf.tls, conf.config);
     code = code ? code : make_dir(&conf.dir, conf.config, options->id, pool);
     code = code ? code : settle(options, conf.config, pool);

@@ -597,6 +597,19 @@ apr_status_t zd_config_parse(const zd_config_t **config, hap_str_t text, hap_dia
     return rv;
 }
 
+/* A secret is for others: who joins a cluster may not know of them yet. */
+bool zd_config_may_run(const zd_config_t *config, bool loses, hap_diag_t *diag)
+{
+    if (!loses || (config->nodes_n < 2 && !config->secret_file)) {
+        return true;
+    }
+    hap_diag_set(diag, 0,
+                 "zerod was built with a libraft before 0.18, which can lose what several nodes "
+                 "have agreed on: build it with a newer one, as tools/setup brings it, or, for one "
+                 "host, have one of \"nodes\" and no \"secretFile\"");
+    return false;
+}
+
 int zd_config_node(const zd_config_t *config, hap_str_t id)
 {
     for (unsigned i = 0; i < config->nodes_n; i++) {

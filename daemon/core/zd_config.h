@@ -61,6 +61,10 @@ typedef struct zd_config_t {
 apr_status_t zd_config_parse(const zd_config_t **config, hap_str_t text, hap_diag_t *diag,
                              apr_pool_t *pool);
 
+/** Whether a daemon may run this, on an engine that `loses` what several votes have agreed on: one
+ * node alone then. False with a sentence. */
+bool zd_config_may_run(const zd_config_t *config, bool loses, hap_diag_t *diag);
+
 /** Index of the node with this id, or -1. */
 int zd_config_node(const zd_config_t *config, hap_str_t id);
 

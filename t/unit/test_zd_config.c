@@ -275,6 +275,41 @@ static void a_witness_and_an_observer_never_lead(void)
     CU_ASSERT_EQUAL(zd_config_node(config, HAP_STR_LIT("2")), -1);
 }
 
+/* "may", or why not. */
+static const char *may_run(const char *text, bool loses)
+{
+    const zd_config_t *config;
+    hap_diag_t diag = {0, ""};
+    UNIT_STR_EQ(parsed(text, &config), "ok");
+    return zd_config_may_run(config, loses, &diag) ? "may" : apr_pstrdup(unit_pool, diag.why);
+}
+
+static void an_engine_that_loses_what_several_agreed_on_is_for_one_node_only(void)
+{
+    const char *why = "zerod was built with a libraft before 0.18, which can lose what several "
+                      "nodes have agreed on: build it with a newer one, as tools/setup brings it, "
+                      "or, for one host, have one of \"nodes\" and no "
+                      "\"secretFile\"";
+    const char *alone = "{\"appName\":\"A\",\"timeout\":5000,\"noOfRetryAttempts\":1,"
+                        "\"replicaIdList\":[\"0\"],\"ensure-active-0\":\"a\","
+                        "\"ensure-passive-0\":\"p\"";
+    const char *named = apr_pstrcat(unit_pool, alone, ",\"nodes\":{\"0\":\"h:1\"}", NULL);
+    const char *with_witness = apr_pstrcat(
+        unit_pool, alone,
+        ",\"nodes\":{\"0\":\"h:1\",\"web\":{\"address\":\"web:1\",\"role\":\"witness\"}},"
+        "\"secretFile\":\"s\"}",
+        NULL);
+    const char *secret = apr_pstrcat(unit_pool, named, ",\"secretFile\":\"s\"}", NULL);
+    UNIT_STR_EQ(may_run(apr_pstrcat(unit_pool, alone, "}", NULL), true), "may");
+    UNIT_STR_EQ(may_run(apr_pstrcat(unit_pool, named, "}", NULL), true), "may");
+    UNIT_STR_EQ(may_run(hal, true), why);
+    UNIT_STR_EQ(may_run(with_witness, true), why);
+    UNIT_STR_EQ(may_run(secret, true), why);
+    UNIT_STR_EQ(may_run(hal, false), "may");
+    UNIT_STR_EQ(may_run(with_witness, false), "may");
+    UNIT_STR_EQ(may_run(secret, false), "may");
+}
+
 const unit_test_t suite_zd_config[] = {
     UNIT_TEST(hals_own_file_is_taken),
     UNIT_TEST(h1_the_missing_comma_of_hals_own_file_is_named),
@@ -288,5 +323,6 @@ const unit_test_t suite_zd_config[] = {
     UNIT_TEST(h1_slips_of_json_have_sentences),
     UNIT_TEST(a_node_may_have_health_urls),
     UNIT_TEST(a_witness_and_an_observer_never_lead),
+    UNIT_TEST(an_engine_that_loses_what_several_agreed_on_is_for_one_node_only),
     UNIT_END,
 };
