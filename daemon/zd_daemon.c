@@ -161,6 +161,7 @@ static void tick(uv_timer_t *timer)
         return;
     }
     zd_core_tick(self->core, now);
+    zd_daemon_run_waiting(self, now);
     say_alive(self, now);
     if (self->raft) {
         put_map(self);

@@ -45,6 +45,8 @@ typedef struct zd_daemon_t {
     zd_core_t *core;
     zd_service_t *service; /* NULL: this node has no replica */
     zd_guard_t *guard;     /* NULL: the same */
+    uint64_t waits_ms;     /* since when ensure-active waits for the watchdog; 0: it does not */
+    uint64_t waits_epoch;  /* that it gets; 0: it is not to run any more */
     zd_control_t *control;
     zd_http_t *http; /* NULL: none is configured */
     zd_mapfile_t *map;
@@ -72,6 +74,9 @@ bool zd_is_observer(const zd_daemon_t *self);
 /** What the core's decisions do; and a script of the replica has ended. */
 extern const zd_drivers_t zd_daemon_drivers;
 void zd_daemon_ran(void *baton, bool well, const char *said);
+
+/** ensure-active runs if it has waited for the watchdog, and that counts now. */
+void zd_daemon_run_waiting(zd_daemon_t *self, uint64_t now_ms);
 
 /** A caller says something; the node that was called does; there is a way to it, or none. */
 void zd_hear(void *baton, zd_caller_t *caller, json_t *object);

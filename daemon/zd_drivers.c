@@ -4,7 +4,11 @@
  */
 #include "zd_daemon_int.h"
 
+#include <apr_strings.h>
+
 #include "zd_log.h"
+
+enum { WATCHDOG_MS = 1000 /* for the guard to open it, perhaps after the one before */ };
 
 static bool leads(void *baton)
 {
@@ -73,15 +77,43 @@ static void send_answer(void *baton, const char *node, const zd_answer_t *answer
     }
 }
 
+/* Whoever names a watchdog wants no service without it. It is opened by the guard, a moment after
+ * that was told of the lease. */
 static void run(void *baton, zd_run_t what, uint64_t epoch)
 {
     zd_daemon_t *self = baton;
+    hap_diag_t diag;
+    if (what == ZD_RUN_ACTIVE && !zd_guard_counts(self->guard, &diag)) {
+        self->waits_ms = zd_now_ms();
+        self->waits_epoch = epoch;
+        return;
+    }
     zd_service_run(self->service, what, epoch);
+}
+
+/* Ends as a script does: once, and not within the call that has begun it. */
+void zd_daemon_run_waiting(zd_daemon_t *self, uint64_t now_ms)
+{
+    hap_diag_t diag = {0, "it was not waited for"};
+    if (!self->waits_ms) {
+        return;
+    }
+    if (self->waits_epoch && zd_guard_counts(self->guard, &diag)) {
+        self->waits_ms = 0;
+        zd_service_run(self->service, ZD_RUN_ACTIVE, self->waits_epoch);
+    } else if (!self->waits_epoch || now_ms - self->waits_ms >= WATCHDOG_MS) {
+        char said[ZD_SAID_BYTES];
+        apr_snprintf(said, sizeof(said), "ensure-active does not run without the watchdog: %s",
+                     diag.why);
+        self->waits_ms = 0;
+        zd_core_ran(self->core, false, said, now_ms);
+    }
 }
 
 static void kill_script(void *baton)
 {
     zd_daemon_t *self = baton;
+    self->waits_epoch = 0;
     zd_service_kill_script(self->service);
 }
 

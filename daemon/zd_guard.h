@@ -7,6 +7,7 @@
 #ifndef ZD_GUARD_H
 #define ZD_GUARD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "hap_diag.h"
@@ -21,6 +22,9 @@ typedef struct zd_guard_conf_t {
     const char *const *env;   /* for that, NAME=VALUE up to NULL */
     const char *const *marks; /* of processes to kill, for zd_reap */
     const char *mark;         /* the file of their shims, for the same */
+    const char *watchdog;     /* path of the device; NULL: none */
+    unsigned watchdog_s;      /* that it counts down from, at most */
+    unsigned after_ms;        /* others may have the lease so long after the service is killed */
     unsigned before_ms;       /* without a daemon it begins to stop the service so long before */
 } zd_guard_conf_t;
 
@@ -33,6 +37,10 @@ const zd_left_t *zd_guard_left(const zd_guard_t *guard);
 /** By when the service has to be dead, on CLOCK_BOOTTIME in ms; 0: it may live. From the first call
  * on a guard that an earlier daemon has left ends. */
 void zd_guard_hold(zd_guard_t *guard, uint64_t kill_at_ms);
+
+/** Whether the watchdog counts, or there is none; else a sentence says why not. The guard may need
+ * a moment after the first time that is held. */
+bool zd_guard_counts(const zd_guard_t *guard, hap_diag_t *diag);
 
 /** Starts another guard if this one was killed; to be called about every second. */
 void zd_guard_check(zd_guard_t *guard);

@@ -138,6 +138,9 @@ static bool open_replica(zd_daemon_t *self, hap_diag_t *diag)
         .env = zd_service_env(config, self->conf->id, dir, ZD_RUN_PASSIVE, 0, self->pool),
         .marks = zd_service_marks(dir, self->pool),
         .mark = zd_service_mark(dir, self->pool),
+        .watchdog = config->watchdog,
+        .watchdog_s = times.watchdog_s,
+        .after_ms = times.timeout_ms - times.guard_ms,
         .before_ms = times.guard_ms - times.stop_ms,
     };
     self->guard = zd_guard_open(&guard, diag);

@@ -191,6 +191,25 @@ static apr_status_t take_data_dir(reading_t *reading, const char *key, const jso
     return read_text(&reading->config->data_dir, reading, key, value);
 }
 
+/* The device counts whole seconds, and is fed for half of the time that a lease holds. */
+static apr_status_t take_watchdog(reading_t *reading, const char *key, const json_t *value)
+{
+    apr_status_t rv = read_text(&reading->config->watchdog, reading, key, value);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (reading->config->watchdog[0] != '/') {
+        return refuse(reading, key, "is not the path of a device, such as /dev/watchdog");
+    }
+    if (reading->config->timeout_ms < ZD_WATCHDOG_TIMEOUT_MS_MIN) {
+        return refuse(reading, key,
+                      "needs a \"timeout\" of %d or more: the device counts whole seconds, from "
+                      "half of it, and a host that is busy for less is not to be reset",
+                      ZD_WATCHDOG_TIMEOUT_MS_MIN);
+    }
+    return APR_SUCCESS;
+}
+
 /* How many there are is known before the other keys are read. */
 static apr_status_t take_ids(reading_t *reading, const char *key, const json_t *value)
 {
@@ -279,6 +298,7 @@ static const struct {
     {"nodes", NULL, take_nodes},
     {"secretFile", NULL, take_secret},
     {"dataDir", NULL, take_data_dir},
+    {"watchdog", NULL, take_watchdog}, /* after "timeout" */
 };
 
 /* Keys that end in a replica's id. */

@@ -20,6 +20,7 @@ enum {
     ZD_TIMEOUT_MS_MIN = 2000, /* an election takes up to that */
     ZD_TIMEOUT_MS_MAX = 3600000,
     ZD_SCRIPT_MS_MIN = 100,
+    ZD_WATCHDOG_TIMEOUT_MS_MIN = 4000, /* half of it is what a busy host may take */
     ZD_RETRIES_MAX = 100
 };
 
@@ -50,6 +51,7 @@ typedef struct zd_config_t {
     unsigned nodes_n;
     const char *secret_file; /* NULL with one node only */
     const char *data_dir;    /* each daemon's data is in the folder of its id in it */
+    const char *watchdog;    /* path of the device; NULL: none */
     const char *ignored;     /* key that means nothing here, for a line in the log; NULL: none */
 } zd_config_t;
 

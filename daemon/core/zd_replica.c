@@ -40,6 +40,7 @@ zd_times_t zd_times(unsigned timeout_ms)
         .stop_ms = timeout_ms / 10 * STOP_TENTHS,
         .kill_ms = timeout_ms / 10 * KILL_TENTHS,
         .guard_ms = timeout_ms / 10 * GUARD_TENTHS,
+        .watchdog_s = timeout_ms / 2 / 1000,
     };
 }
 

@@ -47,6 +47,8 @@ typedef struct zd_times_t {
     unsigned stop_ms;  /* so long after that time without a new one the service is being stopped */
     unsigned kill_ms;  /* so long after that time it is killed */
     unsigned guard_ms; /* and by now by whoever watches over the daemon, if that did not */
+    unsigned
+        watchdog_s; /* that a device counts down from; it is fed in the first half of the time */
 } zd_times_t;
 
 zd_times_t zd_times(unsigned timeout_ms);

@@ -275,6 +275,22 @@ static void a_witness_and_an_observer_never_lead(void)
     CU_ASSERT_EQUAL(zd_config_node(config, HAP_STR_LIT("2")), -1);
 }
 
+static void a_watchdog_is_a_device_and_needs_a_lease_of_whole_seconds(void)
+{
+    const zd_config_t *config;
+    UNIT_STR_EQ(parsed(hal, &config), "ok");
+    CU_ASSERT_PTR_NULL(config->watchdog);
+    const char *old = "\"50000\",\n";
+    UNIT_STR_EQ(with(old, "50000, \"watchdog\": \"/dev/watchdog\",\n"), "ok");
+    UNIT_STR_EQ(with(old, "4000, \"watchdog\": \"/dev/watchdog\",\n"), "ok");
+    UNIT_STR_EQ(with(old, "3999, \"watchdog\": \"/dev/watchdog\",\n"),
+                "9: \"watchdog\": needs a \"timeout\" of 4000 or more: the device counts whole "
+                "seconds, from half of it, and a host that is busy for less is not to be reset");
+    UNIT_STR_EQ(with(old, "50000, \"watchdog\": \"watchdog\",\n"),
+                "9: \"watchdog\": is not the path of a device, such as /dev/watchdog");
+    UNIT_STR_EQ(with(old, "50000, \"watchdog\": true,\n"), "9: \"watchdog\": is not a text");
+}
+
 /* "may", or why not. */
 static const char *may_run(const char *text, bool loses)
 {
@@ -323,6 +339,7 @@ const unit_test_t suite_zd_config[] = {
     UNIT_TEST(h1_slips_of_json_have_sentences),
     UNIT_TEST(a_node_may_have_health_urls),
     UNIT_TEST(a_witness_and_an_observer_never_lead),
+    UNIT_TEST(a_watchdog_is_a_device_and_needs_a_lease_of_whole_seconds),
     UNIT_TEST(an_engine_that_loses_what_several_agreed_on_is_for_one_node_only),
     UNIT_END,
 };

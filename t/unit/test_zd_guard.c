@@ -23,6 +23,8 @@ static char dir[] = "/tmp/zd-guard-XXXXXX";
 static zd_guard_conf_t conf;
 static pid_t service; /* a process that is marked */
 
+enum { SECONDS = 1, AFTER_MS = 200, FEEDS_MS = 1000 /* five times as long as between two */ };
+
 static uint64_t now_ms(void)
 {
     struct timespec now;
@@ -105,6 +107,56 @@ static bool comes_to_exist(const char *name)
     return exists(name);
 }
 
+/* --- what a watchdog was told: a file in its place
+ * ------------------------------------------------ */
+
+static const char *told(void)
+{
+    static char text[4096];
+    FILE *in = fopen(in_dir("dog"), "r");
+    size_t n = in ? fread(text, 1, sizeof(text) - 1, in) : 0;
+    if (in) {
+        fclose(in);
+    }
+    text[n] = '\0';
+    return text;
+}
+
+static size_t fed_times(void)
+{
+    return strspn(told(), ".");
+}
+
+static bool is_stopped(void)
+{
+    const char *stop = strchr(told(), 'V');
+    return stop && !stop[1];
+}
+
+static bool comes_to_stop(void)
+{
+    for (int i = 0; i < WAIT_MS / TURN_MS && !is_stopped(); i++) {
+        rest();
+    }
+    return is_stopped();
+}
+
+static bool comes_to_be_fed(void)
+{
+    size_t before = strlen(told());
+    for (int i = 0; i < WAIT_MS / TURN_MS && strlen(told()) < before + 2; i++) {
+        rest();
+    }
+    return strlen(told()) >= before + 2;
+}
+
+static bool is_fed_no_more(void)
+{
+    size_t before = strlen(told());
+    usleep(FEEDS_MS * 1000);
+    return strlen(told()) == before;
+}
+
 /* --- daemons ---------------------------------------------------------------------------------- */
 
 static void be_daemon(uint64_t kill_at_ms, int ready)
@@ -168,6 +220,16 @@ static void begin(const char *passive)
         execlp("sleep", "sleep", "600", (char *)NULL);
         _exit(127);
     }
+}
+
+/* It is told to all daemons that begin from now on. */
+static void begin_watched(const char *passive)
+{
+    begin(passive);
+    fclose(fopen(in_dir("dog"), "w"));
+    conf.watchdog = in_dir("dog");
+    conf.watchdog_s = SECONDS;
+    conf.after_ms = AFTER_MS;
 }
 
 static void finish(void)
@@ -304,6 +366,138 @@ static void a_folder_that_is_not_there_is_said(void)
     UNIT_STR_EQ(diag.why, "/nowhere/at/all/guard: No such file or directory");
 }
 
+/* The daemon holds once, and lives: nobody renews. */
+static void the_watchdog_is_fed_while_what_it_counts_ends_before_another_may_have_the_lease(void)
+{
+    begin_watched(notes);
+    const uint64_t at = now_ms() + KILL_MS;
+    pid_t daemon = begin_daemon(at);
+    pid_t guard = guard_of(daemon, 0);
+    CU_ASSERT_TRUE(comes_to_be_fed());
+    while (now_ms() < at + AFTER_MS - SECONDS * 1000) {
+        rest();
+    }
+    size_t fed = fed_times();
+    CU_ASSERT_TRUE(fed >= 2);
+    rest();
+    while (now_ms() < at - 2 * TURN_MS) {
+        CU_ASSERT_TRUE(fed_times() <= fed + 1); /* what was on its way */
+        rest();
+    }
+    CU_ASSERT_TRUE(comes_to_end(service));
+    CU_ASSERT_TRUE(comes_to_stop());
+    CU_ASSERT_TRUE(comes_to_exist("passive"));
+    kill_daemon(daemon);
+    CU_ASSERT_TRUE(comes_to_end(guard));
+    finish();
+}
+
+static void the_watchdog_is_not_fed_by_who_stands_still(void)
+{
+    begin_watched(notes);
+    pid_t daemon = begin_daemon(now_ms() + LONG_MS);
+    pid_t guard = guard_of(daemon, 0);
+    CU_ASSERT_TRUE(comes_to_be_fed());
+    kill(daemon, SIGSTOP);
+    CU_ASSERT_TRUE(comes_to_be_fed());
+    kill(guard, SIGSTOP);
+    rest();
+    CU_ASSERT_TRUE(is_fed_no_more());
+    CU_ASSERT_PTR_NULL(strchr(told(), 'V'));
+    kill_daemon(daemon);
+    kill(guard, SIGKILL);
+    finish();
+}
+
+static void h9_a_guard_hands_the_watchdog_on_and_never_stops_it_between(void)
+{
+    begin_watched(notes);
+    pid_t daemon = begin_daemon(now_ms() + LONG_MS);
+    pid_t guard = guard_of(daemon, 0);
+    CU_ASSERT_TRUE(comes_to_be_fed());
+    kill_daemon(daemon);
+    CU_ASSERT_TRUE(comes_to_be_fed());
+    pid_t next = begin_daemon(now_ms() + LONG_MS);
+    CU_ASSERT_TRUE(comes_to_end(guard));
+    pid_t other = guard_of(next, 0);
+    CU_ASSERT_TRUE(comes_to_be_fed());
+    kill(other, SIGKILL);
+    pid_t third = guard_of(next, other);
+    CU_ASSERT_TRUE(comes_to_be_fed());
+    CU_ASSERT_PTR_NULL(strchr(told(), 'V'));
+    kill_daemon(next);
+    kill(third, SIGKILL);
+    finish();
+}
+
+/* What a guard before has begun goes on without it. */
+static void a_daemon_that_becomes_passive_stops_the_watchdog_of_the_one_before(void)
+{
+    begin_watched(notes);
+    pid_t daemon = begin_daemon(now_ms() + LONG_MS);
+    pid_t guard = guard_of(daemon, 0);
+    CU_ASSERT_TRUE(comes_to_be_fed());
+    kill_daemon(daemon);
+    kill(guard, SIGKILL);
+    CU_ASSERT_TRUE(comes_to_end(guard));
+    CU_ASSERT_TRUE(is_fed_no_more());
+    pid_t next = begin_daemon(0);
+    CU_ASSERT_TRUE(comes_to_stop());
+    CU_ASSERT_TRUE(is_fed_no_more());
+    kill_daemon(next);
+    finish();
+}
+
+static void a_daemon_without_a_watchdog_has_the_one_before_stop_it(void)
+{
+    begin_watched(notes);
+    pid_t daemon = begin_daemon(now_ms() + LONG_MS);
+    CU_ASSERT_TRUE(comes_to_be_fed());
+    kill_daemon(daemon);
+    conf.watchdog = NULL;
+    pid_t next = begin_daemon(now_ms() + LONG_MS);
+    CU_ASSERT_TRUE(comes_to_stop());
+    pid_t guard = guard_of(next, 0);
+    kill_daemon(next);
+    kill(guard, SIGKILL);
+    finish();
+}
+
+/* What zd_guard_counts says in the end of a watchdog of that path. */
+static const char *counts(const char *path)
+{
+    hap_diag_t diag = {0, ""};
+    conf.watchdog = path;
+    zd_guard_t *guard = zd_guard_open(&conf, &diag);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(guard);
+    CU_ASSERT_FALSE(zd_guard_counts(guard, &diag));
+    UNIT_STR_EQ(diag.why, "the guard does not answer");
+    zd_guard_hold(guard, now_ms() + LONG_MS);
+    bool good = false;
+    for (int i = 0; i < WAIT_MS / TURN_MS && !good; i++) {
+        good = zd_guard_counts(guard, &diag);
+        if (!good && strcmp(diag.why, "the guard does not answer") != 0) {
+            break;
+        }
+        rest();
+    }
+    zd_guard_hold(guard, 0);
+    pid_t pid = guard_of(getpid(), service);
+    zd_guard_close(guard);
+    CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+    return good ? "yes" : apr_pstrdup(unit_pool, diag.why);
+}
+
+static void a_watchdog_that_cannot_be_had_is_said(void)
+{
+    begin_watched(notes);
+    UNIT_STR_EQ(counts(in_dir("dog")), "yes");
+    UNIT_STR_EQ(counts("/nowhere/watchdog"), "/nowhere/watchdog: No such file or directory");
+    UNIT_STR_EQ(counts("/dev/null"), "/dev/null: it is no watchdog");
+    CU_ASSERT_TRUE(is_stopped());
+    finish();
+}
+
 const unit_test_t suite_zd_guard[] = {
     UNIT_TEST(h8_when_the_daemon_dies_the_service_is_stopped_and_then_killed_in_time),
     UNIT_TEST(a_script_that_hangs_does_not_keep_the_service_alive),
@@ -313,5 +507,11 @@ const unit_test_t suite_zd_guard[] = {
     UNIT_TEST(a_guard_that_nothing_is_held_for_just_ends),
     UNIT_TEST(a_guard_that_was_killed_has_a_follower_that_knows_the_time),
     UNIT_TEST(a_folder_that_is_not_there_is_said),
+    UNIT_TEST(the_watchdog_is_fed_while_what_it_counts_ends_before_another_may_have_the_lease),
+    UNIT_TEST(the_watchdog_is_not_fed_by_who_stands_still),
+    UNIT_TEST(h9_a_guard_hands_the_watchdog_on_and_never_stops_it_between),
+    UNIT_TEST(a_daemon_that_becomes_passive_stops_the_watchdog_of_the_one_before),
+    UNIT_TEST(a_daemon_without_a_watchdog_has_the_one_before_stop_it),
+    UNIT_TEST(a_watchdog_that_cannot_be_had_is_said),
     UNIT_END,
 };
