@@ -593,6 +593,17 @@ static apr_status_t read_all(reading_t *reading)
     return rv == APR_SUCCESS ? take_commands(reading) : rv;
 }
 
+/* Keys and pieces of the text are shown in it as they are: it is one line all the same, and does
+ * nothing to a terminal. */
+static void make_fit(hap_diag_t *diag)
+{
+    for (char *at = diag->why; *at; at++) {
+        if ((unsigned char)*at < ' ' || *at == '\x7f') {
+            *at = '?';
+        }
+    }
+}
+
 apr_status_t zd_config_parse(const zd_config_t **config, hap_str_t text, hap_diag_t *diag,
                              apr_pool_t *pool)
 {
@@ -600,6 +611,7 @@ apr_status_t zd_config_parse(const zd_config_t **config, hap_str_t text, hap_dia
     json_t *root = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &error);
     if (!root) {
         zd_slip_say(diag, &error, pool);
+        make_fit(diag);
         return APR_EINVAL;
     }
     reading_t reading = {
@@ -613,6 +625,8 @@ apr_status_t zd_config_parse(const zd_config_t **config, hap_str_t text, hap_dia
     json_decref(root);
     if (rv == APR_SUCCESS) {
         *config = reading.config;
+    } else {
+        make_fit(diag);
     }
     return rv;
 }

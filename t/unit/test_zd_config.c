@@ -275,6 +275,13 @@ static void a_witness_and_an_observer_never_lead(void)
     CU_ASSERT_EQUAL(zd_config_node(config, HAP_STR_LIT("2")), -1);
 }
 
+static void what_is_wrong_is_said_in_one_line_that_is_fit_for_a_terminal(void)
+{
+    UNIT_STR_EQ(with("\"timeout\":", "\"time\\nout\\u001b[2J\": 1, \"timeout\":"),
+                "0: \"time?out?[2J\": is not a key of config.json, see doc/zerod.md");
+    UNIT_STR_EQ(with("\"50000\",", "\"5\\\n"), "10: is not JSON: invalid escape near '\"5\\?'");
+}
+
 static void a_watchdog_is_a_device_and_needs_a_lease_of_whole_seconds(void)
 {
     const zd_config_t *config;
@@ -339,6 +346,7 @@ const unit_test_t suite_zd_config[] = {
     UNIT_TEST(h1_slips_of_json_have_sentences),
     UNIT_TEST(a_node_may_have_health_urls),
     UNIT_TEST(a_witness_and_an_observer_never_lead),
+    UNIT_TEST(what_is_wrong_is_said_in_one_line_that_is_fit_for_a_terminal),
     UNIT_TEST(a_watchdog_is_a_device_and_needs_a_lease_of_whole_seconds),
     UNIT_TEST(an_engine_that_loses_what_several_agreed_on_is_for_one_node_only),
     UNIT_END,
