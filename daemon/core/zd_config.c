@@ -136,7 +136,7 @@ static apr_status_t read_command(zd_argv_t *argv, const reading_t *reading, cons
         return refuse(reading, key, "a quote is not closed");
     }
     apr_status_t rv = apr_tokenize_to_argv(command, &words, reading->pool);
-    if (rv != APR_SUCCESS || words[0] == NULL) {
+    if (rv != APR_SUCCESS || !words[0] || !words[0][0]) {
         return refuse_no_program(reading, key);
     }
     *argv = (zd_argv_t)words;

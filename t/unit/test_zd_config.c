@@ -154,6 +154,8 @@ static void commands_are_words_not_shell(void)
                 "3: \"ensure-active-0\": a quote is not closed");
     UNIT_STR_EQ(with("/srv/ensure.sh 0 active", " "),
                 "3: \"ensure-active-0\": names no program: its first word is the path of one");
+    UNIT_STR_EQ(with("/srv/ensure.sh 0 active", "'' /srv/ensure.sh"),
+                "3: \"ensure-active-0\": names no program: its first word is the path of one");
     UNIT_STR_EQ(with("\"/srv/ensure.sh 0 active\"", "[]"),
                 "3: \"ensure-active-0\": names no program: its first word is the path of one");
     UNIT_STR_EQ(with("\"/srv/ensure.sh 0 active\"", "[\"sh\", 1]"),
