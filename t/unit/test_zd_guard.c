@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -430,6 +431,24 @@ static void h9_a_guard_hands_the_watchdog_on_and_never_stops_it_between(void)
     finish();
 }
 
+/* One whose end somebody traces is not gone before he lets it: as one that waits for a disk. */
+static void the_watchdog_is_left_to_reset_a_host_where_something_would_not_die(void)
+{
+    begin_watched(notes);
+    CU_ASSERT_EQUAL_FATAL(ptrace(PTRACE_SEIZE, service, NULL, PTRACE_O_TRACEEXIT), 0);
+    pid_t daemon = begin_daemon(now_ms() + KILL_MS);
+    pid_t guard = guard_of(daemon, 0);
+    CU_ASSERT_TRUE(comes_to_be_fed());
+    kill_daemon(daemon);
+    CU_ASSERT_TRUE(comes_to_end(guard));
+    CU_ASSERT_TRUE(lives(service));
+    CU_ASSERT_TRUE(is_fed_no_more());
+    CU_ASSERT_PTR_NULL(strchr(told(), 'V'));
+    CU_ASSERT_EQUAL(waitpid(service, NULL, 0), service);
+    ptrace(PTRACE_CONT, service, NULL, NULL);
+    finish();
+}
+
 /* What a guard before has begun goes on without it. */
 static void a_daemon_that_becomes_passive_stops_the_watchdog_of_the_one_before(void)
 {
@@ -510,6 +529,7 @@ const unit_test_t suite_zd_guard[] = {
     UNIT_TEST(the_watchdog_is_fed_while_what_it_counts_ends_before_another_may_have_the_lease),
     UNIT_TEST(the_watchdog_is_not_fed_by_who_stands_still),
     UNIT_TEST(h9_a_guard_hands_the_watchdog_on_and_never_stops_it_between),
+    UNIT_TEST(the_watchdog_is_left_to_reset_a_host_where_something_would_not_die),
     UNIT_TEST(a_daemon_that_becomes_passive_stops_the_watchdog_of_the_one_before),
     UNIT_TEST(a_daemon_without_a_watchdog_has_the_one_before_stop_it),
     UNIT_TEST(a_watchdog_that_cannot_be_had_is_said),
