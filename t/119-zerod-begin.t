@@ -50,7 +50,20 @@ subtest 'G4: who leads a cluster that begins' => sub {
     my $leader = begin_with({AIS_PRIMARY_ID => '9'}, @all);
     is($leader->{id}, '0', 'an id that is unknown is ignored');
     like($all[1]->said, qr/AIS_PRIMARY_ID=9: no such node, it is ignored/, 'and said');
+
+    like($leader->order('node-remove', node => '2'), qr/^done/, 'node 2 leaves, and stays in config.json');
     $_->stop for @all;
+    my @rest = @all[0, 1];
+    is(begin_with({AIS_PRIMARY_ID => '2'}, @rest)->{id}, '0', 'an id that is in config.json, and not in the map any more, is ignored');
+    for my $zerod (@rest) {
+        my $said = sub { $zerod->said =~ /AIS_PRIMARY_ID=2: the map has no such node, it is ignored/ };
+        ok(eval { $t->wait_for($said, 10); 1 }, "and said by $zerod->{id}");
+    }
+    $_->stop for @rest;
+    my $before = length $all[0]->said;
+    is(begin_with({AIS_IS_PRIMARY => 'false'}, @rest)->{id}, '0', 'AIS_IS_PRIMARY=false alone changes nothing: the primary of the map leads again');
+    unlike(substr($all[0]->said, $before), qr/AIS_/, 'and nothing is said of it');
+    $_->stop for @rest;
 };
 
 subtest 'G4: a flag, and what contradicts' => sub {

@@ -123,6 +123,22 @@ static uint64_t when_sent(const zd_core_t *core, uint64_t seq)
     return known ? core->sent_ms[seq % ZD_CORE_SENT] : 0;
 }
 
+/* Who is to be the first one has been decided when the leader is the primary. */
+static void settle(zd_core_t *core)
+{
+    const zd_cluster_t *cluster = zd_core_cluster(core);
+    const char *first = core->conf.first;
+    bool is_primary = cluster->primary && strcmp(cluster->primary, core->leader) == 0 &&
+                      cluster->term == core->leader_term;
+    if (core->settled || !is_primary) {
+        return;
+    }
+    core->settled = true;
+    if (first && !zd_cluster_node(cluster, first)) {
+        zd_core_log(core, "AIS_PRIMARY_ID=%s: the map has no such node, it is ignored", first);
+    }
+}
+
 bool zd_core_answered(zd_core_t *core, const zd_answer_t *answer, uint64_t now_ms)
 {
     uint64_t sent = when_sent(core, answer->seq);
@@ -143,9 +159,7 @@ bool zd_core_answered(zd_core_t *core, const zd_answer_t *answer, uint64_t now_m
     core->leader_term = answer->term;
     core->leader_ms = now_ms;
     core->answered |= answer->seq != 0;
-    core->settled |= zd_core_cluster(core)->primary &&
-                     strcmp(zd_core_cluster(core)->primary, core->leader) == 0 &&
-                     zd_core_cluster(core)->term == answer->term;
+    settle(core);
     if (core->own < 0) {
         return true;
     }

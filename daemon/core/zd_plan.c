@@ -69,12 +69,12 @@ static bool next_presence(zd_command_t *command, const zd_cluster_t *cluster,
 
 /* --- who leads -------------------------------------------------------------------------------- */
 
-/* Who is to lead a cluster that begins: the word of the first one that names anybody counts. */
+/* Who is to lead a cluster that begins: the word of the first one that names a node counts. */
 static const char *first_by_hand(const zd_cluster_t *cluster, const zd_leader_t *leader)
 {
     for (unsigned i = 0; i < cluster->nodes_n; i++) {
         const zd_heard_t *heard = zd_roll_of(leader->roll, cluster->nodes[i].map.id);
-        if (heard && heard->beat.first) {
+        if (heard && heard->beat.first && zd_cluster_node(cluster, heard->beat.first)) {
             return heard->beat.first;
         }
     }

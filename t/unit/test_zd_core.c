@@ -471,13 +471,9 @@ static void a_gap_longer_than_an_election_is_a_doubt(void)
     finish();
 }
 
-static void who_is_to_be_first_is_said_until_a_primary_has_answered(void)
+/* The cluster has node 1 alone, which is the primary. */
+static void one_is_primary(void)
 {
-    begin(&three, "2");
-    zd_core_connected(core, now);
-    UNIT_STR_EQ(beat.first, "2");
-    answered((zd_answer_t){.epoch = 0});
-    UNIT_STR_EQ(beat.first, "2");
     const zd_command_t commands[] = {{.what = ZD_DO_INIT, .uuid = UUID},
                                      {.what = ZD_DO_NODE_SET,
                                       .node = "1",
@@ -493,9 +489,38 @@ static void who_is_to_be_first_is_said_until_a_primary_has_answered(void)
         command.seq = i + 1;
         CU_ASSERT_EQUAL(zd_state_apply(state, &command).end, ZD_DONE);
     }
+}
+
+static void who_is_to_be_first_is_said_until_a_primary_has_answered(void)
+{
+    begin(&three, "2");
+    zd_core_connected(core, now);
+    UNIT_STR_EQ(beat.first, "2");
+    answered((zd_answer_t){.epoch = 0});
+    UNIT_STR_EQ(beat.first, "2");
+    one_is_primary();
     answered((zd_answer_t){.epoch = 0});
     zd_core_connected(core, now);
     CU_ASSERT_PTR_NULL(beat.first);
+    finish();
+}
+
+static void g4_a_named_node_that_the_map_has_not_is_said_once(void)
+{
+    begin(&three, "2");
+    one_is_primary();
+    zd_core_connected(core, now);
+    answered((zd_answer_t){.epoch = 0});
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(SAID(), "AIS_PRIMARY_ID=2: the map has no such node, it is ignored"));
+    answered((zd_answer_t){.epoch = 0});
+    UNIT_STR_EQ(SAID(), "");
+    finish();
+    begin(&three, "1");
+    one_is_primary();
+    zd_core_connected(core, now);
+    answered((zd_answer_t){.epoch = 0});
+    CU_ASSERT_PTR_NULL(strstr(SAID(), "AIS_PRIMARY_ID"));
     finish();
 }
 
@@ -773,6 +798,7 @@ const unit_test_t suite_zd_core[] = {
     UNIT_TEST(answers_of_older_terms_are_dropped_and_said_once),
     UNIT_TEST(a_gap_longer_than_an_election_is_a_doubt),
     UNIT_TEST(who_is_to_be_first_is_said_until_a_primary_has_answered),
+    UNIT_TEST(g4_a_named_node_that_the_map_has_not_is_said_once),
     UNIT_TEST(an_observer_names_nobody_who_is_to_be_first),
     UNIT_TEST(a_leader_that_was_not_looked_at_for_an_election_renews_nothing),
     UNIT_TEST(of_two_daemons_that_say_they_are_one_node_only_the_first_is_heard),

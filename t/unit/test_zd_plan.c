@@ -253,6 +253,17 @@ static void who_is_named_first_leads_a_cluster_that_begins(void)
     finish();
 }
 
+static void g4_a_name_that_nobody_has_hides_none_that_somebody_has(void)
+{
+    begin();
+    begin_to_lead("0");
+    heard_all();
+    heard("0", "nobody-of-that-name");
+    heard("web2", "1");
+    UNIT_STR_EQ(heir(0), "1");
+    finish();
+}
+
 static void g4_who_says_it_of_itself_leads_where_nobody_has_led_yet(void)
 {
     const zd_beat_t flagged = {.node = "2", .primary = true};
@@ -456,6 +467,7 @@ const unit_test_t suite_zd_plan[] = {
     UNIT_TEST(the_leader_itself_is_there_without_a_word),
     UNIT_TEST(who_was_chosen_by_hand_leads_while_it_is_there),
     UNIT_TEST(who_is_named_first_leads_a_cluster_that_begins),
+    UNIT_TEST(g4_a_name_that_nobody_has_hides_none_that_somebody_has),
     UNIT_TEST(g4_who_says_it_of_itself_leads_where_nobody_has_led_yet),
     UNIT_TEST(the_primary_before_leads_again_when_it_is_heard),
     UNIT_TEST(g8_without_the_one_before_the_rendezvous_first_leads),
