@@ -344,6 +344,15 @@ void zd_ask_again(zd_daemon_t *self)
     }
 }
 
+static json_t *unreached(const zd_daemon_t *self)
+{
+    const char *last = zd_core_leader(self->core);
+    return json_pack("{s:o}", "error",
+                     json_sprintf("there is no leader to be reached%s%s; what was asked for may be "
+                                  "done or not",
+                                  last ? ", the last one was " : "", last ? last : ""));
+}
+
 /* This node may have become the leader itself meanwhile. */
 void zd_ask_expire(zd_daemon_t *self, bool all)
 {
@@ -357,9 +366,7 @@ void zd_ask_expire(zd_daemon_t *self, bool all)
             json_decref(asked->object);
             free(asked);
         } else if (all || zd_now_ms() - asked->since_ms >= WAIT_MS) {
-            finish(at, json_pack("{s:s}", "error",
-                                 "there is no leader to be reached; what was asked for may be done "
-                                 "or not"));
+            finish(at, unreached(self));
         } else {
             at = &asked->next;
         }
