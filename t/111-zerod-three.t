@@ -3,6 +3,7 @@
 # have the same map, and what was acknowledged stays whoever is killed.
 use v5.36;
 
+use HA::Maps;
 use HA::Test;
 use HA::Zerod;
 
@@ -30,41 +31,132 @@ sub apps($zerod)
     return join ' ', sort map {$_->{name}} @{$zerod->map->{apps}};
 }
 
-subtest 'three agree' => sub {
-    my @all = HA::Zerod->cluster($t, 'three');
-    my $leader = HA::Zerod::leader_of(@all);
-    same_map('G2: the same version is the same bytes on every node', @all);
-    is($leader->order('app-set', app => 'App', single => \0), 'done ' . $leader->status->{version}, 'the leader takes a command');
-    $t->wait_for(sub { !grep {apps($_) ne 'App Voting'} @all }, 10, 'it to come to all');
-    same_map('and all have it', @all);
-    my ($follower) = others($leader, @all);
-    like($follower->order('app-set', app => 'Shop', single => \0), qr/^done \d+$/, 'G3: another one hands it on to the leader');
-    is($follower->status->{primary}, $leader->{id}, 'and knows who the primary is');
+# How often an application has begun, by the history of a node.
+sub begun($zerod, $app)
+{
+    return scalar grep {$_->{what} =~ /^\Q$app\E: begins, /} @{$zerod->ask({ask => 'history'})->{history}};
+}
 
-    my $version = $leader->status->{version};
+my @three = HA::Zerod->cluster($t, 'three');
+
+subtest 'three agree' => sub {
+    my $leader = HA::Zerod::leader_of(@three);
+    same_map('G2: the same version is the same bytes on every node', @three);
+    is($leader->order('app-set', app => 'App', single => \0), 'done ' . $leader->status->{version}, 'the leader takes a command');
+    $t->wait_for(sub { !grep {apps($_) ne 'App Voting'} @three }, 10, 'it to come to all');
+    same_map('and all have it', @three);
+};
+
+subtest 'G8, G5: the leader is killed, and comes back with an old map' => sub {
+    my $leader = HA::Zerod::leader_of(@three);
+    my $version = $leader->map->{version};
     $leader->kill;
-    my @rest = others($leader, @all);
+    my @rest = others($leader, @three);
     my $next = HA::Zerod::leader_of(@rest);
     isnt($next->{id}, $leader->{id}, 'G8: the leader is killed, and another one leads');
     cmp_ok($next->map->{version}, '>', $version, 'with a later map');
     cmp_ok($next->map->{term}, '>', 1, 'of a later term');
     is($next->order('app-set', app => 'Store', single => \0), 'done ' . $next->status->{version}, 'which takes commands');
+    like($next->order('app-set', app => "Next$_", single => \0), qr/^done /, "and more of them: $_") for 1 .. 3;
+    $t->wait_for(sub { apps($next) =~ /Next3/ }, 10, 'its map to say so');
+    cmp_ok($next->map->{version} - $leader->map->{version}, '>=', 4, 'G5: the map of the old leader is several versions behind');
+    my $term = $next->status->{term};
+    $leader->env(AIS_IS_PRIMARY => 'true');
     $leader->launch;
+    $leader->env;
     $t->wait_for(sub { ($leader->status // {version => 0})->{version} == $next->status->{version} }, 10, 'the old one to follow');
-    ok(!$leader->status->{leads}, 'G5: the old leader comes back as one of the others');
-    same_map('with the same map', @all);
-    is(apps($leader), 'App Shop Store Voting', 'and nothing is missing');
+    ok(!$leader->status->{leads}, 'G5: it comes back as one of the others, though its environment says AIS_IS_PRIMARY=true');
+    same_map('with the same map', @three);
+    is(HA::Zerod::leader_of(@three)->{id}, $next->{id}, 'who leads goes on');
+    is($next->status->{term}, $term, 'in the same term');
+    is(apps($leader), 'App Next1 Next2 Next3 Store Voting', 'and nothing is missing');
+};
 
-    $_->kill for others($next, @all);
-    $t->wait_for(sub { !$next->status->{leads} }, 10, 'the last one to notice');
-    my $before = $next->map_text;
-    like($next->order('app-set', app => 'Never', single => \0), qr/^error: /, 'G11: one of three takes no command');
-    is($next->map_text, $before, 'and keeps its map');
-    $_->launch for others($next, @all);
-    my $again = HA::Zerod::leader_of(@all);
-    same_map('two more, and they go on', @all);
-    like(apps($again), qr/^App (?:Never )?Shop Store Voting$/, 'with all that was acknowledged');
-    is($_->stop, 0, "$_->{name} ends") for @all;
+subtest 'G15: an ex-primary that was paused installs its map nowhere' => sub {
+    my $ex = HA::Zerod::leader_of(@three);
+    my $term = $ex->map->{term};
+    my $maps = HA::Maps->new($t, @three);
+    my $before = length $ex->said;
+    $ex->pause;
+    $t->wait_stopped($ex->pid);
+    my %late = (app => 'Late', single => \0, client => 'late', seq => 1);
+    my $answer = $ex->ask_later({ask => 'command', command => {do => 'app-set', %late}});
+    my @rest = others($ex, @three);
+    my $next = HA::Zerod::leader_of(@rest);
+    my $made;
+    $t->wait_for(sub { ($made) = grep {$_->{primary} eq $next->{id}} @{$maps->seen} }, 10, 'a look at its map');
+    cmp_ok($made->{term}, '>', $term, 'while it stands still, another one leads in a later term');
+    like($next->order('app-set', app => 'While', single => \0), qr/^done /, 'and changes the map');
+    $t->wait_for(sub { apps($next) =~ /While/ }, 10, 'its map to say so');
+    my $version = $next->map->{version};
+    is(apps($ex) =~ /While|Late/, '', 'of which the ex-primary knows nothing');
+
+    $ex->resume;
+    ok(eval { $t->wait_for(sub { substr($ex->said, $before) =~ /term \d+: leads no more$/m }, 20); 1 }, 'it goes on, and says that it leads no more');
+    my $said = $answer->();
+    if (($said->{end} // '') eq 'done') {
+        cmp_ok($said->{version}, '>', $version, 'what it was told meanwhile is carried out through the new leader, in a later map');
+    } else {
+        like($said->{error}, qr/may be (?:carried out|done) or not/, 'what it was told meanwhile is not done');
+    }
+    same_map('all agree again', @three);
+    cmp_ok(begun($next, 'Late'), '<=', 1, 'nor twice');
+    my $again = $next->order('app-set', %late);
+    like($again, qr/^done (\d+)$/, 'the same again, and it is done');
+    cmp_ok((split ' ', $again)[1], '>', $version, 'after all that the new leader had made');
+    is($next->order('app-set', %late), $again, 'and again, and the answer is the same');
+    same_map('all have the same map', @three);
+    my $same_log = sub { my %indexes = map {$_->status->{index} => 1} @three; keys %indexes == 1 };
+    ok(eval { $t->wait_for($same_log, 10); 1 }, 'and the same log');
+    is(join(' ', map {begun($_, 'Late')} @three), '1 1 1', 'and it was carried out once');
+    is($ex->status->{primary}, $next->{id}, 'the ex-primary knows who the primary is');
+
+    my $looked = sub { my %newest = map {$_->{node} => $_->{version}} @{$maps->seen}; !grep {$newest{$_->{id}} < (split ' ', $again)[1]} @three };
+    ok(eval { $t->wait_for($looked, 10); 1 }, 'and the last map of each was looked at');
+    $maps->stop;
+    is(join("\n", $maps->wrongs), '', 'no map went back all the while, in version or in term, and each version was one map');
+    my @its = grep {$_->{primary} eq $ex->{id} && ($_->{version} >= $made->{version} || $_->{term} > $term)} @{$maps->seen};
+    is(join(' ', map {"$_->{node}:$_->{version}"} @its), '', 'and none of those since names the ex-primary');
+};
+
+subtest 'G3: only the primary changes the map; a command sent elsewhere is carried out through it, or refused, naming the last one' => sub {
+    my $leader = HA::Zerod::leader_of(@three);
+    my $before = $leader->map;
+    my @rest = others($leader, @three);
+    my $maps = HA::Maps->new($t, @three);
+    for my $follower (@rest) {
+        my $answer = $follower->order('app-set', app => "By$follower->{id}", single => \0);
+        like($answer, qr/^done \d+$/, "$follower->{id} hands it on to the leader");
+        is($follower->status->{primary}, $leader->{id}, 'and knows who the primary is');
+        my ($event) = grep {/^By$follower->{id}: begins/} map {$_->{what}} @{$leader->ask({ask => 'history'})->{history}};
+        like($event, qr/, by \w+\@$follower->{id}$/, 'the history says where it came from');
+    }
+    $t->wait_for(sub { !grep {apps($_) !~ /By$rest[0]{id} By$rest[1]{id}/} @three }, 10, 'both to come to all');
+    $maps->stop;
+    my @made = grep {$_->{version} > $before->{version}} @{$maps->seen};
+    cmp_ok(scalar @made, '>=', 3, 'each node has a later map');
+    is(join(' ', grep {$_ ne "$leader->{id}:$before->{term}"} map {"$_->{primary}:$_->{term}"} @made), '', 'and all of these are of the primary');
+    is(join("\n", $maps->wrongs), '', 'each version is one map');
+
+    my ($alone, $other) = @rest;
+    $_->kill for $leader, $other;
+    my $text = $alone->map_text;
+    my $answer = $alone->order('app-set', app => 'Never', single => \0);
+    is($answer, "error: there is no leader to be reached, the last one was $leader->{id}; what was asked for may be done or not", 'a node without a leader refuses, and says who it was');
+    is($alone->map_text, $text, 'G11: one of three changes nothing, and keeps its map');
+    ok(!$alone->status->{leads}, 'nor does it lead');
+    $_->launch for $leader, $other;
+    my $again = HA::Zerod::leader_of(@three);
+    same_map('two more, and they go on', @three);
+    is(apps($again), "App By$rest[0]{id} By$rest[1]{id} Late Next1 Next2 Next3 Store Voting While", 'with all that was acknowledged, and not what was refused');
+};
+
+subtest 'G11: the last one of three leads no more' => sub {
+    my $leader = HA::Zerod::leader_of(@three);
+    $_->kill for others($leader, @three);
+    $t->wait_for(sub { !$leader->status->{leads} }, 10, 'the last one to notice');
+    pass('it does');
+    is($_->stop, 0, "$_->{name} ends") for $leader;
 };
 
 subtest 'all are killed at once, again and again' => sub {
@@ -83,19 +175,31 @@ subtest 'all are killed at once, again and again' => sub {
     $_->stop for @all;
 };
 
-subtest 'G12: a witness has a vote, and never leads' => sub {
-    my @all = HA::Zerod->cluster($t, 'witness', n => 2, more => {web => {role => 'witness'}});
+subtest 'G12: a witness, and a voter that is not electable, have a vote, and never lead' => sub {
+    my @all = HA::Zerod->cluster($t, 'barred', n => 2, more => {web => {role => 'witness'}, db => {electable => \0}});
     my $leader = HA::Zerod::leader_of(@all);
-    isnt($leader->{id}, 'web', 'another one leads');
-    for (1 .. 3) {
+    my $maps = HA::Maps->new($t, @all);
+    for my $time (1 .. 3) {
         $leader->kill;
         my $next = HA::Zerod::leader_of(others($leader, @all));
-        isnt($next->{id}, 'web', 'also when that one is killed');
+        like($next->{id}, qr/^[01]$/, "the leader is killed, $time of 3: one leads that may");
+        isnt($next->{id}, $leader->{id}, 'another one');
         $leader->launch;
         $leader = HA::Zerod::leader_of(@all);
     }
-    is($leader->map->{nodes}[2]{role}, 'witness', 'the map says so');
-    is($leader->order('lead', node => 'web', term => 1000), 'refused ' . $leader->status->{version} . ': node web may not lead: it is witness', 'nor by hand');
+    my %nodes = map {$_->{id} => $_} @{$leader->map->{nodes}};
+    is($nodes{web}{role}, 'witness', 'the map says who may not');
+    is("$nodes{db}{role} $nodes{db}{electable}", 'voter 0', 'of both');
+    my %why = (web => 'it is witness', db => 'it is not electable');
+    for my $id (sort keys %why) {
+        like($leader->order('lead', node => $id, term => 1000), qr/^refused \d+: node $id may not lead: $why{$id}$/, "nor does $id by hand");
+        like($leader->order('prefer', node => $id), qr/^refused \d+: node $id may not lead: $why{$id}$/, 'in either way');
+    }
+    same_map('both have the map', @all);
+    $maps->stop;
+    is(join(' ', grep {/^(?:web|db)$/} map {$_->{primary}} @{$maps->seen}), '', 'no map has named one of the two as the primary');
+    my %leaders = map {$_->{primary} => 1} @{$maps->seen};
+    is(join(' ', sort keys %leaders), '0 1', 'only those that may');
     $_->stop for @all;
 };
 

@@ -112,7 +112,7 @@ subtest 'a daemon that stands still for longer than its lease' => sub {
     settled();
 };
 
-subtest 'the leader stands still: G15, and no switch' => sub {
+subtest 'the leader stands still: another one leads, and nothing is switched' => sub {
     my $active = settled();
     my $leads = HA::Zerod::leader_of(@all);
     if ($leads == $active) {

@@ -149,7 +149,7 @@ for my $same (1, 0) {
         is($leader->map_text, $text, 'and keeps its map');
         my $ex = $leader;
         ($leader, $active) = healed('the leader is back');
-        isnt($leader->{id}, $ex->{id}, 'G15: it follows');
+        isnt($leader->{id}, $ex->{id}, 'who led before follows');
         ok(!grep({$_->{name} eq 'Never'} @{$leader->map->{apps}}), 'what it refused did not happen');
     };
 }

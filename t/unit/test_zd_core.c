@@ -444,7 +444,7 @@ static void what_answers_no_beat_or_one_of_long_ago_proves_nothing(void)
     finish();
 }
 
-static void answers_of_older_terms_are_dropped_and_said_once(void)
+static void g15_answers_of_older_terms_are_dropped_and_said_once(void)
 {
     begin_active();
     CU_ASSERT_TRUE(answered((zd_answer_t){.term = 3, .epoch = 7}));
@@ -713,7 +713,7 @@ static void h11_a_move_by_hand_is_told_at_once(void)
     finish();
 }
 
-static void nothing_is_ready_before_all_that_are_there_have_the_map(void)
+static void g13_nothing_is_ready_before_all_that_are_there_have_the_map(void)
 {
     begin_leading(&three);
     const uint64_t version = zd_state_cluster(state)->version;
@@ -795,7 +795,7 @@ const unit_test_t suite_zd_core[] = {
     UNIT_TEST(the_guard_hears_of_each_renewal_and_of_nothing_else),
     UNIT_TEST(h9_a_restarted_daemon_leaves_the_guard_alone_until_it_knows_more),
     UNIT_TEST(what_answers_no_beat_or_one_of_long_ago_proves_nothing),
-    UNIT_TEST(answers_of_older_terms_are_dropped_and_said_once),
+    UNIT_TEST(g15_answers_of_older_terms_are_dropped_and_said_once),
     UNIT_TEST(a_gap_longer_than_an_election_is_a_doubt),
     UNIT_TEST(who_is_to_be_first_is_said_until_a_primary_has_answered),
     UNIT_TEST(g4_a_named_node_that_the_map_has_not_is_said_once),
@@ -809,7 +809,7 @@ const unit_test_t suite_zd_core[] = {
     UNIT_TEST(what_is_not_committed_is_tried_again_and_said_once),
     UNIT_TEST(the_lead_is_offered_to_one_after_the_other),
     UNIT_TEST(h11_a_move_by_hand_is_told_at_once),
-    UNIT_TEST(nothing_is_ready_before_all_that_are_there_have_the_map),
+    UNIT_TEST(g13_nothing_is_ready_before_all_that_are_there_have_the_map),
     UNIT_TEST(h10_a_peer_that_stays_dead_is_started_ever_more_seldom),
     UNIT_TEST(h10_a_peer_that_is_heard_is_not_started),
     UNIT_TEST(h3_a_node_without_a_leader_starts_all_others),

@@ -220,6 +220,14 @@ sub ask($self, $question)
     return JSON::PP->new->decode($answer);
 }
 
+# Asks without waiting, also one that is stopped; what is returned waits for the answer.
+sub ask_later($self, $question)
+{
+    my $socket = IO::Socket::UNIX->new(Peer => $self->data . '/control.sock', Timeout => TIMEOUT_SECONDS) or die "$self->{name}: $!\n";
+    syswrite $socket, JSON::PP->new->encode($question) . "\n" or die "$self->{name}: $!\n";
+    return sub { return JSON::PP->new->decode(readline($socket) // die "$self->{name} has hung up\n") };
+}
+
 sub status($self) { return $self->ask({ask => 'status'}) }
 
 # "END VERSION", with the sentence unless it is done, of a command; or "error: ...". Who has just lost
@@ -249,6 +257,11 @@ sub map_text($self)
 sub map($self)
 {
     my $text = $self->map_text // return undef;
+    return map_of($text);
+}
+
+sub map_of($text)
+{
     my ($front, $body) = split /\n/, $text, 2;
     my ($kind, $version, $bytes, $sum) = split / /, $front;
     die "a map is damaged\n" if length $body != $bytes || HA::Zerod::sha256($body) ne $sum;
