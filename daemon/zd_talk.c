@@ -21,12 +21,18 @@ struct zd_caller_t {
     char node[HAP_ROUTE_MAX_BYTES + 1]; /* "": not said yet */
 };
 
+/* One of zd_net that is under way. */
+typedef struct call_t {
+    zd_talk_t *talk;
+} call_t;
+
 struct zd_talk_t {
     zd_talk_conf_t conf;
     uv_timer_t again;
     zd_lines_t *up; /* NULL: there is none */
     zd_caller_t *callers;
-    unsigned calls;                     /* of zd_net that are under way */
+    unsigned calls;                     /* that are under way */
+    call_t *calling;                    /* the one of them that counts; NULL: none */
     unsigned turn;                      /* the next address to ask */
     char address[ZD_NET_ADDRESS_BYTES]; /* "": one after the other */
     char called[ZD_NET_ADDRESS_BYTES];  /* to which there is a way, or one is being looked for */
@@ -50,6 +56,7 @@ static void call(zd_talk_t *talk);
 static void hang_up(zd_talk_t *talk)
 {
     talk->called[0] = '\0';
+    talk->calling = NULL;
     if (talk->up) {
         zd_lines_close(talk->up);
         talk->up = NULL;
@@ -102,31 +109,55 @@ static void up_ended(void *baton, const char *why)
 /* A way to somebody who is not to be called any more leads nowhere. */
 static void connected(void *baton, uv_stream_t *stream, const char *why)
 {
-    zd_talk_t *talk = baton;
+    call_t *ended = baton;
+    zd_talk_t *talk = ended->talk;
     const zd_lines_conf_t conf = {
         .bytes_max = LINE_BYTES_MAX, .came = up_came, .ended = up_ended, .baton = talk};
+    bool counts = ended == talk->calling && !talk->closing;
+    free(ended);
     talk->calls--;
-    if (stream && talk->called[0] && !talk->closing) {
+    if (counts && stream) {
         talk->up = zd_lines_open(stream, &conf);
     } else if (stream) {
         uv_close((uv_handle_t *)stream, (uv_close_cb)free);
     }
-    if (talk->up) {
-        talk->conf.up(talk->conf.baton, true);
-    } else {
-        if (!stream && talk->called[0]) {
+    if (counts) {
+        talk->calling = NULL;
+        if (!stream) {
             doubt(talk);
         }
-        talk->called[0] = '\0';
-        call_later(talk);
+        if (talk->up) {
+            talk->conf.up(talk->conf.baton, true);
+        } else {
+            talk->called[0] = '\0';
+            call_later(talk);
+        }
     }
     maybe_free(talk);
 }
 
+static bool dial(zd_talk_t *talk)
+{
+    call_t *begun = calloc(1, sizeof(*begun));
+    if (!begun) {
+        return false;
+    }
+    begun->talk = talk;
+    if (!zd_net_connect(talk->conf.net, ZD_NET_TALK, talk->called, connected, begun)) {
+        free(begun);
+        return false;
+    }
+    talk->calling = begun;
+    talk->calls++;
+    return true;
+}
+
+/* One at a time, but for those to somebody who is not to be called any more: a host that stands
+ * still takes seconds to fail, and a lease ends in that time. */
 static void call(zd_talk_t *talk)
 {
     const char *address = talk->address;
-    if (talk->closing || talk->rests || talk->up || talk->calls) {
+    if (talk->closing || talk->rests || talk->up || talk->calling) {
         return;
     }
     if (!address[0]) {
@@ -136,9 +167,7 @@ static void call(zd_talk_t *talk)
         address = talk->conf.addresses[talk->turn++ % talk->conf.addresses_n];
     }
     memmove(talk->called, address, strlen(address) + 1);
-    if (zd_net_connect(talk->conf.net, ZD_NET_TALK, talk->called, connected, talk)) {
-        talk->calls++;
-    } else {
+    if (!dial(talk)) {
         call_later(talk);
     }
 }

@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -483,6 +484,36 @@ static void nobody_there_is_called_until_another_one_is_to_be(void)
     finish();
 }
 
+/* A host that stands still: the kernel takes the connection, and nobody says anything. */
+static int stands_still(const char **address)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&at, n), 0);
+    CU_ASSERT_EQUAL_FATAL(listen(fd, 5), 0);
+    CU_ASSERT_EQUAL_FATAL(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+    *address = apr_psprintf(unit_pool, "127.0.0.1:%u", ntohs(at.sin_port));
+    return fd;
+}
+
+/* It takes five seconds to fail, and a lease ends in that time. */
+static void a_host_that_stands_still_does_not_hold_up_the_way_to_the_leader(void)
+{
+    enum { SOON_MS = 4000 };
+    const char *address;
+    int fd = stands_still(&address);
+    begin();
+    uint64_t since = uv_now(&loop);
+    zd_talk_call(ends[0].talk, address);
+    turn();
+    zd_talk_call(ends[0].talk, ends[2].address);
+    reaches(2, 1);
+    CU_ASSERT_TRUE(uv_now(&loop) - since < SOON_MS);
+    finish();
+    close(fd);
+}
+
 static void who_leads_calls_nobody(void)
 {
     begin();
@@ -530,6 +561,7 @@ const unit_test_t suite_zd_talk[] = {
     UNIT_TEST(another_address_while_a_call_is_under_way_is_where_it_ends),
     UNIT_TEST(another_address_wins_over_what_is_done_about_the_end_of_the_way_before),
     UNIT_TEST(nobody_there_is_called_until_another_one_is_to_be),
+    UNIT_TEST(a_host_that_stands_still_does_not_hold_up_the_way_to_the_leader),
     UNIT_TEST(who_leads_calls_nobody),
     UNIT_TEST(all_is_given_back_when_it_ends_with_things_under_way),
     UNIT_END,
