@@ -280,6 +280,42 @@ subtest 'G13: the lead by hand' => sub {
     like(refused($to, 'transfer', '-to=none'), qr/^1 zero ha transfer: there is no node none$/, 'to nobody');
 };
 
+# A node that stands still is one of the map for two seconds: the map changes, and the lead is asked
+# for, before that. A machine that is busy may take another time.
+sub asked_while_one_is_paused
+{
+    my ($lead, $to, $late) = (HA::Zerod::leader_of(@all));
+    ($to, $late) = sort {$a->{id} <=> $b->{id}} grep {$_ != $lead} @all;
+    $t->wait_for(sub { (() = said($lead, 'acks') =~ /^  \d     \d+ +0 /mg) == 3 }, 10, 'all to have the map');
+    my %was = (term => $lead->status->{term}, lead => $lead, to => $to, late => $late);
+    $late->pause;
+    $lead->order('app-set', app => 'Paused' . $lead->status->{version}, single => \0);
+    $was{answer} = refused($lead, 'set-primary', "-to=$to->{id}");
+    return %was;
+}
+
+subtest 'G13: the lead stays while a node has not the map' => sub {
+    my %was;
+    for my $time (1 .. 5) {
+        %was = asked_while_one_is_paused();
+        last if $was{answer} =~ /^1 /;
+        diag("time $time: $was{answer}");
+        $was{late}->resume;
+    }
+    my ($lead, $to, $late) = @was{qw(lead to late)};
+    is($was{answer}, "1 zero ha set-primary: node $late->{id} is not there, or has not the map yet: nothing is changed\n", 'one stands still: it is refused, and named');
+    my $cluster = $lead->ask({ask => 'cluster'});
+    is($cluster->{primary}, $lead->{id}, 'the primary is the same');
+    is($cluster->{term}, $was{term}, 'so is the term');
+    is($lead->status->{term}, $was{term}, 'and that of the engine');
+    is($cluster->{preferred}, undef, 'nobody is preferred');
+    $late->resume;
+    is(HA::Zerod::leader_of(@all)->{id}, $lead->{id}, 'it goes on, and has the map');
+    $t->wait_for(sub { (() = said($lead, 'acks') =~ /^  \d     \d+ +0 /mg) == 3 }, 10, 'all to say so');
+    like(said($late, 'set-primary', "-to=$to->{id}"), qr/^$to->{id} leads after \d+\.\d s\n$/, 'and then it is done');
+    is(HA::Zerod::leader_of(@all)->{id}, $to->{id}, 'the other one leads');
+};
+
 subtest 'O6: a node joins and leaves' => sub {
     my $web = $all[0]->joiner('web');
     my $address = $web->{address};

@@ -246,33 +246,61 @@ static int check_electable(const zero_ha_t *ha, const json_t *cluster, const cha
     return ZERO_DONE;
 }
 
-/* Whether all that are there have the map, as the leader wants it before it hands the lead on. */
+/* What the first half of handing the lead on waits for. */
+typedef struct ready_t {
+    const json_t *begun; /* the cluster as it was then. Borrowed */
+    const char *late;    /* who was not ready when it was last looked */
+    const zero_ha_t *ha;
+} ready_t;
+
+static bool was_present(const json_t *cluster, const char *id)
+{
+    size_t i;
+    const json_t *node;
+    json_array_foreach(json_object_get(cluster, "nodes"), i, node)
+    {
+        if (is_text(node, "id", id)) {
+            return json_is_true(json_object_get(node, "present"));
+        }
+    }
+    return false;
+}
+
+/* Whether all that are there, or were when it began, have the map: who is lost meanwhile has not.
+ */
 static bool are_ready(void *baton, const json_t *cluster)
 {
     size_t i;
     const json_t *node;
-    const json_t *nodes = json_object_get(cluster, "nodes");
-    (void)baton;
-    json_array_foreach(nodes, i, node)
+    ready_t *ready = baton;
+    json_array_foreach(json_object_get(cluster, "nodes"), i, node)
     {
+        const char *id = zero_ha_text(node, "id", "?", ready->ha);
         const json_t *lag = json_object_get(node, "lag");
-        if (json_is_true(json_object_get(node, "present")) &&
-            !(lag && json_integer_value(lag) == 0)) {
+        bool present = json_is_true(json_object_get(node, "present"));
+        bool counts = present || was_present(ready->begun, id);
+        if (counts && !(present && lag && json_integer_value(lag) == 0)) {
+            ready->late = apr_pstrdup(ready->ha->args->pool, id);
             return false;
         }
     }
     return true;
 }
 
-/* What has just changed takes a moment to come to all. Who is late nevertheless the leader names.
- */
-static int ask_primary(const zero_ha_t *ha, const char *to)
+/* What has just changed takes a moment to come to all. */
+static int ask_primary(const zero_ha_t *ha, const json_t *begun, const char *to)
 {
-    bool ready;
+    bool are;
     zero_ha_answer_t answer;
-    int code = zero_ha_wait(&ready, ha, apr_time_from_sec(READY_S), are_ready, NULL);
+    ready_t ready = {.begun = begun, .late = "?", .ha = ha};
+    int code = zero_ha_wait(&are, ha, apr_time_from_sec(READY_S), are_ready, &ready);
     if (code != ZERO_DONE) {
         return code;
+    }
+    if (!are) {
+        return zero_fail(ha->args->command, ZERO_REFUSED,
+                         "node %s is not there, or has not the map yet: nothing is changed",
+                         ready.late);
     }
     code = zero_ha_ask(&answer, ha, json_pack("{s:s, s:s}", "ask", "primary", "node", to));
     if (code != ZERO_DONE) {
@@ -301,7 +329,7 @@ static int run_primary(const zero_args_t *args)
     }
     apr_time_t begun = apr_time_now();
     code = check_electable(&ha, cluster, lead.to);
-    code = code == ZERO_DONE ? ask_primary(&ha, lead.to) : code;
+    code = code == ZERO_DONE ? ask_primary(&ha, cluster, lead.to) : code;
     code = code == ZERO_DONE ? zero_ha_wait(&came, &ha, patience, has_lead, &lead) : code;
     if (code != ZERO_DONE) {
         return code;
@@ -423,9 +451,10 @@ const zero_command_t zero_ha_set_primary_command = {
     .options = primary_options,
     .needed = to_needed,
     .summary = "have another node lead",
-    .details = "All nodes have to be there and have the map, then the lead is handed over; this "
-               "waits for\n"
-               "it. A node that may not lead is refused with the reason, and one that leads "
+    .details = "All nodes of the map have to have it, also one that is lost meanwhile; then the "
+               "lead is handed\n"
+               "over; this waits for it. A node that may not lead is refused with the reason, and "
+               "one that leads "
                "already stays.\n"
                "Which replica is active is another matter: see zero ha switchover.\n",
     .run = run_primary,
