@@ -117,22 +117,65 @@ subtest 'G8, G9: the rendezvous-first of those that are there leads' => sub {
     $_->stop for @three;
 };
 
-subtest 'G6: all begin again, with maps of different versions' => sub {
-    my @all = HA::Zerod->cluster($t, 'cold');
-    my $leader = HA::Zerod::leader_of(@all);
-    my ($late) = grep {$_ != $leader} @all;
-    $late->stop;
-    my @two = grep {$_ != $late} @all;
-    $leader->order('app-set', app => "A$_", single => \0) for 1 .. 3;
-    $t->wait_for(sub { HA::Zerod::leader_of(@two)->map_text ne $late->map_text }, 10, 'two newer maps');
-    my $version = $leader->map->{version};
-    $_->kill for @two;
+subtest 'G6: all begin again, with maps of three versions' => sub {
+    my @all = HA::Zerod->cluster($t, 'cold', n => 5);
+    my @run = @all;
+    my %versions;
+    for my $round (1 .. 3) {
+        my $leader = HA::Zerod::leader_of(@run);
+        like($leader->order('app-set', app => "A$round", single => \0), qr/^done/, "A$round");
+        HA::Zerod::leader_of(@run);
+        my @stop = $round < 3 ? (grep {$_ != $leader} @run)[0] : @run;
+        $_->kill for @stop;
+        $versions{$_->map->{version}} = 1 for @stop;
+        @run = grep {my $zerod = $_; !grep {$_ == $zerod} @stop} @run;
+    }
+    my ($highest) = sort {$b <=> $a} keys %versions;
+    cmp_ok(scalar keys %versions, '>=', 3, 'they were killed one after the other, between commands: ' . join ' ', sort {$a <=> $b} keys %versions);
     $_->launch for @all;
+    $t->wait_for(sub { my $leader = HA::Zerod::leader_of(@all); $leader->map->{version} > $highest }, 30, 'a map with a version above all');
     my $next = HA::Zerod::leader_of(@all);
-    cmp_ok($next->map->{version}, '>', $version, 'one map, with a version above all');
-    is(join(' ', map {$_->{name}} @{$next->map->{apps}}), 'A1 A2 A3 Voting', 'and the content of the highest');
-    is(scalar @{$next->map->{nodes}}, 3, 'and all nodes') or diag(explain($next->map->{nodes}));
+    my $map = $next->map;
+    cmp_ok($map->{version}, '>', $highest, 'one map, with a version above all');
+    is(join(' ', map {$_->{name}} @{$map->{apps}}), 'A1 A2 A3 Voting', 'and the content of the highest');
+    is(scalar(grep {$_->status->{leads}} @all), 1, 'one leads');
+    $t->wait_for(sub { @{$next->map->{nodes}} == 5 }, 10, 'all nodes in the map');
+    pass('and all nodes are in it');
     $_->stop for @all;
+};
+
+subtest 'G6: one of three has the folder of another cluster' => sub {
+    my @ours = HA::Zerod->cluster($t, 'ours');
+    HA::Zerod::leader_of(@ours)->order('app-set', app => 'Ours', single => \0);
+    my $uuid = HA::Zerod::leader_of(@ours)->map->{uuid};
+    my $nodes = JSON::PP->new->decode(HA::Zerod::slurp($ours[0]{config}))->{nodes};
+    $_->stop for @ours;
+    my @theirs = HA::Zerod->cluster($t, 'theirs', config => {nodes => $nodes});
+    HA::Zerod::leader_of(@theirs)->order('app-set', app => 'Theirs', single => \0);
+    HA::Zerod::leader_of(@theirs);
+    $_->stop for @theirs;
+    my $stranger = $theirs[2];
+    my $before = $stranger->map_text;
+    my $other = $stranger->map->{uuid};
+    isnt($other, $uuid, 'two clusters, at the same addresses');
+
+    my @two = @ours[0, 1];
+    my %from = map {$_ => length $_->said} @two, $stranger;
+    $_->launch for $stranger, @two;
+    my $leader = HA::Zerod::leader_of(@two);
+    my $version = $leader->map->{version};
+    my $named = sub { grep {my $said = substr $_->said, $from{$_}; grep {/\Q$uuid\E/ && /\Q$other\E/} split /\n/, $said} @two, $stranger };
+    ok(eval { $t->wait_for($named, 20); 1 }, 'it is refused, in a line of a log that names both');
+    like($leader->order('app-set', app => 'More', single => \0), qr/^done/, 'the two go on');
+    $t->wait_for(sub { $leader->map->{version} > $version }, 10, 'their map to say so');
+    is($stranger->map_text, $before, 'its map is as it was');
+    ok(!$stranger->status->{leads}, 'and it does not lead');
+    HA::Zerod::leader_of(@two);
+    for my $zerod (@two) {
+        is($zerod->map->{uuid}, $uuid, "$zerod->{id} is of its cluster");
+        is(join(' ', sort map {$_->{name}} @{$zerod->map->{apps}}), 'More Ours Voting', 'and has none of the applications of the other one');
+    }
+    $_->stop for @two, $stranger;
 };
 
 # Processes of daemons that others have started: by their configuration, which is this test's own.
