@@ -66,6 +66,50 @@ subtest 'one node grows to three (O6)' => sub {
     $_->stop for @rest;
 };
 
+# One of two that are left stands still: the other one is for election, in vain, for as long as that.
+subtest 'G7: a node joins during an election' => sub {
+    my $service = HA::Service->new($t, 'late-service');
+    my %nodes = (3 => {address => '127.0.0.1:' . $t->port, role => 'observer'}, map {$_ => '127.0.0.1:' . $t->port} 0 .. 2);
+    my @all = HA::Zerod->cluster($t, 'late', n => 4, start => 0, service => $service, config => {timeout => 2000, nodes => \%nodes});
+    pop @all; # a replica that has no node yet
+    $_->launch for @all;
+    my $leader = HA::Zerod::leader_of(@all);
+    like($leader->order('node-remove', node => '3'), qr/^done/, 'replica 3 has no node');
+    my $port = $t->port;
+    my $joiner = $all[0]->joiner('3', http => "127.0.0.1:$port");
+    my ($left, $still) = grep {$_ != $leader} @all;
+
+    like(enlist($leader, $joiner, 'voter', 1), qr/^done/, 'the cluster is told of it');
+    $still->pause;
+    $leader->kill;
+    $joiner->launch;
+    my @looks;
+    my $look = sub {
+        my $at = HA::Service::now_ms();
+        my $answer = $t->client(port => $port, cookies => 0, keep_alive => 0)->get('/ready');
+        push @looks, {at => $at, ready => $answer->status, text => $answer->body, map => $joiner->map_text};
+        return $looks[-1];
+    };
+    ok(eval { $t->wait_for(sub { ($look->()->{ready} // 0) == 503 }, 20); 1 }, 'it has begun, and /ready is 503');
+    is($looks[-1]{text}, "not ready: there is no map yet\n", 'because it has no map');
+    $t->wait_for(sub { $look->(); @looks > 50 }, 20, 'more looks');
+    ok(!$left->status->{leads}, 'the one that is left does not lead');
+    is(scalar(grep {$_->{map} || $_->{ready} == 200} @looks), 0, 'nobody leads: it has no map, and is not ready');
+
+    $still->resume;
+    $t->wait_for(sub { $look->()->{ready} == 200 }, 30, 'it to be ready');
+    my @mapless = grep {!$_->{map}} @looks;
+    is(scalar(grep {$_->{ready} != 503} grep {$_->{ready}} @mapless), 0, 'one leads: while it had no map, /ready was 503 each time');
+    my $next = HA::Zerod::leader_of($left, $still);
+    same_map('it has the map of the new leader', $next, $joiner);
+    $t->wait_for(sub { $joiner->role eq 'active' || !$next->ask({ask => 'switchover', to => '3'}) }, 30, 'it to be active');
+    my ($first) = grep {/^\d+ 3 active /} $service->lines('runs');
+    cmp_ok((split ' ', $first)[0], '>', $mapless[-1]{at}, 'ensure-active has run there after that, and not before');
+    is($service->overlap_ms, 0, 'never two at once');
+    $_->stop for $left, $still, $joiner;
+    $service->kill_all;
+};
+
 subtest 'observers get the map, and never a vote (G12, G14)' => sub {
     my @all = HA::Zerod->cluster($t, 'watch', more => {web => {role => 'observer'}});
     my ($web) = grep {$_->{id} eq 'web'} @all;
