@@ -297,7 +297,8 @@ static void a_watchdog_is_a_device_and_needs_a_lease_of_whole_seconds(void)
                 "seconds, from half of it, and a host that is busy for less is not to be reset");
     UNIT_STR_EQ(with(old, "50000, \"watchdog\": \"watchdog\",\n"),
                 "9: \"watchdog\": is not the path of a device, such as /dev/watchdog");
-    UNIT_STR_EQ(with(old, "50000, \"watchdog\": true,\n"), "9: \"watchdog\": is not a text: write it between double quotes");
+    UNIT_STR_EQ(with(old, "50000, \"watchdog\": true,\n"),
+                "9: \"watchdog\": is not a text: write it between double quotes");
 }
 
 /* "may", or why not. */
