@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "zd_log.h"
+#include "zd_names.h"
 
 enum {
     PIECE_BYTES = 16 << 10,
@@ -45,6 +46,7 @@ struct zd_net_t {
     unsigned refused; /* since the last line about it */
     uint64_t refused_all;
     uint64_t said_ms; /* the loop's time of that; 0: never */
+    zd_names_t names;
     void (*closed)(void *baton);
     void *closed_baton;
     bool closing;
@@ -81,6 +83,7 @@ static void net_maybe_free(zd_net_t *net)
 {
     if (net->closing && net->handles == 0 && !net->links) {
         net->closed(net->closed_baton);
+        zd_names_clear(&net->names);
         free(net);
     }
 }
@@ -517,10 +520,24 @@ static void connected_tcp(uv_connect_t *request, int status)
     release(link);
 }
 
+/* Each connection looks its name up anew: what comes of that is said when it changes. */
+static void say_lookup(zd_net_t *net, const char *name, int status)
+{
+    if (status == UV_ECANCELED || !zd_names_changed(&net->names, name, status == 0)) {
+        return;
+    }
+    if (status == 0) {
+        zd_log("%s: can be looked up again", name);
+    } else {
+        zd_log("%s: cannot be looked up: %s; it is tried again", name, uv_strerror(status));
+    }
+}
+
 static void found(uv_getaddrinfo_t *request, int status, struct addrinfo *all)
 {
     link_t *link = request->data;
     int rv = status;
+    say_lookup(link->net, link->host, status);
     if (rv == 0 && !link->closing) {
         rv = uv_tcp_connect(&link->connecting, &link->tcp, all->ai_addr, connected_tcp);
         link->handles += rv == 0;

@@ -226,4 +226,24 @@ subtest 'who does not know the secret has no part' => sub {
     is($code, 3, 'and one that others can read');
 };
 
+subtest 'a name that cannot be looked up is said, and the others go on' => sub {
+    my @all = HA::Zerod->cluster($t, 'names', start => 0);
+    pop @all;
+    for my $zerod (@all) {
+        my $config = JSON::PP->new->decode(HA::Zerod::slurp($zerod->{config}));
+        $config->{nodes}{2} = 'nobody.invalid:7946';
+        $t->write_file($zerod->{config}, JSON::PP->new->encode($config));
+        $zerod->env(RES_OPTIONS => 'timeout:1 attempts:1');
+        $zerod->launch;
+    }
+    my $leader = HA::Zerod::leader_of(@all);
+    my $says = qr/ nobody\.invalid: cannot be looked up: .*; it is tried again\n/;
+    $t->wait_for(sub { $leader->said =~ $says }, 30, 'it to be said');
+    my @bad = grep {$leader->order('app-set', app => "A$_", single => \0) !~ /^done/} 1 .. 10;
+    is("@bad", '', 'commands are carried out');
+    same_map('the others have the same map', @all);
+    is(() = $leader->said =~ /$says/g, 1, 'it is said once');
+    is($_->stop, 0, "$_->{name} ends") for @all;
+};
+
 $t->done;
