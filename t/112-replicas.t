@@ -37,13 +37,30 @@ sub settled()
     return active();
 }
 
+# Looks at what all scripts so far were told: the application, what the service is to be, the epoch of
+# the lease that their replica had, or had last, and its id.
+sub wrongly_told()
+{
+    my %given = (0 => 'nobody', map {$_->{what} =~ /^Voting: active \S+ -> (\d+), epoch (\d+)/ ? ($2 => $1) : ()} @{HA::Zerod::leader_of(@all)->ask({ask => 'history'})->{history}});
+    my (@wrong, %epochs);
+    for my $line ($service->lines('runs')) {
+        my ($at, $id, $role, $epoch, $app, $is_to_be, $told_id) = split / /, $line;
+        my $holder = $given{$epoch} // 'none that was given';
+        my $fits = $epoch eq '0' ? $role eq 'passive' : $holder eq $id;
+        push @wrong, "$line (epoch of $holder)" if !$fits || $app ne 'Voting' || $is_to_be ne $role || $told_id ne $id;
+        $epochs{$epoch} = 1 if $role eq 'active';
+    }
+    is(join("\n", @wrong), '', 'its scripts know the application, what to be, the epoch and the id');
+    return scalar keys %epochs;
+}
+
 subtest 'H4: one is active, the others are passive, and status shows it' => sub {
     my $active = settled();
     is($active->{id}, '0', 'S1: the first of the list, when nothing else is known');
     is($active->map->{apps}[0]{active}, '0', 'the map says so');
     is($active->map->{apps}[0]{epoch}, 1, 'with the epoch');
     is($active->status->{replica}{epoch}, 1, 'that the replica has');
-    like(($service->lines('runs'))[-1], qr/^\d+ \d (?:active 1 Voting active \d|passive \d Voting passive \d)$/, 'and its scripts know');
+    wrongly_told();
 };
 
 subtest 'H5: scripts run every round, and a service that was killed is back within one' => sub {
@@ -143,6 +160,29 @@ subtest 'H6: one that cannot start its service gives up, and another one takes o
     is($service->overlap_ms, 0, 'never two at once');
 };
 
+subtest 'H6: who has given up comes to the end of the queue' => sub {
+    # The one that gives up is the first of the list, which would be next if it had not.
+    my $active = settled();
+    $active->ask({ask => 'switchover', to => '0'}) if $active->{id} ne '0';
+    $service->wait_for('0', 0, 'the service on 0');
+    settled();
+    my $waits = sub { my %ms = map {$_->{id} => $_->{waiting_ms}} @{HA::Zerod::leader_of(@all)->ask({ask => 'cluster'})->{nodes}}; return \%ms };
+    $t->wait_for(sub { my $ms = $waits->(); $ms->{1} > LEASE_MS && $ms->{2} > LEASE_MS }, 30, 'the others to wait');
+    $service->wish('0', 'fail-active');
+    $t->wait_for(sub { join(' ', $service->alive) =~ /^[12]$/ }, 30, 'another one');
+    $service->wish('0');
+    my $second = settled();
+    my $third = other($all[0], $second);
+    my $ms = $waits->();
+    cmp_ok($ms->{0}, '<', $ms->{$third->{id}}, 'the one that gave up has waited less');
+    $t->wait_for(sub { $waits->()->{0} > LEASE_MS }, 30, 'it to want the lease again');
+    $second->lose($service);
+    is(active()->{id}, $third->{id}, 'the next loss: the other one that waits is chosen');
+    $second->launch;
+    settled();
+    is($service->overlap_ms, 0, 'never two at once');
+};
+
 subtest 'H11: by hand' => sub {
     my $active = settled();
     my $to = other($active);
@@ -216,6 +256,11 @@ subtest 'scripts that hang, forget SIGTERM, or print without end' => sub {
     $service->wish($next->{id});
     is($service->overlap_ms, 0, 'it hangs: never two at once');
     settled();
+};
+
+subtest 'what scripts are told' => sub {
+    settled();
+    cmp_ok(wrongly_told(), '>', 5, 'in several leases');
 };
 
 $_->stop for @all;
