@@ -3,8 +3,9 @@
 # on both paths and in all children, while clients notice nothing.
 use v5.36;
 
+use HA::Log;
 use HA::Map;
-use HA::Mount qw(balancer bound faster);
+use HA::Mount qw(balancer bound faster one_child);
 use HA::Test;
 
 my $t = HA::Test->new;
@@ -180,6 +181,68 @@ for my $mpm (qw(worker prefork)) {
         is($shares->(4), 'hostA:2 hostD:2', 'one that moves, and one that is removed');
     };
     $server->stop;
+}
+
+# All that a client has sent has been read from its connection.
+sub was_read($client)
+{
+    my $from = sprintf '%08X:%04X', unpack('V', $client->socket->sockaddr), $client->socket->sockport;
+    my @rows = grep {/^ *\d+: \S+ $from /} split /^/, HA::Log->new('/proc/net/tcp')->text;
+    return @rows && !grep {(split ' ')[4] !~ /:0+$/} @rows;
+}
+
+# Whose a connection is is in the access log: PID PATH. One with a part of a request is the old
+# child's after a graceful restart, until that is answered; idle ones are closed or passed on.
+for my $mpm (qw(worker prefork)) {
+    for my $lane (qw(Off Require)) {
+        my $name = "old-$mpm-$lane";
+        my $map = HA::Map->new($t->dir("map-$name"));
+        $map->next;
+        my $server = $t->httpd(
+            %common, name => $name, mpm => $mpm,
+            mpm_config => $mpm eq 'worker' ? one_child(16) : undef,
+            config => config($map, $lane) . qq(KeepAliveTimeout 60\nLogFormat "%P %U%q" child\nCustomLog logs/access child\n)
+        );
+        my $access = HA::Log->new($server->root . '/logs/access');
+        my $child_of = sub ($path) {
+            my $line = qr/^(\d+) \Q$path\E$/;
+            $t->wait_for(sub { $access->count($line) }, 10, "$path in the access log");
+            return (map {$_ =~ $line} @{$access->lines})[0];
+        };
+        subtest "$mpm, lane $lane: old generations follow, too" => sub {
+            $map->await($t, $server);
+            my @kept = map {$t->client(port => $server->port, cookies => 0, retry => 0)} 1 .. 6;
+            $kept[$_]->get("/App/plain?before=$_") for 0 .. $#kept;
+            my @pids = map {$child_of->("/App/plain?before=$_")} 0 .. $#kept;
+            my @next = map {[$kept[$_]->format_request(GET => "/App/plain?after=$_") =~ /^(.*?\r\n)(.*)/s]} 0 .. $#kept;
+            $kept[$_]->send($next[$_][0]) for 0 .. $#kept;
+            $t->wait_for(sub { !grep {!was_read($_)} @kept }, 10, 'the first lines to be read');
+            $app{A}->barrier_hold;
+            my $busy = $t->client(port => $server->port, cookies => 0);
+            $busy->send($busy->format_request(GET => '/App/plain?busy', bound('hostA')));
+            $app{A}->barrier_wait(1);
+            my %old = map {$_ => 1} $server->children;
+            $server->graceful;
+            $t->wait_for(sub { $server->new_children }, 10, 'a new child');
+            $map->next(App => {members => [members(moved('A', 'A', admin => 'drain'), moved('B', 'D'), 'C')]});
+            $map->await($t, $server);
+            my @follow = map {/\[pid (\d+)[:\]].*HAMap: this child follows map 2$/ ? $1 : ()} @{$server->log->lines};
+            ok((grep {$old{$_}} @follow), 'a child of before says that it follows the map');
+            ok((grep {!$old{$_}} @follow), 'and so does one of now');
+            my %by;
+            $kept[$_]->send($next[$_][1]) for 0 .. $#kept;
+            $by{$_->read_response->instance // 'nobody'}++ for @kept;
+            is(join(' ', sort keys %by), 'hostC hostD', 'connections of before get the new members, and only those');
+            is_deeply([map {$child_of->("/App/plain?after=$_")} 0 .. $#kept], \@pids, 'from the child that had them before');
+            is(spread($t->client(port => $server->port, cookies => 0), '/App/plain', 4), 'hostC:2 hostD:2', 'as new ones do');
+            $app{A}->barrier_open;
+            is($busy->read_response->instance, 'hostA', 'what was under way is finished');
+            ok($old{$child_of->('/App/plain?busy')}, 'by a child of before');
+            $server->settle;
+            is(scalar(grep {$old{$_}} $server->children), 0, 'which ends then');
+        };
+        $server->stop;
+    }
 }
 
 for my $lane (qw(Off Require)) {
