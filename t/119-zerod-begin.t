@@ -9,6 +9,8 @@ use HA::Zerod;
 
 plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
 
+use constant LEASE_MS => 2000;
+
 my $t = HA::Test->new;
 
 # hap_map_first: the weight of each is that of "UUID/ID".
@@ -213,6 +215,49 @@ subtest 'H3, H10: starting one is enough' => sub {
     $t->wait_for(sub { !daemons_of($config) }, 10, 'the end of all');
     $t->wait_end($one->{pid});
     $service->kill_all;
+};
+
+# The script writes down when it begins, and hangs: attempts are 2, 4, 8 s apart, but one that comes
+# while the last one runs is none.
+subtest 'H10: restarting a peer never blocks, and backs off' => sub {
+    my $tries = $t->dir('tries');
+    my $script = q(echo $(cut -d' ' -f1 /proc/uptime) $$ >>"$0"; exec sleep 1000);
+    my @all = HA::Zerod->cluster($t, 'hangs', start => 0, config => {timeout => LEASE_MS, scriptTimeout => 3000, 'restart-hal-2' => ['/bin/sh', '-c', $script, $tries]});
+    my $leader = begin_with({AIS_PRIMARY_ID => '0'}, @all);
+    is($leader->{id}, '0', 'another one leads');
+    my $app = sub { return (grep {$_->{name} eq 'Voting'} @{$leader->map->{apps}})[0] };
+    my $tried = sub { return map {[split ' ']} split /\n/, HA::Zerod::slurp($tries) // '' };
+    my $run = sub { return scalar grep {(HA::Zerod::slurp("/proc/$_->[1]/stat") // ') Z') !~ /\) Z/} $tried->() };
+    $t->wait_for(sub { defined $app->()->{active} && !$run->() }, 20, 'an active replica, and nobody being started');
+    $leader->ask({ask => 'switchover', to => '1'}) if $app->()->{active} eq '2';
+    $t->wait_for(sub { ($app->()->{active} // '2') ne '2' }, 20, 'another one to be active');
+    my ($epoch, $term, $early) = ($app->()->{epoch}, $leader->status->{term}, scalar(my @before = $tried->()));
+    $all[2]->kill;
+    my ($slowest, $most, $n, @bad) = (0, 0, 0);
+    my $command = sub {
+        my $since = HA::Service::now_ms();
+        my $answer = $leader->order('app-set', app => 'App', single => $n++ % 2 ? \0 : \1);
+        my $took = HA::Service::now_ms() - $since;
+        my $now = $run->();
+        $slowest = $took if $took > $slowest;
+        $most = $now if $now > $most;
+        push @bad, $answer if $answer !~ /^(?:done|unchanged) /;
+        return $tried->() >= $early + 3;
+    };
+    $t->wait_for($command, 60, 'three attempts');
+    my @at = map {$_->[0] * 1000} $tried->();
+    my @gaps = map {$at[$_ + 1] - $at[$_]} $early, $early + 1;
+    note("attempts @gaps ms apart, $n commands, the slowest one took $slowest ms");
+    is("@bad", '', 'commands go on');
+    cmp_ok($slowest, '<', 2000, 'and none waits for the script');
+    is($most, 1, 'never two of them run at once');
+    cmp_ok(scalar(() = $leader->said =~ /replica 2: restart-hal-2: no end within \d+ ms/g), '>=', 2, 'scriptTimeout ends them');
+    cmp_ok($gaps[0], '>', 0.8 * LEASE_MS, 'they are more than a lease apart');
+    cmp_ok($gaps[1], '>', $gaps[0] + LEASE_MS / 2, 'further and further');
+    is($app->()->{epoch}, $epoch, 'the lease stays where it is');
+    is($leader->status->{term}, $term, 'and so does the lead');
+    $_->stop for @all[0, 1];
+    is($run->(), 0, 'a daemon that ends leaves no such script over');
 };
 
 $t->done;
