@@ -4,6 +4,7 @@ use v5.36;
 
 use HA::Service;
 use HA::Test;
+use HA::Zero qw(zero);
 use HA::Zerod;
 
 plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
@@ -140,7 +141,7 @@ subtest 'observers get the map, and never a vote (G12, G14)' => sub {
     $web->stop;
 };
 
-subtest 'two nodes, of which one is lost' => sub {
+subtest 'H11: two nodes, of which one is lost, and the other one goes on by force' => sub {
     my $service = HA::Service->new($t, 'two-service');
     my @all = HA::Zerod->cluster($t, 'two', n => 2, service => $service, config => {timeout => 2000});
     my $leader = HA::Zerod::leader_of(@all);
@@ -151,7 +152,11 @@ subtest 'two nodes, of which one is lost' => sub {
     my $until = HA::Service::now_ms() + 6000;
     $t->wait_for(sub { HA::Service::now_ms() > $until }, 10, 'the time in which another one would take over');
     is(join(' ', $service->alive), '', 'nobody takes over');
-    is($all[1]->ask({ask => 'force'})->{forced}, JSON::PP::true(), 'by force');
+    my @force = ('ha', 'force', "-c=$all[1]{config}", '-i=1');
+    my ($code, $out, $err) = zero(@force);
+    is($code, 2, 'without -yes nothing is forced');
+    like($err, qr/may run twice/, 'but explained');
+    is(join('|', zero(@force, '-yes')), "0|this node goes on alone: zero ha status shows it\n|", 'zero ha force -yes');
     $t->wait_for(sub { join(' ', $service->alive) eq '1' }, 20, 'the service on the other one');
     pass('it does');
     $all[0]->launch;

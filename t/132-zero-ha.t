@@ -207,6 +207,32 @@ subtest 'O6, G14: roles and acks' => sub {
     like(said($other, 'acks'), qr/\A  node  version  lag  heard\n(?:  \d     \d+ +0    \d\.\d s ago\n){3}\z/, 'each has the map, and says so');
 };
 
+# The keys of an object, in order.
+sub keys_of($object)
+{
+    return join ' ', sort keys %$object;
+}
+
+subtest '-json is the answer of the daemon, for programs' => sub {
+    my $json = sub (@words) { return JSON::PP->new->decode(said($other, @words, '-json')) };
+    for my $what (qw(status roles acks)) {
+        my $answer = $json->($what);
+        my %nodes = map {$_->{id} => $_} @{$answer->{nodes}};
+        is(join(' ', sort keys %nodes), '0 1 2', "$what: each node");
+        for my $key (qw(kind electable present address role heard_ms version lag)) {
+            is(join(' ', grep {!exists $nodes{$_}{$key}} sort keys %nodes), '', "$what: $key of each");
+        }
+        is($answer->{primary}, $leader->{id}, "$what: who leads");
+        is($answer->{apps}[0]{active}, '0', "$what: who is active");
+        is($answer->{apps}[0]{epoch}, 1, "$what: the epoch");
+    }
+    my $history = $json->('history')->{history};
+    is(join(',', map {keys_of($_)} $history->[0], $history->[-1]), 'at index what,at index what', 'history: when, which, what');
+    cmp_ok($history->[0]{index}, '>', $history->[-1]{index}, 'history: as the daemon has it, the newest first');
+    my $output = $json->('output');
+    is(keys_of($output), 'ensure-active ensure-passive', 'output: of each script');
+};
+
 subtest 'H11: a switchover' => sub {
     is(said($other, 'switchover', '-to=0'), "0 is the active one already: nothing is changed\n", 'to the active one');
     like(said($other, 'switchover', '-to=2'), qr/^2 is active after \d\.\d s\n$/, 'to another one');
@@ -251,7 +277,7 @@ subtest 'history says what happened, the newest last' => sub {
     ok((grep {$_ eq $last} @lines[-3 .. -1]), 'the last ones');
 };
 
-subtest 'pause: nobody takes over' => sub {
+subtest 'H11: pause, and nobody takes over' => sub {
     my $active = active($other);
     is(said($other, 'pause'), "Voting is paused: it stays where it is, zero ha resume ends that\n", 'it is paused');
     is(said($other, 'pause', '-app=Voting'), "Voting is paused already: nothing is changed\n", 'once');
