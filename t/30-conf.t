@@ -75,7 +75,11 @@ subtest 'the unit starts the daemon that was installed, and leaves its service a
     my ($program, $etc) = map {make_value($_)} qw(sbindir sysconfdir);
     like($unit, qr{^ExecStart=\Q$program\E/zerod -d -c \Q$etc\E/zerod/config\.json -i %i$}m, 'by its path');
     unlike($unit, qr/@\w+@/, 'every place is filled in');
-    like($unit, qr/^$_$/m, $_) for qw(Type=notify KillMode=process OOMPolicy=continue Restart=always);
+    like($unit, qr/^$_$/m, $_) for qw(Type=notify KillMode=process OOMPolicy=continue Restart=always NotifyAccess=main);
+    like($unit, qr/^$_$/m, "a daemon that hangs is started anew: $_") for qw(WatchdogSec=30 TimeoutStopSec=30 RestartSec=1 RestartPreventExitStatus=2 StartLimitIntervalSec=0);
+    like($unit, qr/^$_$/m, "hardening: $_") for 'StateDirectoryMode=0700', 'CapabilityBoundingSet=~CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_SYS_PACCT CAP_SYS_TIME CAP_WAKE_ALARM';
+    my ($hinders) = $unit =~ /^((?:Protect|Private|ReadOnly|Inaccessible|NoNewPrivileges|SystemCallFilter|RestrictNamespaces|User|DynamicUser)\w*=.*)$/m;
+    is($hinders, undef, 'and none that would hinder a script');
     my ($systemd) = grep {-x} map {"$_/systemd-analyze"} split /:/, $ENV{PATH};
     SKIP: {
         skip 'there is no systemd-analyze', 1 if !$systemd;
