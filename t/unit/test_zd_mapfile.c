@@ -150,7 +150,7 @@ static void check_places(uint64_t version)
 
 /* --- tests ------------------------------------------------------------------------------------ */
 
-static void g1_a_map_is_on_disk_and_found_again(void)
+static void g1_a_map_that_was_put_is_on_disk_as_it_was_encoded_and_known_again_after_a_restart(void)
 {
     begin();
     UNIT_STR_EQ(opened(), "");
@@ -290,7 +290,7 @@ static void g2_what_is_older_anothers_or_contradicts_is_refused_and_said(void)
 }
 
 const unit_test_t suite_zd_mapfile[] = {
-    UNIT_TEST(g1_a_map_is_on_disk_and_found_again),
+    UNIT_TEST(g1_a_map_that_was_put_is_on_disk_as_it_was_encoded_and_known_again_after_a_restart),
     UNIT_TEST(its_own_is_for_the_daemon_and_the_copy_for_all),
     UNIT_TEST(without_a_copy_there_is_none),
     UNIT_TEST(g2_only_a_newer_one_is_written),
