@@ -3,11 +3,16 @@
 # and stays whatever becomes of the process and of its files.
 use v5.36;
 
+use IO::Socket::UNIX;
+use JSON::PP ();
+
+use HA::Log;
 use HA::Test;
 use HA::Zerod;
 
 # A cluster, its node, who leads, its application, the member of that, and who is active.
 use constant SETTLED => 6;
+use constant SEGMENT_BYTES => 1 << 20;
 
 plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
 my $t = HA::Test->new;
@@ -102,6 +107,9 @@ subtest 'the log is cut, and what it said is kept' => sub {
     my @bad = grep {$zerod->order('member-set', %member, weight => 1 + $_ % 100) !~ /^done/} 1 .. 1500;
     is("@bad", '', '1,500 commands are carried out');
     ok(scalar(glob $zerod->data . '/raft/snapshot-*'), 'there is a snapshot');
+    my @prepared = map {-s} glob $zerod->data . '/raft/open-*';
+    ok(@prepared && !grep({$_ != SEGMENT_BYTES} @prepared), 'a segment that is being written has 1 MiB') or diag("@prepared");
+    is(scalar(grep {-s > SEGMENT_BYTES} glob $zerod->data . '/raft/0*'), 0, 'and none is longer');
     my $before = $zerod->status;
     $zerod->kill;
     $zerod->start;
@@ -109,6 +117,124 @@ subtest 'the log is cut, and what it said is kept' => sub {
     is($zerod->status->{version}, $before->{version}, 'the version is as it was');
     is($zerod->order('member-set', %member, weight => 1), 'unchanged ' . $before->{version}, 'and what it says');
     $zerod->stop;
+};
+
+# One with a copy of its map for a proxy, in a folder of its own: the daemon, and the copy.
+sub with_copy($name)
+{
+    my $folder = $t->dir("$name-proxy");
+    mkdir $folder or die "$folder: $!\n";
+    my %node = (address => '127.0.0.1:' . $t->port, mapFile => "$folder/map");
+    my $zerod = HA::Zerod->new($t, $name, config => {nodes => {0 => \%node}});
+    $t->wait_for(sub { ($zerod->map // {version => 0})->{version} == SETTLED }, 10, 'the beginning');
+    return ($zerod, $node{mapFile});
+}
+
+# System calls of a trace by strace -f, in the order of their ends.
+sub calls_of($trace)
+{
+    my (%begun, @calls);
+    for my $line (split /\n/, HA::Log->new($trace)->text) {
+        my ($pid, $call) = $line =~ /^(\d+) +(.*)/ or next;
+        if ($call =~ s/ *<unfinished \.\.\.>$//) {
+            $begun{$pid} = $call;
+            next;
+        }
+        push @calls, $call =~ s/^<\.\.\. \w+ resumed>/delete $begun{$pid} \/\/ ''/er;
+    }
+    return @calls;
+}
+
+# What of these has made a file, in words.
+sub steps($path, @calls)
+{
+    my ($folder) = $path =~ m{^(.*)/};
+    my ($temporary) = map {/^rename\w*\(.*"([^"]+)".*"\Q$path\E".*= 0$/ ? $1 : ()} @calls;
+    return 'it was not renamed' if !$temporary;
+    my %steps = (
+        'made' => qr/^open\w*\(.*"\Q$temporary\E", [^)]*O_EXCL.*= \d/,
+        'written' => qr/^write\(\d+<\Q$temporary\E>, "zero-map 1 .*= \d+$/,
+        'synced' => qr/^f(?:data)?sync\(\d+<\Q$temporary\E>\) += 0$/,
+        'renamed' => qr/^rename\w*\(.*"\Q$temporary\E".*"\Q$path\E".*= 0$/,
+        'folder opened' => qr/^open\w*\(.*"\Q$folder\E", [^)]*O_DIRECTORY.*= \d/,
+        'folder synced' => qr/^fsync\(\d+<\Q$folder\E>\) += 0$/,
+        'written in place' => qr/^open\w*\(.*"\Q$path\E", [^)]*O_(?:WRONLY|RDWR)/,
+    );
+    return join ', ', map {my $call = $_; grep {$call =~ $steps{$_}} sort keys %steps} @calls;
+}
+
+subtest 'G1: a map is made beside its place, is on disk, and then takes it' => sub {
+    my $tracer = $t->dir('strace');
+    my $calls = 'open,openat,write,fsync,fdatasync,rename,renameat,renameat2';
+    my @tracer = (qw(strace -f -y -s 32 -e), "trace=$calls", '-o');
+    plan skip_all => 'there is no strace that may trace' if system("@tracer /dev/null true >/dev/null 2>&1") != 0;
+    my ($zerod, $copy) = with_copy('traced');
+    my $pid = $t->spawn('strace', cmd => [@tracer, $tracer, '-p', $zerod->pid]);
+    $t->{processes}{$pid}{may_fail} = 1;
+    my $traced = sub {
+        my @tasks = map {HA::Zerod::slurp($_) // ''} glob '/proc/' . $zerod->pid . '/task/*/status';
+        return !grep {/^TracerPid:\t0$/m} @tasks;
+    };
+    my $attached = eval { $t->wait_for(sub { defined $t->ended($pid) || $traced->() }, 10, 'all threads to be traced'); !defined $t->ended($pid) };
+    plan skip_all => 'strace may not trace another process' if !$attached;
+    is($zerod->order('app-set', app => 'App', single => \0), 'done ' . (SETTLED + 1), 'a change');
+    my $is_there = sub { !grep {($_ // '') !~ /^zero-map \d+ \d+ \S+\n.*"version": @{[SETTLED + 1]},/s} map {HA::Zerod::slurp($_)} $zerod->data . '/map', $copy };
+    $t->wait_for($is_there, 20, 'the map and its copy');
+    # The answer to what comes later comes after all that.
+    $zerod->status;
+    $t->signal($pid, 'TERM');
+    $t->wait_end($pid);
+    my @calls = calls_of($tracer);
+    my $right = 'made, written, synced, renamed, folder opened, folder synced';
+    is(steps($_, @calls), $right, m{-proxy/} ? 'the copy of mapFile' : 'the map') for $zerod->data . '/map', $copy;
+    is($zerod->stop, 0, 'it goes on untraced');
+};
+
+# Looks at files all the time, and dies of the first that is not a whole map; says at SIGTERM how many
+# different ones it has seen.
+sub watch_maps($name, @paths)
+{
+    return $t->spawn(
+        $name,
+        code => sub {
+            my ($ends, %seen) = (0);
+            local $SIG{TERM} = sub { $ends = 1 };
+            while (!$ends) {
+                for my $path (@paths) {
+                    my $text = HA::Zerod::slurp($path);
+                    next if defined $text && $seen{$path}{$text};
+                    my $whole = defined $text && eval { HA::Zerod::body_of($text); 1 };
+                    $t->write_file("$name.bad", "$path: " . ($text // 'gone')) if !$whole;
+                    die "$path is not whole\n" if !$whole;
+                    $seen{$path}{$text} = 1;
+                }
+            }
+            $t->write_file("$name.seen", join ' ', map {scalar keys %{$seen{$_}}} @paths);
+        }
+    );
+}
+
+subtest 'G1: whoever looks finds a whole map, whenever the daemon is killed' => sub {
+    my ($zerod, $copy) = with_copy('struck');
+    my $pid = watch_maps('watcher', $zerod->data . '/map', $copy);
+    srand($ENV{HA_SEED} // 110);
+    for my $round (1 .. 10) {
+        my $version = $zerod->status->{version};
+        my $socket = IO::Socket::UNIX->new(Peer => $zerod->data . '/control.sock') or die "connect: $!\n";
+        my @lines = map {JSON::PP->new->encode({ask => 'command', command => {do => 'app-set', client => "r$round", seq => $_, app => "App$_", single => $round % 2 ? \0 : \1}})} 1 .. 200;
+        syswrite $socket, join '', map {"$_\n"} @lines;
+        $t->wait_for(sub { ($zerod->map // {version => 0})->{version} > $version + 2 }, 10, 'the first of many changes');
+        select undef, undef, undef, rand 0.1;
+        $zerod->kill;
+        $zerod->start;
+        $t->wait_for(sub { ($zerod->status // {})->{leads} }, 10, 'it to lead again');
+    }
+    $t->signal($pid, 'TERM');
+    is($t->wait_end($pid), 0, 'every map that was there is whole by its checksum') or diag(HA::Zerod::slurp($t->dir('watcher.bad')));
+    my @seen = split / /, HA::Zerod::slurp($t->dir('watcher.seen')) // '0 0';
+    cmp_ok($seen[$_], '>', 15, "$seen[$_] different ones " . ($_ ? 'of mapFile' : 'of its own')) for 0, 1;
+    $zerod->stop;
+    is(HA::Zerod::slurp($copy), $zerod->map_text, 'the same is in both places');
 };
 
 subtest 'a map that is damaged or gone is written anew' => sub {
