@@ -5,7 +5,7 @@ use v5.36;
 
 use HA::Log;
 use HA::Map;
-use HA::Mount qw(balancer bound faster one_child);
+use HA::Mount qw(balancer bound faster);
 use HA::Test;
 
 my $t = HA::Test->new;
@@ -200,7 +200,6 @@ for my $mpm (qw(worker prefork)) {
         $map->next;
         my $server = $t->httpd(
             %common, name => $name, mpm => $mpm,
-            mpm_config => $mpm eq 'worker' ? one_child(16) : undef,
             config => config($map, $lane) . qq(KeepAliveTimeout 60\nLogFormat "%P %U%q" child\nCustomLog logs/access child\n)
         );
         my $access = HA::Log->new($server->root . '/logs/access');
