@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Daemons are restarted one after the other, and killed at random, while clients send commands all
 # the time: nothing that was acknowledged is lost or happens twice, whoever was asked, and the
-# service runs on.
+# service runs on; nor do those notice it who send requests through a proxy that follows the map.
 use v5.36;
 
 use HA::History;
+use HA::Map;
+use HA::Mount qw(balancer faster);
 use HA::Service;
 use HA::Test;
 use HA::Zerod;
@@ -40,7 +42,9 @@ sub back($zerod, @all)
 {
     my $t = HA::Test->new;
     my $service = HA::Service->new($t, 'service');
-    my @all = HA::Zerod->cluster($t, 'three', service => $service, config => {timeout => LEASE_MS});
+    my $folder = $t->dir('proxy');
+    mkdir $folder or die "$folder: $!\n";
+    my @all = HA::Zerod->cluster($t, 'three', service => $service, map_file => {0 => "$folder/map"}, config => {timeout => LEASE_MS});
     my $leader = HA::Zerod::leader_of(@all);
     $t->wait_for(sub { join(' ', $service->alive) eq '0' }, SOON, 'the service');
     my $lives = scalar $service->lives;
@@ -55,6 +59,16 @@ sub back($zerod, @all)
         push @differ, @answers if $answers[0] ne $answers[1] || $answers[0] !~ /"end": ?"done"/;
     }
     is(join('', @differ), '', 'a command that is asked for twice at once is answered twice alike');
+    # hostC is in the map alone, so who gets its answers follows that.
+    my %app = map {$_ => $t->app("host$_", ledger => 1)} qw(A B C);
+    $leader->order('app-set', app => 'App', single => \0);
+    $leader->order('member-set', app => 'App', admin => 'enabled', weight => 1, %{HA::Map::member($app{$_})}) for sort keys %app;
+    my $proxy = $t->httpd(
+        name => 'proxied', haproxy => 1, modules => [qw(proxy proxy_http)],
+        config => "HAMap $folder/map\nHALane On\n" . balancer('App', [@app{qw(A B)}])
+    );
+    $t->wait_for(qr/App: member hostC: added by map/, SOON);
+    my $load = $t->load(port => $proxy->port, path => '/App/plain', rate => faster(100, 30), count => 100_000, retry => 0);
     my $history = HA::History->new($t, @all);
     $history->begin(CLIENTS);
     for my $round (1 .. 2) {
@@ -64,6 +78,16 @@ sub back($zerod, @all)
             back($zerod, @all);
         }
     }
+    $load->finish;
+    my $result = $load->wait;
+    is($result->{failed}, 0, "no request of $result->{sent} through a proxy fails") or diag(explain($result->{failures}));
+    cmp_ok($result->{instances}{hostC}, '>', $result->{sent} / 5, 'and it has followed the map all the time');
+    my $admin = sub ($what) { $leader->order('member-set', app => 'App', weight => 1, %{HA::Map::member($app{C})}, admin => $what) };
+    $leader = HA::Zerod::leader_of(@all);
+    like($admin->('drain'), qr/^done/, 'a change after all that');
+    $t->wait_for(qr/App: member hostC: enabled -> drain, by map/, SOON);
+    is(spread($t->client(port => $proxy->port, cookies => 0), '/App/plain', 4), 'hostA:2 hostB:2', 'is followed, too');
+    $proxy->stop;
     is_linear($history, @all);
     ok(scalar(grep {$_->[2] ne '-'} $history->answers), 'some were by compare-and-set');
     cmp_ok($history->gap, '<', GAP_SECONDS, sprintf 'commands went on, after %.1f s at the latest', $history->gap);

@@ -36,7 +36,8 @@ sub new($class, $t, $name, %opt)
 
 # Daemons of one cluster, each in its own folder; those of ids from 0, then the `more` nodes as they
 # stand in config.json. They run at once, unless start => 0. Options: service => an HA::Service that
-# their scripts are of; config => further keys.
+# their scripts are of; map_file => {ID => PATH} where replicas write maps for proxies; config =>
+# further keys.
 sub cluster($class, $t, $name, %opt)
 {
     my $n = $opt{n} // 3;
@@ -45,7 +46,7 @@ sub cluster($class, $t, $name, %opt)
     chmod 0600, $secret;
     my %config = (
         replicaIdList => [map {"$_"} 0 .. $n - 1],
-        nodes => {(map {$_ => '127.0.0.1:' . $t->port} 0 .. $n - 1), map {$_ => {%{$more{$_}}, address => '127.0.0.1:' . $t->port}} keys %more},
+        nodes => {(map {$_ => $class->_node($t, $opt{map_file}{$_})} 0 .. $n - 1), map {$_ => {%{$more{$_}}, address => '127.0.0.1:' . $t->port}} keys %more},
         secretFile => $secret,
         ($opt{service} ? $opt{service}->config(0 .. $n - 1) : map {("ensure-active-$_" => 'true', "ensure-passive-$_" => 'true')} 0 .. $n - 1),
         %{$opt{config} // {}}
@@ -53,6 +54,12 @@ sub cluster($class, $t, $name, %opt)
     my @all = map {$class->new($t, "$name-$_", id => $_, config => \%config, start => 0)} 0 .. $n - 1, sort keys %more;
     $_->launch for ($opt{start} // 1) ? @all : ();
     return @all;
+}
+
+sub _node($class, $t, $map_file)
+{
+    my $address = '127.0.0.1:' . $t->port;
+    return defined $map_file ? {address => $address, mapFile => $map_file} : $address;
 }
 
 # Another node of the cluster that this daemon is of, which joins it: `node` is its object in "nodes".
