@@ -58,6 +58,14 @@ sub alive($self)
     return sort map {$_->{id}} grep {$_->{to} > $now - 10 * LOOK_MS && kill 0, $_->{pid}} $self->lives;
 }
 
+# Processes that are such a service now, of this id or of all. Numbers of processes come again, so it goes
+# by their names, too.
+sub pids($self, $id = undef)
+{
+    my %id = map {$_->{pid} => $_->{id}} $self->lives;
+    return grep {(!defined $id || $id{$_} eq $id) && HA::Log->new("/proc/$_/cmdline")->text =~ /^service \Q$id{$_}\E\b/} keys %id;
+}
+
 # For how many ms two of different ids have lived at once, all in all; or, of several, two of different
 # ones.
 sub overlap_ms(@services)
@@ -112,7 +120,7 @@ sub runs($self, $id, $role, $since_ms = 0)
 # All services that are left, when a test is over.
 sub kill_all($self)
 {
-    kill 'KILL', grep {kill 0, $_} map {$_->{pid}} $self->lives;
+    kill 'KILL', $self->pids;
     return;
 }
 

@@ -158,7 +158,7 @@ sub kill($self)
 sub processes($self, $service = undef)
 {
     my $dir = $self->data;
-    my @all = ($self->{pid}, map {$_->{pid}} grep {$_->{id} eq $self->{id}} $service ? $service->lives : ());
+    my @all = ($self->{pid}, $service ? $service->pids($self->{id}) : ());
     for my $path (glob '/proc/[0-9]*') {
         my ($pid) = $path =~ /([0-9]+)$/;
         push @all, $pid
@@ -179,10 +179,13 @@ sub slurp($path)
 # The host is lost, with all that runs on it.
 sub lose($self, $service = undef)
 {
-    my @all = $self->processes($service);
-    CORE::kill 'STOP', @all;
+    my %all;
+    # What one of them has just begun is found when that one has been stopped.
+    while (my @more = grep {!$all{$_}++} $self->processes($service)) {
+        CORE::kill 'STOP', @more;
+    }
     $self->{t}->signal($self->{pid}, 'KILL');
-    CORE::kill 'KILL', @all;
+    CORE::kill 'KILL', keys %all;
     $self->{t}->wait_end($self->{pid});
     return;
 }
