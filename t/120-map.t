@@ -5,7 +5,7 @@ use v5.36;
 
 use HA::Log;
 use HA::Map;
-use HA::Mount qw(balancer bound faster);
+use HA::Mount qw(balancer bound children faster);
 use HA::Test;
 
 my $t = HA::Test->new;
@@ -191,6 +191,12 @@ sub was_read($client)
     return @rows && !grep {(split ' ')[4] !~ /:0+$/} @rows;
 }
 
+# So that no child comes but by a restart.
+my %enough = (
+    worker => children(2, 16) =~ s/MaxRequestWorkers \d+/MaxRequestWorkers 128/r =~ s/MaxSpareThreads \d+/MaxSpareThreads 128/r,
+    prefork => "StartServers 16\nServerLimit 64\nMaxRequestWorkers 64\nMinSpareServers 1\nMaxSpareServers 64\n",
+);
+
 # Whose a connection is is in the access log: PID PATH. One with a part of a request is the old
 # child's after a graceful restart, until that is answered; idle ones are closed or passed on.
 for my $mpm (qw(worker prefork)) {
@@ -199,7 +205,7 @@ for my $mpm (qw(worker prefork)) {
         my $map = HA::Map->new($t->dir("map-$name"));
         $map->next;
         my $server = $t->httpd(
-            %common, name => $name, mpm => $mpm,
+            %common, name => $name, mpm => $mpm, mpm_config => $enough{$mpm},
             config => config($map, $lane) . qq(KeepAliveTimeout 60\nLogFormat "%P %U%q" child\nCustomLog logs/access child\n)
         );
         my $access = HA::Log->new($server->root . '/logs/access');
@@ -225,9 +231,9 @@ for my $mpm (qw(worker prefork)) {
             $t->wait_for(sub { $server->new_children }, 10, 'a new child');
             $map->next(App => {members => [members(moved('A', 'A', admin => 'drain'), moved('B', 'D'), 'C')]});
             $map->await($t, $server);
-            my @follow = map {/\[pid (\d+)[:\]].*HAMap: this child follows map 2$/ ? $1 : ()} @{$server->log->lines};
-            ok((grep {$old{$_}} @follow), 'a child of before says that it follows the map');
-            ok((grep {!$old{$_}} @follow), 'and so does one of now');
+            my $follow = sub { map {/\[pid (\d+)[:\]].*HAMap: this child follows map 2$/ ? $1 : ()} @{$server->log->lines} };
+            ok((grep {$old{$_}} $follow->()), 'a child of before says that it follows the map');
+            ok($t->wait_for(sub { grep {!$old{$_}} $follow->() }), 'and so does one of now');
             my %by;
             $kept[$_]->send($next[$_][1]) for 0 .. $#kept;
             $by{$_->read_response->instance // 'nobody'}++ for @kept;
