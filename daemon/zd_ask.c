@@ -14,10 +14,11 @@
 
 enum { WAIT_MS = 10000 };
 
-/* Who is to be answered: a question of this node's control socket, or of another node's. */
+/* Who is to be answered: a question of this node's control socket, or of another node's. That is
+ * told by its connection: who has just called may not have said its name yet to one that leads. */
 typedef struct asker_t {
     zd_question_t *question; /* NULL: another node's */
-    char node[HAP_ROUTE_MAX_BYTES + 1];
+    uint64_t caller;
     uint64_t number; /* of the question there */
 } asker_t;
 
@@ -35,8 +36,8 @@ static void answer(zd_daemon_t *self, const asker_t *asker, json_t *object)
     if (asker->question) {
         zd_question_answer(asker->question, object);
     } else {
-        zd_talk_say_to(
-            self->talk, asker->node,
+        zd_talk_reply(
+            self->talk, asker->caller,
             json_pack("{s:I, s:o}", "answers", (json_int_t)asker->number, "object", object));
     }
 }
@@ -393,11 +394,11 @@ bool zd_ask_heard(zd_daemon_t *self, zd_caller_t *caller, const json_t *object)
     const json_t *number = json_object_get(object, "asks");
     const json_t *asked = json_object_get(object, "object");
     const char *what = json_string_value(json_object_get(asked, "ask"));
-    asker_t asker = {.number = (uint64_t)json_integer_value(number)};
+    const asker_t asker = {.caller = zd_caller_number(caller),
+                           .number = (uint64_t)json_integer_value(number)};
     if (!json_is_integer(number)) {
         return false;
     }
-    apr_cpystrn(asker.node, zd_caller_node(caller), sizeof(asker.node));
     if (what && is_for_leader(what)) {
         lead(self, &asker, asked);
     } else {

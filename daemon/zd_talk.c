@@ -18,6 +18,7 @@ struct zd_caller_t {
     zd_talk_t *talk;
     zd_caller_t *next;
     zd_lines_t *lines;
+    uint64_t number;
     char node[HAP_ROUTE_MAX_BYTES + 1]; /* "": not said yet */
 };
 
@@ -31,6 +32,7 @@ struct zd_talk_t {
     uv_timer_t again;
     zd_lines_t *up; /* NULL: there is none */
     zd_caller_t *callers;
+    uint64_t callers_n;                 /* that there have been */
     unsigned calls;                     /* that are under way */
     call_t *calling;                    /* the one of them that counts; NULL: none */
     unsigned turn;                      /* the next address to ask */
@@ -257,6 +259,7 @@ void zd_talk_accept(zd_talk_t *talk, uv_stream_t *stream)
         free(caller);
         return;
     }
+    caller->number = ++talk->callers_n;
     caller->next = talk->callers;
     talk->callers = caller;
 }
@@ -277,9 +280,9 @@ void zd_talk_name(zd_caller_t *caller, const char *node)
     memcpy(caller->node, node, strlen(node) + 1);
 }
 
-const char *zd_caller_node(const zd_caller_t *caller)
+uint64_t zd_caller_number(const zd_caller_t *caller)
 {
-    return caller->node;
+    return caller->number;
 }
 
 void zd_talk_say(zd_caller_t *caller, json_t *object)
@@ -292,6 +295,17 @@ void zd_talk_say_to(zd_talk_t *talk, const char *node, json_t *object)
     for (zd_caller_t *caller = talk->callers; caller; caller = caller->next) {
         if (strcmp(caller->node, node) == 0) {
             zd_talk_say(caller, object);
+            return;
+        }
+    }
+    json_decref(object);
+}
+
+void zd_talk_reply(zd_talk_t *talk, uint64_t caller, json_t *object)
+{
+    for (zd_caller_t *one = talk->callers; one; one = one->next) {
+        if (one->number == caller) {
+            zd_talk_say(one, object);
             return;
         }
     }

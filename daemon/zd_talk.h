@@ -53,11 +53,15 @@ void zd_talk_accept(zd_talk_t *talk, uv_stream_t *stream);
 
 /** This is who the caller is; an earlier one of that name is hung up on. Copies. */
 void zd_talk_name(zd_caller_t *caller, const char *node);
-const char *zd_caller_node(const zd_caller_t *caller); /* "" before */
 
-/** Says something to a caller, or to the one of that name, if there is one. Takes `object`. */
+/** Of this caller, and of no other one that comes later. */
+uint64_t zd_caller_number(const zd_caller_t *caller);
+
+/** Says something to a caller, or to the one of that name or number, if it is there yet. Takes
+ * `object`. */
 void zd_talk_say(zd_caller_t *caller, json_t *object);
 void zd_talk_say_to(zd_talk_t *talk, const char *node, json_t *object);
+void zd_talk_reply(zd_talk_t *talk, uint64_t caller, json_t *object);
 
 /** Hangs up on all. Frees itself when the loop has turned. */
 void zd_talk_close(zd_talk_t *talk);

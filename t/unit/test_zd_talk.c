@@ -316,12 +316,37 @@ static void a_caller_of_the_same_name_takes_the_place_of_the_one_before(void)
     UNIT_STR_EQ(read_all(one), "{\"n\":1}\nthe end");
     UNIT_STR_EQ(read_all(two), "{\"n\":2}\n");
     UNIT_STR_EQ(read_all(other), "");
-    UNIT_STR_EQ(zd_caller_node(ends[0].caller), "1");
     finish_alone();
     UNIT_STR_EQ(read_all(two), "the end");
     close(one);
     close(two);
     close(other);
+}
+
+static void who_has_not_said_its_name_is_answered_and_nobody_else(void)
+{
+    begin_alone();
+    int one = call_by_hand();
+    int two = call_by_hand();
+    say(one, "{}\n", 3);
+    uint64_t first = zd_caller_number(ends[0].caller);
+    say(two, "{}\n", 3);
+    uint64_t second = zd_caller_number(ends[0].caller);
+    zd_talk_reply(ends[0].talk, first, json_pack("{s:i}", "n", 1));
+    zd_talk_reply(ends[0].talk, second, json_pack("{s:i}", "n", 2));
+    turn();
+    UNIT_STR_EQ(read_all(one), "{\"n\":1}\n");
+    UNIT_STR_EQ(read_all(two), "{\"n\":2}\n");
+    close(one);
+    turn();
+    int three = call_by_hand();
+    zd_talk_reply(ends[0].talk, first, json_pack("{s:i}", "n", 3));
+    turn();
+    UNIT_STR_EQ(read_all(two), "");
+    UNIT_STR_EQ(read_all(three), "");
+    finish_alone();
+    close(two);
+    close(three);
 }
 
 static void what_is_no_object_cannot_be_said_and_ends_the_stream(void)
@@ -553,6 +578,7 @@ const unit_test_t suite_zd_talk[] = {
     UNIT_TEST(who_says_what_is_no_object_is_hung_up_on),
     UNIT_TEST(a_line_may_be_as_long_as_four_maps_and_no_longer),
     UNIT_TEST(a_caller_of_the_same_name_takes_the_place_of_the_one_before),
+    UNIT_TEST(who_has_not_said_its_name_is_answered_and_nobody_else),
     UNIT_TEST(what_is_no_object_cannot_be_said_and_ends_the_stream),
     UNIT_TEST(who_does_not_read_what_he_is_told_is_hung_up_on),
     UNIT_TEST(a_node_that_is_called_hears_and_answers),
