@@ -5,6 +5,7 @@ use v5.36;
 use Digest::SHA qw(sha256_hex);
 use Time::HiRes qw(time);
 
+use HA::History;
 use HA::Test;
 
 my $t = HA::Test->new;
@@ -368,6 +369,62 @@ subtest 'a log line satisfies a pattern once' => sub {
     is($taken, 'one,one,-', 'each of two lines');
     is($log->take(qr/thr/), undef, 'a line counts when it is whole');
     is($log->take(qr/two/), 'two', 'other patterns have their own place');
+};
+
+# A history in which nothing is wrong, with one thing changed.
+sub history(%what)
+{
+    my @answers = (
+        {who => 'client 1', key => 'own1', value => 1, end => 'done', version => 3, from => 1, to => 2},
+        {who => 'client 2', key => 'own2', value => 1, end => 'done', version => 4, from => 1, to => 4},
+        {who => 'client 1', key => 'shared', value => 2, expect => 4, end => 'done', version => 5, from => 4.5, to => 6},
+        {who => 'client 2', key => 'shared', value => 3, expect => 4, end => 'conflict', version => 5, from => 4.5, to => 7},
+        {who => 'client 1', key => 'look', value => 0, end => 'unchanged', version => 5, from => 8, to => 9},
+        {who => 'client 2', key => 'own2', value => 4, end => 'lost', version => 0, from => 9, to => 10},
+    );
+    my @looks = (
+        {node => 0, version => 3, from => 5, to => 5, sum => 'c', values => {own1 => 1}},
+        {node => 1, version => 4, from => 5, to => 6, sum => 'd', values => {own1 => 1, own2 => 1}},
+        {node => 0, version => 4, from => 7, to => 8, sum => 'd', values => {own1 => 1, own2 => 1}},
+        {node => 'leader', version => 6, from => 11, to => 12, sum => 'f', values => {own1 => 1, own2 => 4, shared => 2}},
+    );
+    %{$answers[$_]} = (%{$answers[$_]}, %{$what{answers}{$_}}) for keys %{$what{answers}};
+    %{$looks[$_]} = (%{$looks[$_]}, %{$what{looks}{$_}}) for keys %{$what{looks}};
+    $_->{expect} //= '-' for @answers;
+    return join "\n", HA::History::wrong_with(\@answers, \@looks);
+}
+
+subtest 'the judgement of a history names what is wrong' => sub {
+    is(history(), '', 'nothing, with looks at old maps, commands at once and one without an answer');
+    my @wrong = (
+        'an acknowledged command is lost' => {looks => {3 => {values => {own2 => 4, shared => 2}}}} =>
+            'node leader, version 6: own1 is nothing, and not 1',
+        'the last one is lost, with its version' => {looks => {3 => {version => 4, sum => 'd', values => {own1 => 1, own2 => 1}}}} =>
+            'leader, look 4: begun after the end of client 1, shared 5',
+        'two changes in the wrong order' => {answers => {1 => {from => 2.5, version => 2}}, looks => {0 => {values => {own1 => 1, own2 => 1}}}} =>
+            'client 2, own2 2: begun after the end of client 1, own1 3',
+        'a version is made twice' => {answers => {1 => {version => 3}}, looks => {0 => {values => {own1 => 1, own2 => 1}}}} =>
+            'version made twice: by client 1, own1 3, and by client 2, own2 3',
+        'a command is carried out twice' => {answers => {1 => {end => 'unchanged'}}, looks => {map {$_ => {values => {own1 => 1, $_ == 3 ? (shared => 2) : ()}}} 1 .. 3}} =>
+            'client 2, own2 4: unchanged',
+        'compare-and-set is done for another version' => {answers => {2 => {expect => 3}}} =>
+            'client 1, shared 5: done for version 3',
+        'a conflict is none' => {answers => {3 => {expect => 5}}} =>
+            'client 2, shared 5: a conflict with version 5',
+        'what is a conflict has happened' => {looks => {3 => {values => {own1 => 1, own2 => 4, shared => 3}}}} =>
+            'node leader, version 6: shared is 3, and not 2',
+        'a stale look' => {answers => {4 => {version => 4}}} =>
+            'client 1, look 4: begun after the end of client 1, shared 5',
+        'a map that goes back' => {looks => {2 => {version => 2, sum => 'b', values => {}}}} =>
+            'node 0: version 2 after 3',
+        'two maps of one version' => {looks => {2 => {sum => 'e'}}} =>
+            'node 0: another version 4',
+        'a map from the future' => {looks => {0 => {to => 0.5}}} =>
+            'node 0: too early for client 1, own1 3',
+    );
+    while (my ($name, $what, $said) = splice @wrong, 0, 3) {
+        is(history(%$what), $said, $name);
+    }
 };
 
 $t->done;

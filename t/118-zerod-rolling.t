@@ -13,16 +13,16 @@ use HA::Zerod;
 
 plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
 
-use constant {CLIENTS => 4, LEASE_MS => 8000, SOON => 30, STORM_MS => 20_000, GAP_SECONDS => 6};
+use constant {CLIENTS => 4, LEASE_MS => 8000, SOON => 30, STORM_MS => 20_000, LONG_SECONDS => 8};
 
 # The history of clients, at its end.
 sub is_linear($history, @zerods)
 {
     $history->stop;
     my $leader = HA::Zerod::leader_of(@zerods);
-    my @done = grep {$_->[3] eq 'done'} $history->answers;
+    my @done = grep {$_->{end} eq 'done'} $history->answers;
     cmp_ok(scalar @done, '>', 10, scalar(@done) . ' commands were carried out');
-    my @wrong = $history->problems($leader->map);
+    my @wrong = $history->problems($leader);
     splice @wrong, 10 if @wrong > 10;
     is(join("\n", @wrong), '', 'what was acknowledged is there, in order, once');
     return;
@@ -89,8 +89,8 @@ sub back($zerod, @all)
     is(spread($t->client(port => $proxy->port, cookies => 0), '/App/plain', 4), 'hostA:2 hostB:2', 'is followed, too');
     $proxy->stop;
     is_linear($history, @all);
-    ok(scalar(grep {$_->[2] ne '-'} $history->answers), 'some were by compare-and-set');
-    cmp_ok($history->gap, '<', GAP_SECONDS, sprintf 'commands went on, after %.1f s at the latest', $history->gap);
+    ok(scalar(grep {$_->{expect} ne '-'} $history->answers), 'some were by compare-and-set');
+    cmp_ok($history->longest, '<', LONG_SECONDS, sprintf 'each was answered, after %.1f s at the latest', $history->longest);
     is(scalar $service->lives, $lives, 'H9: the service has run on, as it was');
     is(join(' ', $service->alive), '0', 'and does');
     is($service->overlap_ms, 0, 'never two at once');

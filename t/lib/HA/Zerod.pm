@@ -4,6 +4,7 @@
 package HA::Zerod;
 use v5.36;
 
+use IO::Select;
 use IO::Socket::UNIX;
 use JSON::PP ();
 
@@ -214,12 +215,13 @@ sub end($self, $service = undef)
     return;
 }
 
-# What it answers to a line; undef when nobody does.
+# What it answers to a line; undef when nobody does, in so many seconds if it has such a `patience`.
 sub ask_line($self, $line)
 {
     $self->{socket} //= IO::Socket::UNIX->new(Peer => $self->data . '/control.sock', Timeout => TIMEOUT_SECONDS) or return undef;
     local $SIG{PIPE} = 'IGNORE';
-    my $answer = syswrite($self->{socket}, "$line\n") ? readline $self->{socket} : undef;
+    my $sent = syswrite($self->{socket}, "$line\n") && IO::Select->new($self->{socket})->can_read($self->{patience});
+    my $answer = $sent ? readline $self->{socket} : undef;
     delete $self->{socket} if !defined $answer;
     return $answer;
 }
