@@ -3,6 +3,7 @@
 # real signals. At any time at most one service lives, by what the services write down themselves.
 use v5.36;
 
+use HA::History;
 use HA::Service;
 use HA::Test;
 use HA::Zerod;
@@ -117,6 +118,9 @@ subtest 'H8: a daemon that is killed and does not come back has stopped its serv
     settled();
 };
 
+my $history = HA::History->new($t, @all);
+$history->begin(2, patience => 1, quiet => 0.5);
+
 subtest 'a daemon that stands still for longer than its lease' => sub {
     my $active = settled();
     my $since = HA::Service::now_ms();
@@ -146,6 +150,14 @@ subtest 'the leader stands still: another one leads, and nothing is switched' =>
     $t->wait_for(sub { !$leads->status->{leads} && $leads->map->{version} >= $version }, 10, 'it to follow');
     is($active->map->{apps}[0]{epoch}, $epoch, 'the lease went on');
     is($service->overlap_ms, 0, 'never two at once');
+};
+
+subtest 'G15: clients have got one history while daemons stood still' => sub {
+    $history->stop;
+    my @problems = $history->problems(HA::Zerod::leader_of(@all));
+    splice @problems, 10 if @problems > 10;
+    is(join("\n", @problems), '', 'what was acknowledged is there, in order, once');
+    cmp_ok(scalar(grep {$_->{end} eq 'done'} $history->answers), '>', 10, 'there was something');
 };
 
 subtest 'H6: one that cannot start its service gives up, and another one takes over' => sub {

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Three hosts whose links are cut, both ways or one way, and healed: at any time at most one service
-# lives, fewer than half change nothing, nothing that was acknowledged is lost, and who leads and
-# can be heard goes on leading.
+# lives, fewer than half change nothing, nothing that was acknowledged is lost or comes in another order
+# to the clients on all hosts, and who leads and can be heard goes on leading.
 use v5.36;
 
+use HA::History;
 use HA::Hosts;
 use HA::Service;
 use HA::Test;
@@ -13,7 +14,7 @@ plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Ze
 my $lacks = HA::Hosts::enter();
 plan skip_all => $lacks if $lacks;
 
-use constant {LEASE_MS => 3000, SOON => 30, FLAPS => 4, ASK_AGAIN_MS => 2000};
+use constant {LEASE_MS => 3000, SOON => 30, FLAPS => 4, ASK_AGAIN_MS => 2000, CLIENTS => 3};
 
 my $t = HA::Test->new;
 my $hosts = HA::Hosts->new($t, 3);
@@ -99,11 +100,13 @@ sub lead_at($active, $same)
     return $leader;
 }
 
-my ($leader, $active);
+my ($leader, $active, $history);
 
 subtest 'three agree over addresses of all kinds' => sub {
     ($leader, $active) = healed('at first');
     order($_, "Kind$_->{id}") for @all;
+    $history = HA::History->new($t, @all);
+    $history->begin(CLIENTS, patience => 2, quiet => 0.5);
 };
 
 subtest 'G10: one that comes and goes does not vote out a leader that lives' => sub {
@@ -206,6 +209,16 @@ subtest 'a host is at another address, of which its name tells' => sub {
     order($leader, 'Moved');
     $t->wait_for(sub { $all[2]->map->{version} > $before }, SOON, 'it to have the map');
     pass('the others find it there');
+};
+
+subtest 'clients on all hosts have got one history through all of this' => sub {
+    $history->stop;
+    my @problems = $history->problems(HA::Zerod::leader_of(@all));
+    splice @problems, 10 if @problems > 10;
+    is(join("\n", @problems), '', 'what was acknowledged is there, in order, once');
+    my %ends;
+    $ends{$_->{end}}++ for $history->answers;
+    cmp_ok($ends{done}, '>', 50, join ', ', map {"$ends{$_} $_"} sort keys %ends);
 };
 
 $_->stop for @all;

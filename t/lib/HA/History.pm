@@ -12,7 +12,7 @@ use HA::Zerod;
 use List::Util qw(max);
 use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime sleep);
 
-use constant {APP => 'Load', SHARED => 'shared', LOOK => 'look', AGAIN_SECONDS => 0.05, PORT_BASE => 1000, PORTS => 8000};
+use constant {APP => 'Work', SHARED => 'shared', LOOK => 'look', AGAIN_SECONDS => 0.05, PORT_BASE => 1000, PORTS => 8000};
 
 sub new($class, $t, @zerods)
 {
