@@ -6,6 +6,7 @@ use Digest::SHA qw(sha256_hex);
 use Time::HiRes qw(time);
 
 use HA::History;
+use HA::Service;
 use HA::Test;
 
 my $t = HA::Test->new;
@@ -369,6 +370,14 @@ subtest 'a log line satisfies a pattern once' => sub {
     is($taken, 'one,one,-', 'each of two lines');
     is($log->take(qr/thr/), undef, 'a line counts when it is whole');
     is($log->take(qr/two/), 'two', 'other patterns have their own place');
+};
+
+subtest 'lives of services are told apart, and how long two overlap' => sub {
+    my $service = HA::Service->new($t, 'lives');
+    my @lives = ([0, 1, 7, 100, 200], [1, 2, 7, 500, 600], [2, 3, 8, 550, 650], [2, 4, 9, 640, 700]);
+    $t->write_file('lives/life', join '', map {my ($id, $epoch, $pid, @at) = @$_; map {"$_ $id $epoch $pid\n"} @at} @lives);
+    is(join(' ', map {"$_->{id}:$_->{from}-$_->{to}"} $service->lives), '0:100-200 1:500-600 2:550-650 2:640-700', 'also when a pid comes again');
+    is($service->overlap_ms, 50, 'of different ids');
 };
 
 # A history in which nothing is wrong, with one thing changed.

@@ -11,19 +11,21 @@ use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime);
 # A service writes every 10 ms; it may have lived so long after its last line.
 use constant LOOK_MS => 10;
 
-sub new($class, $t, $name)
+# Options: serves => sub($id), what a service runs: a program and its arguments.
+sub new($class, $t, $name, %opt)
 {
     my $dir = $t->dir($name);
     mkdir $dir or die "$dir: $!\n";
     # What has been read is not kept: a long run has a line each 10 ms.
-    return bless {t => $t, dir => $dir, log => HA::Log->new("$dir/life"), by_pid => {}, lives => []}, $class;
+    return bless {%opt, t => $t, dir => $dir, log => HA::Log->new("$dir/life"), by_key => {}, lives => []}, $class;
 }
 
 # Keys of config.json for these ids.
 sub config($self, @ids)
 {
     my $program = HA::Test::top_srcdir() . '/t/app/ensure';
-    return map {("ensure-active-$_" => [$program, $self->{dir}, "$_", 'active'], "ensure-passive-$_" => [$program, $self->{dir}, "$_", 'passive'])} @ids;
+    my $serves = $self->{serves} // sub ($id) { () };
+    return map {("ensure-active-$_" => [$program, $self->{dir}, "$_", 'active', $serves->($_)], "ensure-passive-$_" => [$program, $self->{dir}, "$_", 'passive'])} @ids;
 }
 
 sub now_ms() { return int(clock_gettime(CLOCK_MONOTONIC) * 1000) }
@@ -38,15 +40,14 @@ sub lines($self, $file)
 # Each service that has lived, in the order of their births: {id, epoch, pid, from, to}, in ms.
 sub lives($self)
 {
-    my ($by_pid, $lives, $log) = @$self{qw(by_pid lives log)};
+    my ($by_key, $lives, $log) = @$self{qw(by_key lives log)};
     my $lines = $log->lines;
     for my $line (splice @$lines) {
         my ($at, $id, $epoch, $pid) = split / /, $line;
-        if (!$by_pid->{$pid}) {
-            $by_pid->{$pid} = {id => $id, epoch => $epoch, pid => $pid, from => $at};
-            push @$lives, $by_pid->{$pid};
-        }
-        $by_pid->{$pid}{to} = $at;
+        # A long run may see a pid again.
+        my $life = $by_key->{"$pid $id $epoch"};
+        push @$lives, $life = $by_key->{"$pid $id $epoch"} = {id => $id, epoch => $epoch, pid => $pid, from => $at} if !$life;
+        $life->{to} = $at;
     }
     return @$lives;
 }
