@@ -17,10 +17,10 @@ use constant {NODES => 3, SETTLE_SECONDS => 60, LEAD_SECONDS => 30, LEASE_MS => 
 my @started;
 
 # Starts it. Options: nodes => {id => {...}} has further keys of config.json's nodes; addresses =>
-# [...] of the nodes; service => 0 for scripts that do nothing.
+# [...] of the nodes; service => 0 for scripts that do nothing; serves as HA::Service has it.
 sub new($class, $t, $name, %opt)
 {
-    my $service = ($opt{service} // 1) ? HA::Service->new($t, "$name-service") : undef;
+    my $service = ($opt{service} // 1) ? HA::Service->new($t, "$name-service", serves => $opt{serves}) : undef;
     my @addresses = @{$opt{addresses} // [map {'127.0.0.1:' . $t->port} 1 .. NODES]};
     my %nodes = map {$_ => {address => $addresses[$_], %{($opt{nodes} // {})->{$_} // {}}}} 0 .. NODES - 1;
     my @all = HA::Zerod->cluster(
@@ -106,6 +106,9 @@ sub connection($zerod)
     $socket->autoflush;
     return $socket;
 }
+
+# All clusters that there are.
+sub all_clusters($class) { return @started }
 
 # Ends all clusters, and what their daemons would leave alone.
 sub stop_all($class)

@@ -9,19 +9,19 @@ use List::Util qw(max sum0);
 use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime sleep time);
 
 use Bench::Cluster;
+use Bench::FailoverRequests;
 use Bench::Machine;
-use Bench::Relay;
 
 use HA::Mount qw(balancer children);
 use HA::Service;
 
 use constant {POLL_SECONDS => 0.005, COMMIT_SECONDS => 30, CLIENTS => 64, RATE_SECONDS => 2, CHILDREN => 4, MAPS => 10, DAY => 86_400};
-use constant {RATE => 100, FAULT_SECONDS => 2, MOST_REQUESTS => 1_000_000, PROXIES => 2};
+use constant PROXIES => 2;
 
-# The three worlds of the tasks begin when they are first needed.
+# The worlds of the tasks begin when they are first needed.
 sub new($class, $t)
 {
-    return bless {t => $t, changes => 0, faults => 0}, $class;
+    return bless {t => $t, changes => 0}, $class;
 }
 
 sub _now_ms() { return 1000 * clock_gettime(CLOCK_MONOTONIC) }
@@ -29,7 +29,7 @@ sub _now_ms() { return 1000 * clock_gettime(CLOCK_MONOTONIC) }
 # --- the worlds ------------------------------------------------------------------------------------
 
 # Folders that apache2's children can enter, one for each node.
-sub _map_files($self, $name)
+sub map_files($self, $name)
 {
     my $t = $self->{t};
     my @files;
@@ -42,8 +42,9 @@ sub _map_files($self, $name)
     return @files;
 }
 
-# Two proxies, each with the map of a node, and the instances that they share.
-sub _start_proxies($self, $name, $cluster, @files)
+# Two proxies, each with the map of a node and perhaps more configuration, and the instances that they
+# share.
+sub start_proxies($self, $name, $cluster, $files, $more = '')
 {
     my $t = $self->{t};
     my @apps = map {$t->app("$name$_")} qw(A B);
@@ -58,7 +59,7 @@ sub _start_proxies($self, $name, $cluster, @files)
             haproxy => 1,
             log_level => 'info haproxy:debug',
             mpm_config => children(CHILDREN, 25),
-            config => join "\n", "HAMap $files[$_]", 'HALane On', balancer('App', \@apps, check => undef), '',
+            config => join "\n", "HAMap $files->[$_]", 'HALane On', balancer('App', \@apps, check => undef), $more,
         )
     } 0 .. PROXIES - 1;
     my $version = $cluster->leader->map->{version};
@@ -69,26 +70,11 @@ sub _start_proxies($self, $name, $cluster, @files)
 sub _world($self)
 {
     return $self->{cluster} if $self->{cluster};
-    my @files = $self->_map_files('main');
+    my @files = $self->map_files('main');
     $self->{cluster} = Bench::Cluster->new($self->{t}, 'main', nodes => {map {$_ => {mapFile => $files[$_]}} 0 .. $#files});
     $self->{cluster}->settled;
-    $self->{servers} = [$self->_start_proxies('main', $self->{cluster}, @files)];
+    $self->{servers} = [$self->start_proxies('main', $self->{cluster}, \@files)];
     return $self->{cluster};
-}
-
-# Daemons that reach one another through a relay.
-sub _far_world($self)
-{
-    return $self->{far} if $self->{far};
-    my $t = $self->{t};
-    my @binds = map {'127.0.0.1:' . $t->port} 1 .. Bench::Cluster::NODES;
-    my @files = $self->_map_files('far');
-    my $relay = Bench::Relay->new($t, 'relay', @binds);
-    my %nodes = map {$_ => {bind => $binds[$_], mapFile => $files[$_]}} 0 .. $#files;
-    my $far = Bench::Cluster->new($t, 'far', nodes => \%nodes, addresses => [$relay->addresses], service => 0);
-    $self->{far_servers} = [$self->_start_proxies('far', $far, @files)];
-    $self->{relay} = $relay;
-    return $self->{far} = $far;
 }
 
 # Daemons alone.
@@ -100,7 +86,7 @@ sub _bare_world($self)
 # --- the leader is killed -------------------------------------------------------------------------
 
 # A change of the map that is like no other of the last hundred.
-sub _change($self)
+sub change($self)
 {
     my $n = $self->{changes}++;
     return ('member-set', app => 'App', route => 'bench', weight => 1 + $n % 100, admin => 'drain');
@@ -114,7 +100,7 @@ sub _until_committed($self, @zerods)
     while (time < $until) {
         for my $zerod (grep {!$socket{$_}} @zerods) {
             my $socket = Bench::Cluster::connection($zerod) // next;
-            syswrite $socket, Bench::Cluster::line($self->_change);
+            syswrite $socket, Bench::Cluster::line($self->change);
             ($socket{$zerod}, $zerod{$socket}) = ($socket, $zerod);
         }
         for my $ready (IO::Select->new(values %socket)->can_read(POLL_SECONDS)) {
@@ -216,7 +202,7 @@ sub map($self)
     my $leader = $cluster->leader;
     my (@each, @all);
     for (1 .. MAPS) {
-        my ($do, %fields) = $self->_change;
+        my ($do, %fields) = $self->change;
         my $said = $leader->order($do, %fields) // 'no answer';
         my $begin = _of_day(time);
         my ($version) = $said =~ /^done (\d+)/ or die "a change of the map: $said\n";
@@ -296,73 +282,22 @@ sub memory($self)
     return {rss => \@rss, pss => \@pss, guard_pss => \@guard_pss};
 }
 
-# --- requests -------------------------------------------------------------------------------------
-
-# A change that all proxies follow, through whoever leads. Whether there was one.
-sub _change_far($self, @zerods)
-{
-    my $said = '';
-    for my $zerod (grep {$_->running} @zerods) {
-        my ($do, %fields) = $self->_change;
-        $said = $zerod->order($do, %fields) // '';
-        last if $said =~ /^done /;
-    }
-    return $said =~ /^done / ? 1 : 0;
-}
-
-# What is done to a daemon, and undone.
-my %faults = (
-    killed => [sub ($self, $zerod) { $zerod->kill }, sub ($self, $zerod) { $zerod->launch }],
-    paused => [sub ($self, $zerod) { $zerod->pause }, sub ($self, $zerod) { $zerod->resume }],
-    cut => [sub ($self, $zerod) { $self->{relay}->cut($zerod->{id}, $zerod->pid) }, sub ($self, $zerod) { $self->{relay}->mend }],
-    all => [sub ($self, $zerod) { $_->kill for $self->{far}->all }, sub ($self, $zerod) { $_->launch for $self->{far}->all }],
-);
-
-# One fault, the leader's and another one's in turn. How often the map changed meanwhile.
-sub _suffer($self, $fault)
-{
-    my $far = $self->{far};
-    my $leader = $far->leader;
-    my ($other) = $far->others($leader);
-    my $zerod = $self->{faults}++ % 2 ? $other : $leader;
-    my ($do, $undo) = @{$faults{$fault}};
-    my $until = time + FAULT_SECONDS;
-    $do->($self, $zerod);
-    my $changes = 0;
-    while (time < $until) {
-        $changes += $self->_change_far($far->others($zerod));
-        sleep POLL_SECONDS * 20;
-    }
-    $undo->($self, $zerod);
-    $far->mend;
-    return $changes;
-}
-
-# Each fault in turn, under load.
-sub requests($self)
-{
-    my $far = $self->_far_world;
-    my @loads = map {$self->{t}->load(port => $_->port, rate => RATE, count => MOST_REQUESTS)} @{$self->{far_servers}};
-    $_->wait_progress(RATE / 4) for @loads;
-    my $changes = sum0 map {$self->_suffer($_)} qw(killed paused cut all);
-    $_->wait_progress($_->progress + RATE / 4) for @loads;
-    $_->finish for @loads;
-    my @results = map {$_->wait} @loads;
-    return {
-        sent => sum0(map {$_->{sent}} @results),
-        failed => sum0(map {$_->{failed}} @results),
-        changes => $changes,
-        failures => [map {@{$_->{failures}}} @results],
-    };
-}
-
 # --- at the end -----------------------------------------------------------------------------------
 
-# What the services have written down in all runs.
+# Requests while all sorts of things happen to daemons.
+sub requests($self)
+{
+    $self->{requests} //= Bench::FailoverRequests->new($self);
+    return $self->{requests}->run;
+}
+
+# What the services of all clusters have written down in all runs.
 sub overlap($self)
 {
-    my $service = $self->_world->service;
-    return {lives => scalar(my @lives = $service->lives), overlap => $service->overlap_ms};
+    $self->_world if !Bench::Cluster->all_clusters;
+    my @services = map {$_->service // ()} Bench::Cluster->all_clusters;
+    my @lives = map {$_->lives} @services;
+    return {lives => scalar @lives, overlap => sum0 map {$_->overlap_ms} @services};
 }
 
 sub end($self)
