@@ -218,6 +218,7 @@ struct sim_t {
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
     unsigned delay_ms;
     unsigned loss_percent;
+    unsigned answer_ms; /* that what a leader says takes longer */
     sim_conn_t *conns;
     /* what goes wrong */
     bool calm; /* nothing does any more */

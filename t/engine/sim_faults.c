@@ -85,7 +85,10 @@ static void weather(sim_t *sim)
     sim->delay_ms =
         (unsigned)(sim_chance(sim, 70) ? sim_between(sim, 1, 20) : sim_between(sim, 20, 400));
     sim->loss_percent = (unsigned)(sim_chance(sim, 60) ? 0 : sim_random(sim, 20));
-    sim_say(sim, NULL, "delay %u ms, loss %u %%", sim->delay_ms, sim->loss_percent);
+    sim->answer_ms =
+        (unsigned)(sim_chance(sim, 70) ? 0 : sim_random(sim, sim->config->timeout_ms / 2));
+    sim_say(sim, NULL, "delay %u ms, loss %u %%, answers %u ms", sim->delay_ms, sim->loss_percent,
+            sim->answer_ms);
 }
 
 /* --- daemons and hosts ------------------------------------------------------------------------ */
@@ -242,6 +245,7 @@ void sim_faults_end(sim_t *sim)
     sim->calm = true;
     sim->delay_ms = 5;
     sim->loss_percent = 0;
+    sim->answer_ms = 0;
     cut(sim, 0x55555555, 3, false);
     for (unsigned i = 0; i < sim->n; i++) {
         sim_node_t *node = &sim->nodes[i];

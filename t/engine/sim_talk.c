@@ -189,8 +189,10 @@ static void move(sim_conn_t *conn, int side)
         return;
     }
     way->moving = true;
-    sim_in(sim, SIM_HOST, conn->ends[side == CALLER ? CALLED : CALLER],
-           100 + sim_random(sim, sim->delay_ms * 2 * SIM_US_A_MS), comes, conn, (uint64_t)side);
+    uint64_t us = 100 + sim_random(sim, sim->delay_ms * 2 * SIM_US_A_MS) +
+                  (uint64_t)(side == CALLED ? sim->answer_ms : 0) * SIM_US_A_MS;
+    sim_in(sim, SIM_HOST, conn->ends[side == CALLER ? CALLED : CALLER], us, comes, conn,
+           (uint64_t)side);
 }
 
 /* --- calling ---------------------------------------------------------------------------------- */
