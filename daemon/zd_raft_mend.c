@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns what libraft 0.22.1 is kept from. Names in brackets are its own functions. A disk that fails
- * ends the node wherever libraft would go on with what it has not written.
+ * Owns what libraft 0.22.1 is kept from. "It" is libraft; names in brackets are its own functions.
+ * A disk that fails ends the node wherever libraft would go on with what it has not written.
+ *
+ * Not mended: who is sent entries that contradict what it has committed, as its disk has lost what
+ * was synced, frees them twice (the end of recvAppendEntries, recvCb), by which the C library
+ * ends the process.
  */
 #include "config.h"
 
@@ -29,9 +33,10 @@ static void breaks(const zd_mend_t *mend, const char *what, const char *why)
     mend->broken(mend->baton, text);
 }
 
-/* When these fail it goes on with the new term in memory, drops what else it had to write, and
- * frees the entries of the message a second time (recvCb). A node that has died instead has
- * promised nothing. */
+/* When one of these fails it keeps the new term or vote in memory all the same, drops what else
+ * the step had to write and to send (legacyHandleEvent), and frees the entries of the message that
+ * has led to it a second time (recvCb). So the failure is told to us alone, and the daemon ends: a
+ * node that has died has promised nothing. */
 static int must_be_written(const zd_mend_t *mend, int rv)
 {
     if (rv != 0) {
@@ -235,11 +240,15 @@ static void look_at_writes(zd_mend_t *mend)
 
 /* --- snapshots -------------------------------------------------------------------------------- */
 
-/* To a snapshot of an earlier term it answers that it has all, up to an index that is left to
- * chance (recvInstallSnapshot), and who has sent it, if it leads again, takes what it has not
- * committed for committed. One that comes while it takes one itself is forgotten, it carries out
- * entries which that replaces, and then reads through NULL (takeSnapshotCb). The leader sends again
- * what is still needed. */
+/* A snapshot of an earlier term is answered like one that it has: not rejected, and with a last
+ * index that was never set (recvInstallSnapshot). Who has sent it, if it leads again by then,
+ * counts that as a match, and may take for committed what is on too few disks.
+ *
+ * One that comes while it takes a snapshot itself is put off (snapshot_pending), and is lost: it
+ * goes on to carry out entries which that replaces, and then takes the pointer after it has set it
+ * to NULL (takeSnapshotCb).
+ *
+ * Neither gets to it. The leader sends again what is still needed. */
 static bool is_borne(const zd_mend_t *mend, const struct raft_message *message)
 {
     if (message->type != RAFT_INSTALL_SNAPSHOT) {
@@ -369,9 +378,10 @@ static int snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_sn
     return rv;
 }
 
-/* When a newer snapshot has been taken since it wanted to send one, it sends that with the term of
- * the old one (legacyLoadSnapshotCb): the follower would have another log than all others, for
- * ever. It sends what it has read before it reads another one. */
+/* Between its wish to send a snapshot and the reading of that from disk a newer one may have been
+ * taken. Then it sends the newer one, with the index of that and the last term of the older one
+ * (legacyLoadSnapshotCb): the follower would have another log than all others, for ever. The term
+ * is that of the snapshot that was read last, as it sends from the callback of the reading. */
 static int send_message(struct raft_io *io, struct raft_io_send *request,
                         const struct raft_message *message, raft_io_send_cb cb)
 {
@@ -385,10 +395,14 @@ static int send_message(struct raft_io *io, struct raft_io_send *request,
 
 /* --- elections -------------------------------------------------------------------------------- */
 
-/* A node whose log is longer and whose term is lower than those of others never hears of theirs in
- * answer to its own requests for votes beforehand (recvRequestVote), and refuses them its vote:
- * with half of the nodes on either side nobody is elected any more. So it learns the term from
- * their requests; to one with an empty log it gives no vote. */
+/* The answer to a pre-vote request has the term of the request, not that of who answers
+ * (recvRequestVote). So a node with a longer log and a lower term than the others never hears of
+ * theirs: they refuse it as its term is lower, and it refuses them as its log is longer. When
+ * neither side has more than half, nobody is elected any more.
+ *
+ * So it learns the term from their requests: before a pre-vote request for a term that is further
+ * ahead than the next one it gets a request for a vote in the term which the sender has. That
+ * raises its own, unless it has a leader, and costs no vote, as the log that it is for is empty. */
 static void learn_term(zd_mend_t *mend, const struct raft_message *message)
 {
     struct raft_message known = *message;
@@ -403,9 +417,10 @@ static void learn_term(zd_mend_t *mend, const struct raft_message *message)
     mend->recv(&mend->io, &known);
 }
 
-/* A leader that is elected while the disks are full does not notice that it is one
- * (legacyHandleEvent), and would not fail what is on its way when it is one no more: it takes what
- * another leader puts in that place for it. */
+/* When the barrier with which a node begins to lead is refused, as its disk is full, the step fails
+ * (convertToLeader) and it leads without having set prev_state (legacyHandleStateUpdate). When it
+ * leads no more it does not fail what clients have asked for, and answers them when another
+ * leader's entries are carried out at these indexes. */
 void zd_mend_turn(zd_mend_t *mend)
 {
     look_at_writes(mend);
