@@ -2,34 +2,19 @@
 /*
  * Owns reading config.json. Each key is a row of one table.
  */
-#include "zd_config.h"
+#include "zd_config_int.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 
 #include <apr_strings.h>
-#include <jansson.h>
 
 #include "hap_grammar.h"
 #include "zd_slip.h"
 
-/* One reading of one file. */
-typedef struct reading_t {
-    hap_str_t text; /* all of it, to find lines in */
-    const json_t *root;
-    zd_config_t *config;
-    zd_replica_conf_t *replicas;
-    hap_map_node_t *nodes;
-    const char **binds;
-    const char **maps;
-    const char **https;
-    hap_diag_t *diag;
-    apr_pool_t *pool;
-} reading_t;
-
 /* jansson forgets where a value stood: the line of the first `"key":`, which is that of the only
  * one but for keys within "nodes". 0 if there is none. */
-static int line_of(const reading_t *reading, const char *key)
+static int line_of(const zd_reading_t *reading, const char *key)
 {
     hap_str_t quoted = hap_str(apr_pstrcat(reading->pool, "\"", key, "\"", NULL));
     hap_str_t rest = reading->text;
@@ -46,10 +31,7 @@ static int line_of(const reading_t *reading, const char *key)
     return 0;
 }
 
-static apr_status_t refuse(const reading_t *reading, const char *key, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static apr_status_t refuse(const reading_t *reading, const char *key, const char *fmt, ...)
+apr_status_t zd_config_refuse(const zd_reading_t *reading, const char *key, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -61,21 +43,21 @@ static apr_status_t refuse(const reading_t *reading, const char *key, const char
 
 /* --- values ----------------------------------------------------------------------------------- */
 
-static apr_status_t read_text(const char **text, const reading_t *reading, const char *key,
+static apr_status_t read_text(const char **text, const zd_reading_t *reading, const char *key,
                               const json_t *value)
 {
     if (!json_is_string(value)) {
-        return refuse(reading, key, "is not a text: write it between double quotes");
+        return zd_config_refuse(reading, key, "is not a text: write it between double quotes");
     }
     if (json_string_length(value) == 0) {
-        return refuse(reading, key, "is empty");
+        return zd_config_refuse(reading, key, "is empty");
     }
     *text = apr_pstrdup(reading->pool, json_string_value(value));
     return APR_SUCCESS;
 }
 
 /* A number, or a text of digits as HAL has it. */
-static apr_status_t read_number(unsigned *number, const reading_t *reading, const char *key,
+static apr_status_t read_number(unsigned *number, const zd_reading_t *reading, const char *key,
                                 const json_t *value, unsigned least, unsigned most)
 {
     unsigned long read = 0;
@@ -86,18 +68,18 @@ static apr_status_t read_number(unsigned *number, const reading_t *reading, cons
         read = good ? (unsigned long)json_integer_value(value) : 0;
     }
     if (!good || read < least) {
-        return refuse(reading, key, "is not a number from %u to %u", least, most);
+        return zd_config_refuse(reading, key, "is not a number from %u to %u", least, most);
     }
     *number = (unsigned)read;
     return APR_SUCCESS;
 }
 
-static apr_status_t refuse_no_program(const reading_t *reading, const char *key)
+static apr_status_t refuse_no_program(const zd_reading_t *reading, const char *key)
 {
-    return refuse(reading, key, "names no program: its first word is the path of one");
+    return zd_config_refuse(reading, key, "names no program: its first word is the path of one");
 }
 
-static apr_status_t read_words(zd_argv_t *argv, const reading_t *reading, const char *key,
+static apr_status_t read_words(zd_argv_t *argv, const zd_reading_t *reading, const char *key,
                                const json_t *words)
 {
     size_t n = json_array_size(words);
@@ -105,10 +87,11 @@ static apr_status_t read_words(zd_argv_t *argv, const reading_t *reading, const 
     for (size_t i = 0; i < n; i++) {
         const json_t *word = json_array_get(words, i);
         if (!json_is_string(word)) {
-            return refuse(reading, key,
-                          "its word %" APR_SIZE_T_FMT " is not a text: write it between double "
-                          "quotes",
-                          i + 1);
+            return zd_config_refuse(reading, key,
+                                    "its word %" APR_SIZE_T_FMT
+                                    " is not a text: write it between double "
+                                    "quotes",
+                                    i + 1);
         }
         made[i] = apr_pstrdup(reading->pool, json_string_value(word));
     }
@@ -120,7 +103,7 @@ static apr_status_t read_words(zd_argv_t *argv, const reading_t *reading, const 
 }
 
 /* A text is cut at blanks that are not quoted; a list of texts is taken as it is. */
-static apr_status_t read_command(zd_argv_t *argv, const reading_t *reading, const char *key,
+static apr_status_t read_command(zd_argv_t *argv, const zd_reading_t *reading, const char *key,
                                  const json_t *value)
 {
     const char *command = json_string_value(value);
@@ -129,11 +112,11 @@ static apr_status_t read_command(zd_argv_t *argv, const reading_t *reading, cons
         return read_words(argv, reading, key, value);
     }
     if (!command) {
-        return refuse(reading, key,
-                      "is neither a text with a program and its arguments nor a list of texts");
+        return zd_config_refuse(
+            reading, key, "is neither a text with a program and its arguments nor a list of texts");
     }
     if (hap_grammar_open_quote(command)) {
-        return refuse(reading, key, "a quote is not closed");
+        return zd_config_refuse(reading, key, "a quote is not closed");
     }
     apr_status_t rv = apr_tokenize_to_argv(command, &words, reading->pool);
     if (rv != APR_SUCCESS || !words[0] || !words[0][0]) {
@@ -145,7 +128,7 @@ static apr_status_t read_command(zd_argv_t *argv, const reading_t *reading, cons
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
-static apr_status_t take_app(reading_t *reading, const char *key, const json_t *value)
+static apr_status_t take_app(zd_reading_t *reading, const char *key, const json_t *value)
 {
     hap_diag_t why;
     apr_status_t rv = read_text(&reading->config->app, reading, key, value);
@@ -153,78 +136,79 @@ static apr_status_t take_app(reading_t *reading, const char *key, const json_t *
         return rv;
     }
     rv = hap_grammar_app(hap_str(reading->config->app), "it", &why, reading->pool);
-    return rv == APR_SUCCESS ? rv : refuse(reading, key, "%s", why.why);
+    return rv == APR_SUCCESS ? rv : zd_config_refuse(reading, key, "%s", why.why);
 }
 
-static apr_status_t take_timeout(reading_t *reading, const char *key, const json_t *value)
+static apr_status_t take_timeout(zd_reading_t *reading, const char *key, const json_t *value)
 {
     return read_number(&reading->config->timeout_ms, reading, key, value, ZD_TIMEOUT_MS_MIN,
                        ZD_TIMEOUT_MS_MAX);
 }
 
-static apr_status_t take_script_timeout(reading_t *reading, const char *key, const json_t *value)
+static apr_status_t take_script_timeout(zd_reading_t *reading, const char *key, const json_t *value)
 {
     return read_number(&reading->config->script_ms, reading, key, value, ZD_SCRIPT_MS_MIN,
                        ZD_TIMEOUT_MS_MAX);
 }
 
-static apr_status_t take_retries(reading_t *reading, const char *key, const json_t *value)
+static apr_status_t take_retries(zd_reading_t *reading, const char *key, const json_t *value)
 {
     return read_number(&reading->config->retries, reading, key, value, 1, ZD_RETRIES_MAX);
 }
 
 /* MUSIC was what HAL kept its state in; here the daemons do. */
-static apr_status_t take_music(reading_t *reading, const char *key, const json_t *value)
+static apr_status_t take_music(zd_reading_t *reading, const char *key, const json_t *value)
 {
     const char *location;
     reading->config->ignored = "musicLocation";
     return read_text(&location, reading, key, value);
 }
 
-static apr_status_t take_secret(reading_t *reading, const char *key, const json_t *value)
+static apr_status_t take_secret(zd_reading_t *reading, const char *key, const json_t *value)
 {
     return read_text(&reading->config->secret_file, reading, key, value);
 }
 
-static apr_status_t take_data_dir(reading_t *reading, const char *key, const json_t *value)
+static apr_status_t take_data_dir(zd_reading_t *reading, const char *key, const json_t *value)
 {
     return read_text(&reading->config->data_dir, reading, key, value);
 }
 
 /* The device counts whole seconds, and is fed for half of the time that a lease holds. */
-static apr_status_t take_watchdog(reading_t *reading, const char *key, const json_t *value)
+static apr_status_t take_watchdog(zd_reading_t *reading, const char *key, const json_t *value)
 {
     apr_status_t rv = read_text(&reading->config->watchdog, reading, key, value);
     if (rv != APR_SUCCESS) {
         return rv;
     }
     if (reading->config->watchdog[0] != '/') {
-        return refuse(reading, key, "is not the path of a device, such as /dev/watchdog");
+        return zd_config_refuse(reading, key, "is not the path of a device, such as /dev/watchdog");
     }
     if (reading->config->timeout_ms < ZD_WATCHDOG_TIMEOUT_MS_MIN) {
-        return refuse(reading, key,
-                      "needs a \"timeout\" of %d or more: the device counts whole seconds, from "
-                      "half of it, and a host that is busy for less is not to be reset",
-                      ZD_WATCHDOG_TIMEOUT_MS_MIN);
+        return zd_config_refuse(
+            reading, key,
+            "needs a \"timeout\" of %d or more: the device counts whole seconds, from "
+            "half of it, and a host that is busy for less is not to be reset",
+            ZD_WATCHDOG_TIMEOUT_MS_MIN);
     }
     return APR_SUCCESS;
 }
 
 /* How many there are is known before the other keys are read. */
-static apr_status_t take_ids(reading_t *reading, const char *key, const json_t *value)
+static apr_status_t take_ids(zd_reading_t *reading, const char *key, const json_t *value)
 {
     size_t n = json_array_size(value);
     if (!json_is_array(value) || n == 0 || n > HAP_MAP_NODES_MAX) {
-        return refuse(reading, key, "is not a list of 1 to %d ids, as in [\"0\", \"1\"]",
-                      HAP_MAP_NODES_MAX);
+        return zd_config_refuse(reading, key, "is not a list of 1 to %d ids, as in [\"0\", \"1\"]",
+                                HAP_MAP_NODES_MAX);
     }
     for (size_t i = 0; i < n; i++) {
         const char *id = json_string_value(json_array_get(value, i));
         if (!id || strcmp(id, apr_psprintf(reading->pool, "%" APR_SIZE_T_FMT, i)) != 0) {
-            return refuse(reading, key,
-                          "ids count from \"0\" without a gap; \"%" APR_SIZE_T_FMT
-                          "\" is expected at place %" APR_SIZE_T_FMT,
-                          i, i + 1);
+            return zd_config_refuse(reading, key,
+                                    "ids count from \"0\" without a gap; \"%" APR_SIZE_T_FMT
+                                    "\" is expected at place %" APR_SIZE_T_FMT,
+                                    i, i + 1);
         }
     }
     reading->config->replicas_n = (unsigned)n;
@@ -237,57 +221,10 @@ static apr_status_t take_ids(reading_t *reading, const char *key, const json_t *
     return APR_SUCCESS;
 }
 
-static apr_status_t take_node(reading_t *reading, unsigned i, const char *id, const json_t *value);
-
-static apr_status_t take_nodes(reading_t *reading, const char *key, const json_t *value)
-{
-    unsigned n = 0;
-    const char *id;
-    json_t *node;
-    if (!json_is_object(value) || json_object_size(value) > HAP_MAP_NODES_MAX) {
-        return refuse(reading, key, "is not an object of at most %d nodes", HAP_MAP_NODES_MAX);
-    }
-    reading->nodes = apr_pcalloc(reading->pool, HAP_MAP_NODES_MAX * sizeof(*reading->nodes));
-    reading->binds = apr_pcalloc(reading->pool, HAP_MAP_NODES_MAX * sizeof(*reading->binds));
-    reading->maps = apr_pcalloc(reading->pool, HAP_MAP_NODES_MAX * sizeof(*reading->maps));
-    reading->https = apr_pcalloc(reading->pool, HAP_MAP_NODES_MAX * sizeof(*reading->https));
-    for (unsigned i = 0; i < reading->config->replicas_n; i++) {
-        const char *name = reading->replicas[i].id;
-        const json_t *one = json_object_get(value, name);
-        if (!one) {
-            return refuse(reading, key,
-                          "the replica \"%s\" is not in it: say where its daemon is reached, as in "
-                          "\"%s\": \"192.0.2.1:7946\"",
-                          name, name);
-        }
-        apr_status_t rv = take_node(reading, n++, name, one);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-    }
-    json_object_foreach((json_t *)value, id, node)
-    {
-        unsigned long number;
-        if (hap_str_uint(&number, hap_str(id), reading->config->replicas_n - 1)) {
-            continue;
-        }
-        apr_status_t rv = take_node(reading, n++, id, node);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-    }
-    reading->config->nodes = reading->nodes;
-    reading->config->binds = reading->binds;
-    reading->config->maps = reading->maps;
-    reading->config->https = reading->https;
-    reading->config->nodes_n = n;
-    return APR_SUCCESS;
-}
-
 static const struct {
     const char *key;
     const char *needed; /* what may stand there; NULL: it may be missing */
-    apr_status_t (*take)(reading_t *reading, const char *key, const json_t *value);
+    apr_status_t (*take)(zd_reading_t *reading, const char *key, const json_t *value);
 } keys[] = {
     {"appName", "\"Shop\"", take_app},
     {"replicaIdList", "[\"0\", \"1\"]", take_ids}, /* before all that has an id in it */
@@ -295,7 +232,7 @@ static const struct {
     {"noOfRetryAttempts", "3", take_retries},
     {"scriptTimeout", NULL, take_script_timeout},
     {"musicLocation", NULL, take_music},
-    {"nodes", NULL, take_nodes},
+    {"nodes", NULL, zd_config_nodes},
     {"secretFile", NULL, take_secret},
     {"dataDir", NULL, take_data_dir},
     {"watchdog", NULL, take_watchdog}, /* after "timeout" */
@@ -313,138 +250,6 @@ static const struct {
 };
 
 enum { KEYS = sizeof(keys) / sizeof(keys[0]), COMMANDS = sizeof(commands) / sizeof(commands[0]) };
-
-/* --- a node ----------------------------------------------------------------------------------- */
-
-/* What is wrong within a node is said with its id: others have the same keys. */
-static apr_status_t read_part(const char **text, const reading_t *reading, const char *id,
-                              const char *part, const json_t *value)
-{
-    if (!json_is_string(value) || json_string_length(value) == 0) {
-        return refuse(reading, id, "its %s is %s", part,
-                      json_is_string(value) ? "empty"
-                                            : "not a text: write it between double quotes");
-    }
-    *text = apr_pstrdup(reading->pool, json_string_value(value));
-    return APR_SUCCESS;
-}
-
-static apr_status_t read_address(const char **address, const reading_t *reading, const char *id,
-                                 const char *part, const json_t *value)
-{
-    const char *host;
-    unsigned port;
-    hap_diag_t why;
-    apr_status_t rv = read_part(address, reading, id, part, value);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    const char *label = apr_pstrcat(reading->pool, "its ", part, NULL);
-    rv = hap_grammar_address(&host, &port, hap_str(*address), label, &why, reading->pool);
-    return rv == APR_SUCCESS ? rv : refuse(reading, id, "%s", why.why);
-}
-
-static apr_status_t read_role(hap_map_node_t *node, const reading_t *reading, const json_t *value)
-{
-    hap_str_t word = hap_str(json_string_value(value));
-    int role = hap_str_word(word, hap_map_role_names, HAP_MAP_ROLE_COUNT);
-    if (role < 0) {
-        return refuse(reading, node->id, "its role is not voter, witness or observer");
-    }
-    node->role = (hap_map_role_t)role;
-    return APR_SUCCESS;
-}
-
-static apr_status_t read_electable(hap_map_node_t *node, const reading_t *reading,
-                                   const json_t *value)
-{
-    if (!json_is_boolean(value)) {
-        return refuse(reading, node->id, "its electable is not true or false");
-    }
-    node->electable = json_is_true(value);
-    return APR_SUCCESS;
-}
-
-static apr_status_t take_node_key(reading_t *reading, unsigned i, const char *key,
-                                  const json_t *value)
-{
-    hap_map_node_t *node = &reading->nodes[i];
-    bool is_replica = i < reading->config->replicas_n;
-    if (strcmp(key, "address") == 0) {
-        return read_address(&node->address, reading, node->id, key, value);
-    }
-    if (strcmp(key, "bind") == 0) {
-        return read_address(&reading->binds[i], reading, node->id, key, value);
-    }
-    if (strcmp(key, "http") == 0) {
-        return read_address(&reading->https[i], reading, node->id, key, value);
-    }
-    if (strcmp(key, "mapFile") == 0) {
-        return read_part(&reading->maps[i], reading, node->id, key, value);
-    }
-    if (is_replica && strcmp(key, "route") == 0) {
-        return read_part(&reading->replicas[i].route, reading, node->id, key, value);
-    }
-    if (is_replica && strcmp(key, "url") == 0) {
-        return read_part(&reading->replicas[i].url, reading, node->id, key, value);
-    }
-    if (strcmp(key, "role") == 0) {
-        return read_role(node, reading, value);
-    }
-    if (strcmp(key, "electable") == 0) {
-        return read_electable(node, reading, value);
-    }
-    return refuse(reading, node->id,
-                  "%s is not one of address, bind, http, role, electable and mapFile, or, of a "
-                  "replica, route and url",
-                  key);
-}
-
-/* What the map would not take as a member is no replica. */
-static apr_status_t check_replica(const reading_t *reading, unsigned i)
-{
-    hap_diag_t why;
-    const zd_replica_conf_t *replica = &reading->replicas[i];
-    const hap_map_member_t member = {.route = replica->route, .url = replica->url, .weight = 1};
-    if (hap_map_check_member(&member, reading->config->app, &why, reading->pool) != APR_SUCCESS) {
-        return refuse(reading, replica->id, "%s", why.why);
-    }
-    if (zd_config_route(reading->config, replica->route) != (int)i) {
-        return refuse(reading, replica->id, "another replica has the route %s, too",
-                      replica->route);
-    }
-    return APR_SUCCESS;
-}
-
-/* "HOST:PORT", or an object with more. Witnesses and observers do not lead. */
-static apr_status_t take_node(reading_t *reading, unsigned i, const char *id, const json_t *value)
-{
-    const char *key;
-    json_t *one;
-    hap_diag_t why;
-    hap_map_node_t *node = &reading->nodes[i];
-    node->id = apr_pstrdup(reading->pool, id);
-    if (hap_grammar_route(hap_str(id), "it", &why, reading->pool) != APR_SUCCESS) {
-        return refuse(reading, id, "%s", why.why);
-    }
-    node->electable = true;
-    if (json_is_string(value)) {
-        return read_address(&node->address, reading, id, "address", value);
-    }
-    if (!json_is_object(value)) {
-        return refuse(reading, id, "is neither \"HOST:PORT\" nor an object with an address");
-    }
-    json_object_foreach((json_t *)value, key, one)
-    {
-        apr_status_t rv = take_node_key(reading, i, key, one);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-    }
-    node->electable = node->electable && node->role == HAP_MAP_VOTER;
-    return node->address ? APR_SUCCESS
-                         : refuse(reading, id, "it has no address: add \"address\": \"HOST:PORT\"");
-}
 
 /* --- the whole -------------------------------------------------------------------------------- */
 
@@ -472,7 +277,7 @@ static bool is_key(const char *key)
 }
 
 /* Before those that are missing: one that is misspelt is both. */
-static apr_status_t check_names(const reading_t *reading)
+static apr_status_t check_names(const zd_reading_t *reading)
 {
     const char *key;
     json_t *value;
@@ -480,13 +285,13 @@ static apr_status_t check_names(const reading_t *reading)
     {
         hap_str_t id;
         if (!is_key(key) && command_of(&id, hap_str(key)) < 0) {
-            return refuse(reading, key, "is not a key of config.json, see doc/zerod.md");
+            return zd_config_refuse(reading, key, "is not a key of config.json, see doc/zerod.md");
         }
     }
     return APR_SUCCESS;
 }
 
-static apr_status_t check_id(const reading_t *reading, const char *key)
+static apr_status_t check_id(const zd_reading_t *reading, const char *key)
 {
     hap_str_t id;
     unsigned long number;
@@ -495,13 +300,13 @@ static apr_status_t check_id(const reading_t *reading, const char *key)
     }
     if (!hap_str_uint(&number, id, reading->config->replicas_n - 1) ||
         (id.n > 1 && id.p[0] == '0')) {
-        return refuse(reading, key, "\"replicaIdList\" has no id %s",
-                      hap_str_show(id, reading->pool));
+        return zd_config_refuse(reading, key, "\"replicaIdList\" has no id %s",
+                                hap_str_show(id, reading->pool));
     }
     return APR_SUCCESS;
 }
 
-static apr_status_t take_keys(reading_t *reading)
+static apr_status_t take_keys(zd_reading_t *reading)
 {
     for (int i = 0; i < KEYS; i++) {
         const json_t *value = json_object_get(reading->root, keys[i].key);
@@ -509,8 +314,8 @@ static apr_status_t take_keys(reading_t *reading)
         if (value) {
             rv = keys[i].take(reading, keys[i].key, value);
         } else if (keys[i].needed) {
-            rv = refuse(reading, keys[i].key, "is missing: add it, as in \"%s\": %s", keys[i].key,
-                        keys[i].needed);
+            rv = zd_config_refuse(reading, keys[i].key, "is missing: add it, as in \"%s\": %s",
+                                  keys[i].key, keys[i].needed);
         }
         if (rv != APR_SUCCESS) {
             return rv;
@@ -519,7 +324,7 @@ static apr_status_t take_keys(reading_t *reading)
     return APR_SUCCESS;
 }
 
-static apr_status_t take_commands(reading_t *reading)
+static apr_status_t take_commands(zd_reading_t *reading)
 {
     for (unsigned i = 0; i < reading->config->replicas_n * COMMANDS; i++) {
         unsigned id = i / COMMANDS;
@@ -531,9 +336,9 @@ static apr_status_t take_commands(reading_t *reading)
         if (value) {
             rv = read_command(argv, reading, key, value);
         } else if (commands[kind].needed) {
-            rv =
-                refuse(reading, key,
-                       "is missing: \"replicaIdList\" has the id %u, say which program to run", id);
+            rv = zd_config_refuse(
+                reading, key,
+                "is missing: \"replicaIdList\" has the id %u, say which program to run", id);
         }
         if (rv != APR_SUCCESS) {
             return rv;
@@ -542,8 +347,24 @@ static apr_status_t take_commands(reading_t *reading)
     return APR_SUCCESS;
 }
 
+/* What the map would not take as a member is no replica. */
+static apr_status_t check_replica(const zd_reading_t *reading, unsigned i)
+{
+    hap_diag_t why;
+    const zd_replica_conf_t *replica = &reading->replicas[i];
+    const hap_map_member_t member = {.route = replica->route, .url = replica->url, .weight = 1};
+    if (hap_map_check_member(&member, reading->config->app, &why, reading->pool) != APR_SUCCESS) {
+        return zd_config_refuse(reading, replica->id, "%s", why.why);
+    }
+    if (zd_config_route(reading->config, replica->route) != (int)i) {
+        return zd_config_refuse(reading, replica->id, "another replica has the route %s, too",
+                                replica->route);
+    }
+    return APR_SUCCESS;
+}
+
 /* HAL's own file says only how a peer is started, not where it can be reached. */
-static apr_status_t check_whole(const reading_t *reading)
+static apr_status_t check_whole(const zd_reading_t *reading)
 {
     const zd_config_t *config = reading->config;
     const char *key;
@@ -562,19 +383,21 @@ static apr_status_t check_whole(const reading_t *reading)
         }
     }
     if (config->replicas_n > 1 && config->nodes_n == 0) {
-        return refuse(reading, "nodes",
-                      "is missing: say where each replica's daemon is reached, as in "
-                      "\"nodes\": {\"0\": \"192.0.2.1:7946\", \"1\": \"192.0.2.2:7946\"}");
+        return zd_config_refuse(
+            reading, "nodes",
+            "is missing: say where each replica's daemon is reached, as in "
+            "\"nodes\": {\"0\": \"192.0.2.1:7946\", \"1\": \"192.0.2.2:7946\"}");
     }
     if (config->nodes_n > 1 && !config->secret_file) {
-        return refuse(reading, "secretFile",
-                      "is missing: daemons of several nodes prove with it that they belong "
-                      "together; \"openssl rand -hex 32\" makes one");
+        return zd_config_refuse(
+            reading, "secretFile",
+            "is missing: daemons of several nodes prove with it that they belong "
+            "together; \"openssl rand -hex 32\" makes one");
     }
     return APR_SUCCESS;
 }
 
-static apr_status_t read_all(reading_t *reading)
+static apr_status_t read_all(zd_reading_t *reading)
 {
     if (!json_is_object(reading->root)) {
         hap_diag_set(reading->diag, 1, "is not a JSON object, which begins with {");
@@ -614,7 +437,7 @@ apr_status_t zd_config_parse(const zd_config_t **config, hap_str_t text, hap_dia
         make_fit(diag);
         return APR_EINVAL;
     }
-    reading_t reading = {
+    zd_reading_t reading = {
         .text = text,
         .root = root,
         .config = apr_pcalloc(pool, sizeof(*reading.config)),
