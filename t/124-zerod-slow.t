@@ -49,7 +49,7 @@ sub wait_ms($ms)
 }
 
 # How many commands have been carried out.
-sub done($history) { return scalar grep {$_->[3] eq 'done'} $history->answers }
+sub done($history) { return scalar grep {$_->{end} eq 'done'} $history->answers }
 
 settled();
 my $history = HA::History->new($t, @all);
@@ -99,7 +99,7 @@ subtest 'the link of the active one to the leader stands still, and goes on' => 
 
 $history->stop;
 settled();
-my @wrong = $history->problems($leader->map);
+my @wrong = $history->problems($leader);
 splice @wrong, 10 if @wrong > 10;
 is(join("\n", @wrong), '', 'what was acknowledged is there, in order, once');
 is($service->overlap_ms, 0, 'H4: never two services at once');
