@@ -434,13 +434,27 @@ void zd_mend_turn(zd_mend_t *mend)
 
 /* ---------------------------------------------------------------------------------------------- */
 
+/* What comes while a snapshot is being written it forgets (replicationInstallSnapshot), and does
+ * not free. */
+static bool is_forgotten(const zd_mend_t *mend, const struct raft_message *message)
+{
+#if !ZD_RAFT_LOSES
+    return message->type == RAFT_INSTALL_SNAPSHOT && raft_of(mend)->snapshot.installing;
+#else
+    return false;
+#endif
+}
+
 static void receive(struct raft_io *io, struct raft_message *message)
 {
     zd_mend_t *mend = (zd_mend_t *)io;
     learn_term(mend, message);
-    if (is_borne(mend, message) && !has_newer(mend, message)) {
+    bool is_taken = is_borne(mend, message) && !has_newer(mend, message);
+    bool is_kept = is_taken && !is_forgotten(mend, message);
+    if (is_taken) {
         mend->recv(io, message);
-    } else {
+    }
+    if (!is_kept) {
         raft_configuration_close(&message->install_snapshot.conf);
         raft_free(message->install_snapshot.data.base);
     }
