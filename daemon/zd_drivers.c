@@ -117,10 +117,10 @@ static void kill_script(void *baton)
     zd_service_kill_script(self->service);
 }
 
-static void kill_service(void *baton)
+static bool kill_service(void *baton)
 {
     zd_daemon_t *self = baton;
-    zd_service_kill(self->service);
+    return zd_service_kill(self->service);
 }
 
 static void hold(void *baton, uint64_t kill_at_ms)

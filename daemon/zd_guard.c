@@ -47,6 +47,7 @@ typedef struct page_t {
     _Atomic uint64_t kill_at_ms; /* 0: nothing is to be killed */
     _Atomic uint64_t owner;      /* the daemon's run that it counts for */
     _Atomic uint64_t home;       /* random; 0: there was no daemon here yet */
+    _Atomic uint64_t boot;       /* of the host, in which the time counts */
     _Atomic uint64_t counting;   /* the run whose guard has begun the watchdog; 0: it is stopped */
     _Atomic uint64_t refused;    /* the run whose guard cannot open it */
     _Atomic uint64_t has_dog;    /* whether the owner has one at all */
@@ -118,9 +119,9 @@ static void feed(dog_t *dog, uint64_t kill_at, uint64_t now)
 static void stop_dog(dog_t *dog, uint64_t now)
 {
     if (dog->conf->watchdog && atomic_load(&dog->page->counting) && open_dog(dog, now)) {
+        atomic_store(&dog->page->counting, 0); /* first: the next guard may begin it at once */
         zd_watchdog_stop(dog->fd);
         dog->fd = -1;
-        atomic_store(&dog->page->counting, 0);
     }
 }
 
@@ -303,9 +304,32 @@ static page_t *open_page(const char *dir)
     return page == MAP_FAILED ? NULL : page;
 }
 
+/* The first digits of the kernel's name for it; 0: unknown. */
+static uint64_t boot_of_host(void)
+{
+    unsigned long long a = 0;
+    unsigned b = 0;
+    unsigned c = 0;
+    FILE *in = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (in) {
+        if (fscanf(in, "%8llx-%4x-%4x", &a, &b, &c) != 3) {
+            a = b = c = 0;
+        }
+        fclose(in);
+    }
+    return (uint64_t)a << 32 | (uint64_t)b << 16 | c;
+}
+
+/* The name of the folder is on the disk before anybody hears it. */
 static bool read_left(zd_left_t *left, page_t *page)
 {
     uint64_t home = atomic_load(&page->home);
+    uint64_t boot = boot_of_host();
+    if (atomic_load(&page->boot) != boot) {
+        atomic_store(&page->kill_at_ms, 0);
+        atomic_store(&page->counting, 0);
+        atomic_store(&page->boot, boot);
+    }
     left->kill_at_ms = atomic_load(&page->kill_at_ms);
     left->fresh = home == 0;
     while (home == 0) {
@@ -314,11 +338,11 @@ static bool read_left(zd_left_t *left, page_t *page)
         }
     }
     atomic_store(&page->home, home);
+    msync(page, sizeof(*page), MS_SYNC);
     snprintf(left->home, sizeof(left->home), "%016" PRIx64, home);
     return true;
 }
 
-/* The time is not written before the first lease: what an earlier guard waits for may be right. */
 zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag)
 {
     zd_guard_t *guard = calloc(1, sizeof(*guard));

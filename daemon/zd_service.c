@@ -228,7 +228,7 @@ void zd_service_kill_script(zd_service_t *service)
     }
 }
 
-void zd_service_kill(zd_service_t *service)
+bool zd_service_kill(zd_service_t *service)
 {
     unsigned killed = 0;
     bool all = zd_reap(&killed, zd_service_marks(service->conf.dir, service->pool), service->mark);
@@ -236,6 +236,7 @@ void zd_service_kill(zd_service_t *service)
         zd_log("replica %s: what ensure-active has begun is killed: %u processes%s",
                service->conf.id, killed, all ? "" : ", and some would not die");
     }
+    return all;
 }
 
 /* ---------------------------------------------------------------------------------------------- */

@@ -35,8 +35,9 @@ void zd_service_run(zd_service_t *service, zd_run_t what, uint64_t epoch);
 /** Kills that script, if one runs, with all of its process group. */
 void zd_service_kill_script(zd_service_t *service);
 
-/** Kills all that ensure-active has begun, and what that has begun, wherever it is. */
-void zd_service_kill(zd_service_t *service);
+/** Kills all that ensure-active has begun, and what that has begun, wherever it is. False: some
+ * would not die. */
+bool zd_service_kill(zd_service_t *service);
 
 /** Starts the daemon of another replica, unless that is being done. */
 void zd_service_restart(zd_service_t *service, unsigned replica);

@@ -54,7 +54,17 @@ bool zd_core_engine_leads(const zd_core_t *core)
 
 /* --- the replica ------------------------------------------------------------------------------ */
 
-/* What has to be dead is dead before anybody is told so. */
+/* What has to be dead is dead before anybody is told so. If some would not die nobody is told
+ * before the lease is over everywhere: the guard tries again in its time, and then the watchdog is
+ * for it. */
+static void kill_service(zd_core_t *core, uint64_t now)
+{
+    if (!core->conf.drivers->kill_service(core->conf.baton)) {
+        core->undead_ms = now + 2 * (uint64_t)core->conf.config->timeout_ms;
+        zd_core_log(core, "replica %d: the lease is not given back, and runs out", core->own);
+    }
+}
+
 static void carry_out(zd_core_t *core, const zd_orders_t *orders, uint64_t now)
 {
     const zd_drivers_t *drivers = core->conf.drivers;
@@ -63,7 +73,10 @@ static void carry_out(zd_core_t *core, const zd_orders_t *orders, uint64_t now)
         drivers->kill_script(core->conf.baton);
     }
     if (orders->kill_service) {
-        drivers->kill_service(core->conf.baton);
+        kill_service(core, now);
+    }
+    if (now >= core->undead_ms) {
+        core->stopped = replica->stopped;
     }
     if (orders->changed) {
         zd_core_log(core, "replica %d: %s, %s, epoch %" APR_UINT64_T_FMT, core->own,
@@ -71,7 +84,8 @@ static void carry_out(zd_core_t *core, const zd_orders_t *orders, uint64_t now)
     }
     uint64_t deadline = zd_replica_deadline(replica);
     bool stopped = orders->changed && replica->role == ZD_ROLE_PASSIVE;
-    if (deadline != core->held_ms || stopped) {
+    bool lets_go = deadline == 0;
+    if ((deadline != core->held_ms || stopped) && !(lets_go && now < core->undead_ms)) {
         core->held_ms = deadline;
         drivers->hold(core->conf.baton, deadline);
     }
@@ -102,8 +116,8 @@ void zd_core_beat(zd_core_t *core, uint64_t now)
     if (replica) {
         beat.role = zd_role_names[replica->role];
         beat.claim = zd_replica_claim(replica);
-        beat.stopped = replica->stopped;
-        beat.wants = zd_replica_wants(replica, now);
+        beat.stopped = core->stopped;
+        beat.wants = zd_replica_wants(replica, now) && now >= core->undead_ms;
         beat.waiting_ms = now - replica->waiting_ms;
     }
     core->sent_ms[beat.seq % ZD_CORE_SENT] = now;
@@ -349,7 +363,6 @@ zd_core_t *zd_core_make(const zd_core_conf_t *conf, uint64_t now_ms)
     core->own = zd_config_replica(conf->config, conf->id);
     core->well = true;
     core->began_ms = core->tick_ms = core->leader_ms = core->looked_ms = now_ms;
-    core->held_ms = conf->left.kill_at_ms;
     zd_replica_begin(&core->replica, conf->config->timeout_ms, conf->config->retries, now_ms);
     zd_replica_resume(&core->replica, &conf->left);
     return core;

@@ -37,7 +37,7 @@ typedef struct zd_drivers_t {
     /* The replica. */
     void (*run)(void *baton, zd_run_t what, uint64_t epoch); /* ends in zd_core_ran */
     void (*kill_script)(void *baton);
-    void (*kill_service)(void *baton);              /* is done when this returns */
+    bool (*kill_service)(void *baton); /* is done when this returns; false: some would not die */
     void (*hold)(void *baton, uint64_t kill_at_ms); /* 0: nothing is to be killed */
     void (*restart)(void *baton, unsigned replica); /* its daemon, on its host */
     /* For people. */

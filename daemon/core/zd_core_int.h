@@ -51,12 +51,14 @@ struct zd_core_t {
     bool settled;       /* that one is the primary: who is to be the first one has had his say */
     uint64_t beats;     /* that were sent */
     uint64_t sent_ms[ZD_CORE_SENT];
-    uint64_t last_ms;  /* of the last one */
-    bool answered;     /* that one was; else it is said again soon: a leader may just become one */
-    uint64_t wrote;    /* version of the map on disk */
-    uint64_t tick_ms;  /* of the last one */
-    uint64_t held_ms;  /* what the guard was told */
-    uint64_t other_ms; /* when it was last said that a node is two */
+    uint64_t last_ms;   /* of the last one */
+    bool answered;      /* that one was; else it is said again soon: a leader may just become one */
+    uint64_t wrote;     /* version of the map on disk */
+    uint64_t tick_ms;   /* of the last one */
+    uint64_t undead_ms; /* until then the lease of what would not die may hold; 0: all is dead */
+    uint64_t stopped;   /* leases up to this one are over here, as far as others may know */
+    uint64_t held_ms;   /* what the guard was told */
+    uint64_t other_ms;  /* when it was last said that a node is two */
     peer_t peers[HAP_MAP_NODES_MAX];
 };
 

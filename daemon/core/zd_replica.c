@@ -206,6 +206,12 @@ zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms)
     return orders;
 }
 
+/* Not one that is over here, nor another daemon's. */
+static bool is_own(const zd_replica_t *replica, uint64_t epoch)
+{
+    return epoch > replica->stopped && epoch > replica->foreign;
+}
+
 /* The lease that the leader speaks of first is one from before this run. Where nothing is left of
  * it an earlier run has stopped it, and may have said so: it is not taken up. In a fresh folder it
  * is another daemon's. */
@@ -229,7 +235,7 @@ zd_orders_t zd_replica_told(zd_replica_t *replica, const zd_word_t *word, uint64
         replica->was_told = true;
         hear_of_before(replica, word->epoch, &orders);
     }
-    bool own = word->epoch > replica->stopped && word->epoch > replica->foreign;
+    bool own = is_own(replica, word->epoch);
     bool in_time = now_ms - word->sent_ms < replica->times.stop_ms;
     orders.beat |= own && replica->offered != word->epoch;
     replica->offered = word->epoch;
@@ -279,8 +285,7 @@ uint64_t zd_replica_claim(const zd_replica_t *replica)
     if (holds(replica)) {
         return replica->epoch;
     }
-    bool own = replica->offered > replica->stopped && replica->offered > replica->foreign;
-    return own ? replica->offered : 0;
+    return is_own(replica, replica->offered) ? replica->offered : 0;
 }
 
 bool zd_replica_wants(const zd_replica_t *replica, uint64_t now_ms)

@@ -107,9 +107,10 @@ static void kill_script(void *baton)
     sim_host_kill_script(baton);
 }
 
-static void kill_service(void *baton)
+static bool kill_service(void *baton)
 {
     sim_host_kill_service(baton);
+    return true;
 }
 
 static void hold(void *baton, uint64_t kill_at_ms)

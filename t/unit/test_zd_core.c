@@ -116,14 +116,17 @@ static void fake_run(void *baton, zd_run_t what, uint64_t epoch)
     note("%s %" PRIu64, zd_run_names[what], epoch);
 }
 
+static bool undead; /* what ensure-active has begun */
+
 static void fake_kill_script(void *baton)
 {
     note("kill script");
 }
 
-static void fake_kill_service(void *baton)
+static bool fake_kill_service(void *baton)
 {
     note("kill service");
+    return !undead;
 }
 
 static void fake_hold(void *baton, uint64_t kill_at_ms)
@@ -363,6 +366,24 @@ static void what_is_dead_is_dead_before_anybody_is_told(void)
     finish();
 }
 
+static void what_would_not_die_has_its_lease_run_out(void)
+{
+    begin_active();
+    const uint64_t deadline = zd_replica_deadline(zd_core_replica(core));
+    undead = true;
+    answered((zd_answer_t){.epoch = 7, .yield = true});
+    ran(true);
+    UNIT_STR_EQ(DID(), "ensure-passive 7, beat, kill service, beat");
+    CU_ASSERT_EQUAL(role(), ZD_ROLE_PASSIVE);
+    CU_ASSERT_TRUE(beat.stopped == 0 && beat.claim == 0 && !beat.wants);
+    CU_ASSERT_TRUE(deadline > now);
+    undead = false;
+    ticks(2 * TIMEOUT_MS);
+    CU_ASSERT_PTR_NOT_NULL(strstr(DID(), "let go"));
+    CU_ASSERT_TRUE(beat.stopped == 7 && beat.wants);
+    finish();
+}
+
 static void a_beat_says_what_the_replica_is_and_claims(void)
 {
     begin_active();
@@ -413,12 +434,12 @@ static void the_guard_hears_of_each_renewal_and_of_nothing_else(void)
     finish();
 }
 
-static void h9_a_restarted_daemon_leaves_the_guard_alone_until_it_knows_more(void)
+static void h9_a_restarted_daemon_has_a_guard_for_the_time_of_the_one_before(void)
 {
     begin_anew(&three, NULL, LEFT_MS);
     zd_core_connected(core, now);
     answered((zd_answer_t){.epoch = 7, .yield = true});
-    UNIT_STR_EQ(DID(), "beat, ensure-passive 7, beat");
+    UNIT_STR_EQ(DID(), "beat, hold 8000, ensure-passive 7, beat");
     ran(true);
     UNIT_STR_EQ(DID(), "kill service, let go, beat");
     finish();
@@ -790,10 +811,11 @@ const unit_test_t suite_zd_core[] = {
     UNIT_TEST(o8_a_node_alone_begins_a_cluster_and_becomes_active),
     UNIT_TEST(each_change_of_the_replica_is_one_line),
     UNIT_TEST(what_is_dead_is_dead_before_anybody_is_told),
+    UNIT_TEST(what_would_not_die_has_its_lease_run_out),
     UNIT_TEST(a_beat_says_what_the_replica_is_and_claims),
     UNIT_TEST(whatever_a_script_prints_the_node_can_still_say_something),
     UNIT_TEST(the_guard_hears_of_each_renewal_and_of_nothing_else),
-    UNIT_TEST(h9_a_restarted_daemon_leaves_the_guard_alone_until_it_knows_more),
+    UNIT_TEST(h9_a_restarted_daemon_has_a_guard_for_the_time_of_the_one_before),
     UNIT_TEST(what_answers_no_beat_or_one_of_long_ago_proves_nothing),
     UNIT_TEST(g15_answers_of_older_terms_are_dropped_and_said_once),
     UNIT_TEST(a_gap_longer_than_an_election_is_a_doubt),
