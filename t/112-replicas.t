@@ -157,7 +157,7 @@ subtest 'G15: clients have got one history while daemons stood still' => sub {
     my @problems = $history->problems(HA::Zerod::leader_of(@all));
     splice @problems, 10 if @problems > 10;
     is(join("\n", @problems), '', 'what was acknowledged is there, in order, once');
-    cmp_ok(scalar(grep {$_->{end} eq 'done'} $history->answers), '>', 10, 'there was something');
+    cmp_ok(scalar(grep {$_->{end} eq 'done'} $history->answers), '>', 2, 'there was something');
 };
 
 subtest 'H6: one that cannot start its service gives up, and another one takes over' => sub {
