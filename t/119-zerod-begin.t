@@ -74,6 +74,7 @@ subtest 'G4: a flag, and what contradicts' => sub {
     my @all = HA::Zerod->cluster($t, 'flag', start => 0, more => {web => {role => 'witness'}}, n => 2);
     my ($zero, $one, $web) = @all;
     { local $ENV{AIS_IS_PRIMARY} = 'true'; $one->launch }
+    $t->wait_for(sub { $one->status }, 20, 'it to run');
     $_->launch for $zero, $web;
     is(HA::Zerod::leader_of(@all)->{id}, '1', 'AIS_IS_PRIMARY=true');
     { local $ENV{AIS_IS_PRIMARY} = 'true'; $zero->stop; $zero->launch }
