@@ -180,8 +180,8 @@ sub leave_behind($leader, $name)
 
 subtest 'a leader with a full disk has entries that are not agreed on' => sub {
     my $ex = $leader;
-    $disk{$ex->{id}}->fill;
     my $next = leave_behind($ex, 'Lone');
+    $disk{$ex->{id}}->fill;
     ok(order($next, 'Other'), 'something else is agreed on');
     $ex->resume;
     $t->wait_for(sub { !$ex->running || ($ex->status // {version => 0})->{version} == $next->status->{version} }, SOON, 'it to follow, or to end');
