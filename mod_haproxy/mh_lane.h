@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the lane's place in httpd: taking connections over, and answering what the engine asks about
- * hosts, members and cookies. The engine itself is in lane/, the way back in mh_handback.
+ * Owns the lane's place in httpd: taking connections over, and its part of a child's life. What the
+ * engine asks about hosts, members and cookies is mh_lane_exchange's; the engine itself is in
+ * lane/, the way back in mh_handback.
  */
 #ifndef MH_LANE_H
 #define MH_LANE_H
