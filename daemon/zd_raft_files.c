@@ -9,7 +9,6 @@
 
 #include "zd_raft_files.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,10 +20,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "zd_raft_folder.h"
+
 enum {
-    PATH_BYTES = 4096,
     ROOM_BYTES = 2 << 20, /* what is left of a segment is written anew, and others are prepared */
-    NAME_BYTES = 256,
     METADATA_BYTES = 32,
     FORMAT = 1
 };
@@ -39,68 +38,41 @@ typedef struct seen_t {
     uint64_t newest; /* of those */
 } seen_t;
 
-static bool path_of(char *path, const char *dir, const char *name)
-{
-    return (size_t)snprintf(path, PATH_BYTES, "%s/%s", dir, name) < PATH_BYTES;
-}
-
 static void note_name(char *name, size_t bytes, zd_files_work_t work, uint64_t index)
 {
     snprintf(name, bytes, "%s-%" PRIu64, names[work], index);
 }
 
-/* The first bytes of a file; -1 when it cannot be read. */
-static ssize_t read_head(unsigned char *bytes, size_t n, const char *dir, const char *name)
+/* For each file of a kind. */
+#define EACH(item, folder, kind)                                                                   \
+    zd_item_t *item = zd_folder_next(folder, NULL, kind);                                          \
+    item;                                                                                          \
+    item = zd_folder_next(folder, item, kind)
+
+static seen_t see(const zd_folder_t *folder, uint64_t index)
 {
-    char path[PATH_BYTES];
-    int fd = path_of(path, dir, name) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    ssize_t got = fd >= 0 ? read(fd, bytes, n) : -1;
-    if (fd >= 0) {
-        close(fd);
+    seen_t seen = {.closed = false};
+    for (EACH(item, folder, ZD_KIND_CLOSED)) {
+        seen.closed = seen.closed || item->is.n[1] >= index;
     }
-    return got;
-}
-
-static bool is_written(const char *dir, const char *name)
-{
-    unsigned char head[8] = {0};
-    static const unsigned char nothing[8];
-    return read_head(head, sizeof(head), dir, name) > 0 && memcmp(head, nothing, sizeof(head)) != 0;
-}
-
-static void see(seen_t *seen, const char *dir, const char *name, uint64_t index)
-{
-    uint64_t first;
-    uint64_t last;
-    uint64_t time;
-    int n = 0;
-    int length = (int)strlen(name);
-    if (sscanf(name, "%16" SCNu64 "-%16" SCNu64 "%n", &first, &last, &n) == 2 && n == length) {
-        seen->closed = seen->closed || last >= index;
-    } else if (sscanf(name, "open-%" SCNu64 "%n", &first, &n) == 1 && n == length) {
-        if (is_written(dir, name)) {
-            seen->opened++;
-            seen->newest = first > seen->newest ? first : seen->newest;
+    for (EACH(item, folder, ZD_KIND_SNAPSHOT)) {
+        seen.snapshot = seen.snapshot || item->is.n[1] == index;
+    }
+    for (EACH(item, folder, ZD_KIND_OPEN)) {
+        if (zd_folder_written(folder, item)) {
+            seen.opened++;
+            seen.newest = item->is.n[0] > seen.newest ? item->is.n[0] : seen.newest;
         }
-    } else if (sscanf(name, "snapshot-%" SCNu64 "-%" SCNu64 "-%" SCNu64 "%n", &first, &last, &time,
-                      &n) == 3 &&
-               n == length) {
-        seen->snapshot = seen->snapshot || last == index;
     }
+    return seen;
 }
 
 static bool look(seen_t *seen, const char *dir, uint64_t index)
 {
-    *seen = (seen_t){.closed = false};
-    DIR *all = opendir(dir);
-    if (!all) {
-        return false;
-    }
-    for (const struct dirent *entry = readdir(all); entry; entry = readdir(all)) {
-        see(seen, dir, entry->d_name, index);
-    }
-    closedir(all);
-    return true;
+    zd_folder_t *folder = zd_folder_read(dir);
+    *seen = folder ? see(folder, index) : (seen_t){.closed = false};
+    zd_folder_free(folder);
+    return folder != NULL;
 }
 
 /* After a cut what was cut is gone, and at most one segment is written to, that of the entries
@@ -115,22 +87,12 @@ static bool is_done(const seen_t *seen, zd_files_work_t work)
     return seen->opened <= (closed_well ? 1 : 0);
 }
 
-static int sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return error;
-}
-
 int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index)
 {
     char name[32];
-    char path[PATH_BYTES];
+    char path[ZD_PATH_BYTES];
     note_name(name, sizeof(name), work, index);
-    if (!path_of(path, dir, name)) {
+    if (!zd_path(path, dir, name)) {
         return ENAMETOOLONG;
     }
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -142,7 +104,7 @@ int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index)
         error = errno;
     }
     close(fd);
-    error = error ? error : sync_dir(dir);
+    error = error ? error : zd_sync_dir(dir);
     if (error) {
         unlink(path);
     }
@@ -154,43 +116,40 @@ int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index)
 static void remove_newest(const char *dir, uint64_t newest)
 {
     char name[32];
-    char path[PATH_BYTES];
+    char path[ZD_PATH_BYTES];
     snprintf(name, sizeof(name), "open-%" PRIu64, newest);
-    if (path_of(path, dir, name)) {
+    if (zd_path(path, dir, name)) {
         unlink(path);
-        sync_dir(dir);
+        zd_sync_dir(dir);
     }
 }
 
 void zd_files_snapshot(char *name, size_t bytes, const char *dir)
 {
-    uint64_t newest[3] = {0};
-    DIR *all = opendir(dir);
+    uint64_t newest[2] = {0};
+    zd_folder_t *folder = zd_folder_read(dir);
     name[0] = '\0';
-    for (const struct dirent *entry = all ? readdir(all) : NULL; entry; entry = readdir(all)) {
-        uint64_t is[3];
-        int n = 0;
-        if (sscanf(entry->d_name, "snapshot-%" SCNu64 "-%" SCNu64 "-%" SCNu64 "%n", &is[0], &is[1],
-                   &is[2], &n) == 3 &&
-            n == (int)strlen(entry->d_name) &&
-            (is[0] > newest[0] || (is[0] == newest[0] && is[1] >= newest[1]))) {
+    if (!folder) {
+        return;
+    }
+    for (EACH(item, folder, ZD_KIND_SNAPSHOT)) {
+        const uint64_t *is = item->is.n;
+        if (is[0] > newest[0] || (is[0] == newest[0] && is[1] >= newest[1])) {
             memcpy(newest, is, sizeof(newest));
-            snprintf(name, bytes, "%s", entry->d_name);
+            snprintf(name, bytes, "%s", item->name);
         }
     }
-    if (all) {
-        closedir(all);
-    }
+    zd_folder_free(folder);
 }
 
 bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index)
 {
     char name[32];
-    char path[PATH_BYTES];
+    char path[ZD_PATH_BYTES];
     seen_t seen;
     bool done = look(&seen, dir, index) && is_done(&seen, work);
     note_name(name, sizeof(name), work, index);
-    if (done && path_of(path, dir, name)) {
+    if (done && zd_path(path, dir, name)) {
         unlink(path);
     } else if (work == ZD_FILES_CUT && seen.opened > 0) {
         remove_newest(dir, seen.newest);
@@ -200,47 +159,36 @@ bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index)
 
 /* --- before it is read ------------------------------------------------------------------------ */
 
-static bool read_note(zd_files_work_t *work, uint64_t *index, const char *name)
-{
-    int n = 0;
-    bool is_cut = sscanf(name, "cut-%" SCNu64 "%n", index, &n) == 1;
-    bool is_take = !is_cut && sscanf(name, "take-%" SCNu64 "%n", index, &n) == 1;
-    *work = is_take ? ZD_FILES_TAKE : ZD_FILES_CUT;
-    return (is_cut || is_take) && n == (int)strlen(name);
-}
-
 /* One of an earlier run, which ended before it could look. */
-static bool check_note(const char *dir, const char *name, hap_diag_t *diag)
+static bool check_note(const zd_folder_t *folder, zd_item_t *note, hap_diag_t *diag)
 {
-    char path[PATH_BYTES];
-    zd_files_work_t work;
-    uint64_t index;
-    seen_t seen;
-    if (!read_note(&work, &index, name) || !path_of(path, dir, name)) {
-        return true;
-    }
-    if (look(&seen, dir, index) && is_done(&seen, work)) {
-        unlink(path);
+    zd_files_work_t work = note->is.kind == ZD_KIND_CUT ? ZD_FILES_CUT : ZD_FILES_TAKE;
+    seen_t seen = see(folder, note->is.n[0]);
+    if (is_done(&seen, work)) {
+        zd_folder_remove(folder, note);
         return true;
     }
     hap_diag_set(diag, 0,
-                 "%s: a segment of the log could not be %s at that entry: what comes after it is "
-                 "not known to be right. Have this node leave, and join anew with an empty folder",
-                 path, work == ZD_FILES_CUT ? "cut" : "closed");
+                 "%s/%s: a segment of the log could not be %s at that entry: what comes after it "
+                 "is not known to be right. Have this node leave, and join anew with an empty "
+                 "folder",
+                 folder->dir, note->name, work == ZD_FILES_CUT ? "cut" : "closed");
     return false;
 }
 
 static bool check_notes(const char *dir, hap_diag_t *diag)
 {
     bool good = true;
-    DIR *all = opendir(dir);
-    if (!all) {
+    zd_folder_t *folder = zd_folder_read(dir);
+    if (!folder) {
         return true; /* libraft says why */
     }
-    for (const struct dirent *entry = readdir(all); entry && good; entry = readdir(all)) {
-        good = check_note(dir, entry->d_name, diag);
+    for (zd_item_t *item = folder->items; item && good; item = item->next) {
+        if (item->is.kind == ZD_KIND_CUT || item->is.kind == ZD_KIND_TAKE) {
+            good = check_note(folder, item, diag);
+        }
     }
-    closedir(all);
+    zd_folder_free(folder);
     return good;
 }
 
@@ -265,7 +213,7 @@ static uint64_t number_at(const unsigned char *bytes)
 static metadata_t read_metadata(const char *dir, const char *name)
 {
     unsigned char bytes[METADATA_BYTES];
-    ssize_t n = read_head(bytes, sizeof(bytes), dir, name);
+    ssize_t n = zd_read_head(bytes, sizeof(bytes), dir, name);
     metadata_t data = {.exists = n >= 0 || errno != ENOENT, .whole = n == METADATA_BYTES};
     if (data.whole && number_at(bytes) == FORMAT) {
         data.version = number_at(bytes + 8);
@@ -316,10 +264,10 @@ static bool check_metadata(const char *dir, hap_diag_t *diag)
 /* A snapshot without a byte is none to libraft. */
 static bool check_snapshot(const char *dir, hap_diag_t *diag)
 {
-    char name[NAME_BYTES];
+    char name[ZD_NAME_BYTES];
     unsigned char byte;
     zd_files_snapshot(name, sizeof(name), dir);
-    if (name[0] && read_head(&byte, 1, dir, name) == 0) {
+    if (name[0] && zd_read_head(&byte, 1, dir, name) == 0) {
         hap_diag_set(diag, 0, "%s/%s: it is empty", dir, name);
         return false;
     }
@@ -334,32 +282,17 @@ bool zd_files_check(const char *dir, hap_diag_t *diag)
 /* --- what is kept ----------------------------------------------------------------------------- */
 
 typedef struct file_t {
-    char name[NAME_BYTES];
-    char *bytes; /* of one that is written to; NULL: a closed one */
+    char name[ZD_NAME_BYTES];
+    uint64_t counter; /* of one that is written to */
+    char *bytes;      /* likewise; NULL: a closed one */
     size_t n;
     struct file_t *next;
 } file_t;
 
 struct zd_kept_t {
-    char dir[PATH_BYTES];
+    char dir[ZD_PATH_BYTES];
     file_t *files;
 };
-
-static bool is_open_name(const char *name)
-{
-    uint64_t counter;
-    int n = 0;
-    return sscanf(name, "open-%" SCNu64 "%n", &counter, &n) == 1 && n == (int)strlen(name);
-}
-
-static bool is_closed_name(const char *name)
-{
-    uint64_t first;
-    uint64_t last;
-    int n = 0;
-    return sscanf(name, "%16" SCNu64 "-%16" SCNu64 "%n", &first, &last, &n) == 2 &&
-           n == (int)strlen(name);
-}
 
 static bool read_whole(file_t *file, const char *path)
 {
@@ -377,38 +310,34 @@ static bool read_whole(file_t *file, const char *path)
     return good;
 }
 
-static bool keep(zd_kept_t *kept, const char *name)
+static bool keep(zd_kept_t *kept, const zd_item_t *item)
 {
-    char path[PATH_BYTES];
-    bool opened = is_open_name(name);
-    if (!opened && !is_closed_name(name)) {
-        return true;
-    }
+    char path[ZD_PATH_BYTES];
     file_t *file = calloc(1, sizeof(*file));
     if (!file) {
         return false;
     }
     file->next = kept->files;
     kept->files = file;
-    snprintf(file->name, sizeof(file->name), "%s", name);
-    return !opened || (path_of(path, kept->dir, name) && read_whole(file, path));
+    file->counter = item->is.n[0];
+    snprintf(file->name, sizeof(file->name), "%s", item->name);
+    return item->is.kind == ZD_KIND_CLOSED ||
+           (zd_path(path, kept->dir, item->name) && read_whole(file, path));
 }
 
 zd_kept_t *zd_files_keep(const char *dir)
 {
     zd_kept_t *kept = calloc(1, sizeof(*kept));
-    DIR *all = opendir(dir);
-    bool good = kept && all;
+    zd_folder_t *folder = kept ? zd_folder_read(dir) : NULL;
+    bool good = folder != NULL;
     if (kept) {
         snprintf(kept->dir, sizeof(kept->dir), "%s", dir);
     }
-    for (const struct dirent *entry = good ? readdir(all) : NULL; entry && good;
-         entry = readdir(all)) {
-        good = keep(kept, entry->d_name);
+    for (const zd_item_t *item = folder ? folder->items : NULL; item && good; item = item->next) {
+        bool is_segment = item->is.kind == ZD_KIND_OPEN || item->is.kind == ZD_KIND_CLOSED;
+        good = !is_segment || keep(kept, item);
     }
-    if (all) {
-        closedir(all);
-    }
+    zd_folder_free(folder);
     if (!good) {
         zd_files_forget(kept);
         return NULL;
@@ -427,8 +356,8 @@ static const file_t *kept_as(const zd_kept_t *kept, const char *name)
 
 static void write_whole(const char *dir, const file_t *file)
 {
-    char path[PATH_BYTES];
-    int fd = path_of(path, dir, file->name)
+    char path[ZD_PATH_BYTES];
+    int fd = zd_path(path, dir, file->name)
                  ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
                  : -1;
     if (fd >= 0) {
@@ -441,9 +370,8 @@ static void write_whole(const char *dir, const file_t *file)
 
 void zd_files_put_back(const zd_kept_t *kept)
 {
-    char path[PATH_BYTES];
-    DIR *all = kept ? opendir(kept->dir) : NULL;
-    if (!all) {
+    zd_folder_t *folder = kept ? zd_folder_read(kept->dir) : NULL;
+    if (!folder) {
         return;
     }
     for (const file_t *file = kept->files; file; file = file->next) {
@@ -451,14 +379,13 @@ void zd_files_put_back(const zd_kept_t *kept)
             write_whole(kept->dir, file);
         }
     }
-    for (const struct dirent *entry = readdir(all); entry; entry = readdir(all)) {
-        if (is_closed_name(entry->d_name) && !kept_as(kept, entry->d_name) &&
-            path_of(path, kept->dir, entry->d_name)) {
-            unlink(path);
+    for (zd_item_t *item = folder->items; item; item = item->next) {
+        if (item->is.kind == ZD_KIND_CLOSED && !kept_as(kept, item->name)) {
+            zd_folder_remove(folder, item);
         }
     }
-    closedir(all);
-    sync_dir(kept->dir);
+    zd_folder_free(folder);
+    zd_sync_dir(kept->dir);
 }
 
 /* Batches of entries after the format: two checksums, how many, the size of each, then their bytes.
@@ -507,9 +434,8 @@ void zd_files_oldest(char *name, size_t bytes, const zd_kept_t *kept)
     uint64_t oldest = UINT64_MAX;
     name[0] = '\0';
     for (const file_t *file = kept->files; file; file = file->next) {
-        uint64_t counter;
-        if (sscanf(file->name, "open-%" SCNu64, &counter) == 1 && counter < oldest) {
-            oldest = counter;
+        if (file->bytes && file->counter < oldest) {
+            oldest = file->counter;
             snprintf(name, bytes, "%s", file->name);
         }
     }
@@ -535,8 +461,8 @@ struct zd_reached_t {
 
 zd_reached_t *zd_reached_open(const char *dir)
 {
-    char path[PATH_BYTES];
-    int fd = path_of(path, dir, "reached") ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    char path[ZD_PATH_BYTES];
+    int fd = zd_path(path, dir, "reached") ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
     void *page = MAP_FAILED;
     if (fd >= 0 && posix_fallocate(fd, 0, sizeof(zd_reached_t)) == 0) {
         page = mmap(NULL, sizeof(zd_reached_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
