@@ -24,18 +24,31 @@
 
 enum {
     ROOM_BYTES = 2 << 20, /* what is left of a segment is written anew, and others are prepared */
+    NOTE_BYTES = 32,
     METADATA_BYTES = 32,
     FORMAT = 1
 };
 
 static const char *const names[] = {[ZD_FILES_CUT] = "cut", [ZD_FILES_TAKE] = "take"};
 
-/* What there is, as seen from an index. */
+/* A sentence's end: a node that is alone cannot leave. */
+#define WAY_BACK                                                                                   \
+    "Restore the folder as it was, or have this node leave, and join anew with an empty folder"
+
+/* What a note says. Counters of segments begin anew with each run, and so do notes: those of the
+ * run before are removed when the log was read, before the first segment is made. */
+typedef struct note_t {
+    zd_files_work_t work;
+    uint64_t index;
+    uint64_t counter; /* of the last segment that was written to before the work; 0: none was */
+} note_t;
+
+/* What there is, as seen from a note. */
 typedef struct seen_t {
-    bool closed;     /* a closed segment with that entry, or a later one */
-    bool snapshot;   /* one up to that entry */
-    unsigned opened; /* segments that are written to, and have something */
-    uint64_t newest; /* of those */
+    bool closed;   /* a closed segment with that entry, or a later one */
+    bool snapshot; /* one up to that entry */
+    bool old;      /* a segment was written to before the work, and is not closed yet */
+    bool fresh;    /* one was written to since */
 } seen_t;
 
 static void note_name(char *name, size_t bytes, zd_files_work_t work, uint64_t index)
@@ -49,61 +62,94 @@ static void note_name(char *name, size_t bytes, zd_files_work_t work, uint64_t i
     item;                                                                                          \
     item = zd_folder_next(folder, item, kind)
 
-static seen_t see(const zd_folder_t *folder, uint64_t index)
+static seen_t see(const zd_folder_t *folder, const note_t *note)
 {
     seen_t seen = {.closed = false};
     for (EACH(item, folder, ZD_KIND_CLOSED)) {
-        seen.closed = seen.closed || item->is.n[1] >= index;
+        seen.closed = seen.closed || item->is.n[1] >= note->index;
     }
     for (EACH(item, folder, ZD_KIND_SNAPSHOT)) {
-        seen.snapshot = seen.snapshot || item->is.n[1] == index;
+        seen.snapshot = seen.snapshot || item->is.n[1] == note->index;
     }
     for (EACH(item, folder, ZD_KIND_OPEN)) {
-        if (zd_folder_written(folder, item)) {
-            seen.opened++;
-            seen.newest = item->is.n[0] > seen.newest ? item->is.n[0] : seen.newest;
-        }
+        bool is_old = item->is.n[0] <= note->counter;
+        bool is_written = zd_folder_written(folder, item);
+        seen.old = seen.old || (is_written && is_old);
+        seen.fresh = seen.fresh || (is_written && !is_old);
     }
     return seen;
 }
 
-static bool look(seen_t *seen, const char *dir, uint64_t index)
+/* It is cut before anything is written after it, and what was written to is closed before that, and
+ * before a snapshot is taken. */
+static bool is_bad(const seen_t *seen, zd_files_work_t work)
 {
-    zd_folder_t *folder = zd_folder_read(dir);
-    *seen = folder ? see(folder, index) : (seen_t){.closed = false};
-    zd_folder_free(folder);
-    return folder != NULL;
+    return work == ZD_FILES_TAKE ? seen->snapshot && seen->old
+                                 : seen->fresh && (seen->old || seen->closed);
 }
 
-/* After a cut what was cut is gone, and at most one segment is written to, that of the entries
- * after it. After a snapshot the segment with its last entry is closed, and again one is written
- * to. */
-static bool is_done(const seen_t *seen, zd_files_work_t work)
+/* --- notes ------------------------------------------------------------------------------------ */
+
+static uint64_t newest_written(const zd_folder_t *folder)
 {
-    if (work == ZD_FILES_TAKE && !seen->snapshot) {
-        return true; /* none was taken */
+    uint64_t newest = 0;
+    for (EACH(item, folder, ZD_KIND_OPEN)) {
+        if (item->is.n[0] > newest && zd_folder_written(folder, item)) {
+            newest = item->is.n[0];
+        }
     }
-    bool closed_well = seen->closed == (work == ZD_FILES_TAKE);
-    return seen->opened <= (closed_well ? 1 : 0);
+    return newest;
 }
 
-int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index)
+/* False: it is not whole, so what it is of was not begun. */
+static bool read_note(note_t *note, const zd_folder_t *folder, const zd_item_t *item)
 {
-    char name[32];
-    char path[ZD_PATH_BYTES];
-    note_name(name, sizeof(name), work, index);
-    if (!zd_path(path, dir, name)) {
-        return ENAMETOOLONG;
-    }
+    char text[NOTE_BYTES + 1];
+    char *end = text;
+    ssize_t n = zd_read_head(text, NOTE_BYTES, folder->dir, item->name);
+    text[n > 0 ? n : 0] = '\0';
+    *note = (note_t){
+        .work = item->is.kind == ZD_KIND_CUT ? ZD_FILES_CUT : ZD_FILES_TAKE,
+        .index = item->is.n[0],
+        .counter = strtoull(text, &end, 10),
+    };
+    return end != text && *end == '\n';
+}
+
+static int write_note(const char *path, zd_files_work_t work, const char *text)
+{
+    ssize_t n = (ssize_t)strlen(text);
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         return errno;
     }
     int error = work == ZD_FILES_CUT ? posix_fallocate(fd, 0, ROOM_BYTES) : 0;
-    if (!error && (ftruncate(fd, 0) != 0 || fsync(fd) != 0)) {
-        error = errno;
+    if (!error &&
+        (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n || fsync(fd) != 0)) {
+        error = errno ? errno : EIO;
     }
     close(fd);
+    return error;
+}
+
+int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index, bool all_written)
+{
+    char name[NOTE_BYTES];
+    char text[NOTE_BYTES] = "";
+    char path[ZD_PATH_BYTES];
+    note_name(name, sizeof(name), work, index);
+    if (!zd_path(path, dir, name)) {
+        return errno;
+    }
+    if (all_written) {
+        zd_folder_t *folder = zd_folder_read(dir);
+        if (!folder) {
+            return errno;
+        }
+        snprintf(text, sizeof(text), "%" PRIu64 "\n", newest_written(folder));
+        zd_folder_free(folder);
+    }
+    int error = write_note(path, work, text);
     error = error ? error : zd_sync_dir(dir);
     if (error) {
         unlink(path);
@@ -111,15 +157,59 @@ int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index)
     return error;
 }
 
-/* Nobody was told of what is in the last segment: without it the log is that from before the cut.
- */
-static void remove_newest(const char *dir, uint64_t newest)
+/* Nobody was told of what is in them: without it the log is that from before the cut. */
+static void remove_fresh(const zd_folder_t *folder, uint64_t counter)
 {
-    char name[32];
-    char path[ZD_PATH_BYTES];
-    snprintf(name, sizeof(name), "open-%" PRIu64, newest);
-    if (zd_path(path, dir, name)) {
-        unlink(path);
+    for (EACH(item, folder, ZD_KIND_OPEN)) {
+        if (item->is.n[0] > counter && zd_folder_written(folder, item)) {
+            zd_folder_remove(folder, item);
+            zd_sync_dir(folder->dir);
+            return; /* until then there is but one */
+        }
+    }
+}
+
+static bool end_work(const zd_folder_t *folder, zd_files_work_t work, uint64_t index)
+{
+    note_t note;
+    zd_item_t *item =
+        zd_folder_next(folder, NULL, work == ZD_FILES_CUT ? ZD_KIND_CUT : ZD_KIND_TAKE);
+    while (item && item->is.n[0] != index) {
+        item = zd_folder_next(folder, item, item->is.kind);
+    }
+    if (!item || !read_note(&note, folder, item)) {
+        return false;
+    }
+    seen_t seen = see(folder, &note);
+    if (!is_bad(&seen, work)) {
+        zd_folder_remove(folder, item);
+        return true;
+    }
+    if (work == ZD_FILES_CUT) {
+        remove_fresh(folder, note.counter);
+    }
+    return false;
+}
+
+bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index)
+{
+    zd_folder_t *folder = zd_folder_read(dir);
+    bool done = folder && end_work(folder, work, index);
+    zd_folder_free(folder);
+    return done;
+}
+
+void zd_files_loaded(const char *dir)
+{
+    bool any = false;
+    zd_folder_t *folder = zd_folder_read(dir);
+    for (zd_item_t *item = folder ? folder->items : NULL; item; item = item->next) {
+        if (item->is.kind == ZD_KIND_CUT || item->is.kind == ZD_KIND_TAKE) {
+            any = zd_folder_remove(folder, item) || any;
+        }
+    }
+    zd_folder_free(folder);
+    if (any) {
         zd_sync_dir(dir);
     }
 }
@@ -142,53 +232,42 @@ void zd_files_snapshot(char *name, size_t bytes, const char *dir)
     zd_folder_free(folder);
 }
 
-bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index)
-{
-    char name[32];
-    char path[ZD_PATH_BYTES];
-    seen_t seen;
-    bool done = look(&seen, dir, index) && is_done(&seen, work);
-    note_name(name, sizeof(name), work, index);
-    if (done && zd_path(path, dir, name)) {
-        unlink(path);
-    } else if (work == ZD_FILES_CUT && seen.opened > 0) {
-        remove_newest(dir, seen.newest);
-    }
-    return done;
-}
-
 /* --- before it is read ------------------------------------------------------------------------ */
 
-/* One of an earlier run, which ended before it could look. */
-static bool check_note(const zd_folder_t *folder, zd_item_t *note, hap_diag_t *diag)
+/* Of an earlier run, which ended before it could look. What a snapshot has is never cut. */
+static bool counts(note_t *note, const zd_folder_t *folder, const zd_item_t *item)
 {
-    zd_files_work_t work = note->is.kind == ZD_KIND_CUT ? ZD_FILES_CUT : ZD_FILES_TAKE;
-    seen_t seen = see(folder, note->is.n[0]);
-    if (is_done(&seen, work)) {
-        zd_folder_remove(folder, note);
+    const zd_item_t *snapshot = zd_folder_snapshot(folder);
+    bool known = read_note(note, folder, item);
+    bool is_over = note->work == ZD_FILES_CUT && snapshot && snapshot->is.n[1] >= note->index;
+    return known && !is_over;
+}
+
+static bool check_note(const zd_folder_t *folder, const zd_item_t *item, hap_diag_t *diag)
+{
+    note_t note;
+    if (!counts(&note, folder, item)) {
+        return true;
+    }
+    seen_t seen = see(folder, &note);
+    if (!is_bad(&seen, note.work)) {
         return true;
     }
     hap_diag_set(diag, 0,
                  "%s/%s: a segment of the log could not be %s at that entry: what comes after it "
-                 "is not known to be right. Have this node leave, and join anew with an empty "
-                 "folder",
-                 folder->dir, note->name, work == ZD_FILES_CUT ? "cut" : "closed");
+                 "is not known to be right. " WAY_BACK,
+                 folder->dir, item->name, note.work == ZD_FILES_CUT ? "cut" : "closed");
     return false;
 }
 
-static bool check_notes(const char *dir, hap_diag_t *diag)
+static bool check_notes(const zd_folder_t *folder, hap_diag_t *diag)
 {
     bool good = true;
-    zd_folder_t *folder = zd_folder_read(dir);
-    if (!folder) {
-        return true; /* libraft says why */
-    }
-    for (zd_item_t *item = folder->items; item && good; item = item->next) {
+    for (const zd_item_t *item = folder->items; item && good; item = item->next) {
         if (item->is.kind == ZD_KIND_CUT || item->is.kind == ZD_KIND_TAKE) {
             good = check_note(folder, item, diag);
         }
     }
-    zd_folder_free(folder);
     return good;
 }
 
@@ -256,7 +335,7 @@ static bool check_metadata(const char *dir, hap_diag_t *diag)
     }
     hap_diag_set(diag, 0,
                  "%s/metadata1, metadata2: the term and the vote in them cannot be right: one is "
-                 "damaged. Have this node leave, and join anew with an empty folder",
+                 "damaged. " WAY_BACK,
                  dir);
     return false;
 }
@@ -276,7 +355,14 @@ static bool check_snapshot(const char *dir, hap_diag_t *diag)
 
 bool zd_files_check(const char *dir, hap_diag_t *diag)
 {
-    return check_metadata(dir, diag) && check_notes(dir, diag) && check_snapshot(dir, diag);
+    zd_folder_t *folder = zd_folder_read(dir);
+    if (!folder) {
+        hap_diag_set(diag, 0, "%s: %s", dir, strerror(errno));
+        return false;
+    }
+    bool good = check_metadata(dir, diag) && check_notes(folder, diag) && check_snapshot(dir, diag);
+    zd_folder_free(folder);
+    return good;
 }
 
 /* --- what is kept ----------------------------------------------------------------------------- */

@@ -25,13 +25,17 @@ typedef enum zd_files_work_t {
  * done as it had to be, or the term or the vote cannot be right. A folder without a log is good. */
 bool zd_files_check(const char *dir, hap_diag_t *diag);
 
-/** Notes in the folder that it begins, and that there is room for it. 0, or an errno: it must not
- * begin. */
-int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index);
+/** Notes in the folder that it begins, and that there is room for it. While entries are on their
+ * way to the disk (not `all_written`) it cannot be said which segments are from before it: it is
+ * called again when all were written, before libraft begins. 0, or an errno: it must not begin. */
+int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index, bool all_written);
 
 /** To be called when it is over, for a cut after the first entry that comes after it, before
  * anybody is told that this is written. False: it was not done, and libraft does not know. */
 bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index);
+
+/** The log was read, and is whole: notes of earlier runs are removed. */
+void zd_files_loaded(const char *dir);
 
 /** Segments that are written to, as they are. NULL: there is no memory. */
 typedef struct zd_kept_t zd_kept_t;

@@ -125,6 +125,7 @@ static int load(struct raft_io *io, raft_term *term, raft_id *vote, struct raft_
     if (!has_all(mend, mend->next - 1)) {
         return RAFT_CORRUPT; /* the process ends, and what was read with it */
     }
+    zd_files_loaded(mend->dir);
     zd_reached_set(mend->reached, mend->next - 1);
     return 0;
 }
@@ -145,19 +146,34 @@ typedef struct writing_t {
     struct raft_io_append *theirs;
     raft_io_append_cb cb;
     raft_index cut;  /* they are the first ones after this cut; 0: they are not */
+    raft_index ends; /* likewise the last ones before it */
     raft_index last; /* of them */
     unsigned removals;
 } writing_t;
 
+static void begin_cut(zd_mend_t *mend, raft_index index, bool all_written)
+{
+    int error = zd_files_begin(mend->dir, ZD_FILES_CUT, index, all_written);
+    if (error != 0) {
+        breaks(mend, "the log", error == ENOSPC ? "cut: no space left on device" : "cut");
+    }
+}
+
 static void was_written(struct raft_io_append *request, int status)
 {
     writing_t writing = *(writing_t *)request;
+    if (writing.mend->writing == request) {
+        writing.mend->writing = NULL;
+    }
     free(request);
     if (status != 0 && status != RAFT_CANCELED) {
         breaks(writing.mend, "the log", "written");
     }
     if (status == 0 && writing.cut && !zd_files_end(writing.mend->dir, ZD_FILES_CUT, writing.cut)) {
         breaks(writing.mend, "the log", "cut");
+    }
+    if (status == 0 && writing.ends) {
+        begin_cut(writing.mend, writing.ends, true);
     }
     if (status == 0 && writing.removals == writing.mend->removals) {
         zd_reached_set(writing.mend->reached, writing.last);
@@ -179,6 +195,7 @@ static int append(struct raft_io *io, struct raft_io_append *request,
     mend->next += n;
     writing->last = mend->next - 1;
     writing->removals = mend->removals;
+    mend->writing = writing;
     int rv = mend->theirs.append(io, &writing->ours, entries, n, was_written);
     if (rv != 0) {
         breaks(mend, "the log", "written");
@@ -187,14 +204,14 @@ static int append(struct raft_io *io, struct raft_io_append *request,
 }
 
 /* A segment that cannot be closed or cut is forgotten, and entries are written after those that
- * were to go. */
+ * were to go. It begins when those on their way are written (UvBarrier). */
 static int truncate_log(struct raft_io *io, raft_index index)
 {
     zd_mend_t *mend = (zd_mend_t *)io;
     if (index < mend->next) {
-        int error = zd_files_begin(mend->dir, ZD_FILES_CUT, index);
-        if (error != 0) {
-            breaks(mend, "the log", error == ENOSPC ? "cut: no space left on device" : "cut");
+        begin_cut(mend, index, !mend->writing);
+        if (mend->writing) {
+            ((writing_t *)mend->writing)->ends = index;
         }
         goes_back(mend, index - 1);
         mend->next = mend->cut = index;
@@ -354,7 +371,7 @@ static int snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_sn
 {
     zd_mend_t *mend = (zd_mend_t *)io;
     bool taken = trailing > 0;
-    if (taken && zd_files_begin(mend->dir, ZD_FILES_TAKE, snapshot->index) != 0) {
+    if (taken && zd_files_begin(mend->dir, ZD_FILES_TAKE, snapshot->index, true) != 0) {
         return RAFT_NOSPACE; /* it is tried again with the next entry */
     }
     putting_t *putting = calloc(1, sizeof(*putting));

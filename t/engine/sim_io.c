@@ -331,9 +331,14 @@ bool zd_files_check(const char *dir, hap_diag_t *diag)
     return true;
 }
 
-int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index)
+int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index, bool all_written)
 {
     return 0;
+}
+
+void zd_files_loaded(const char *dir)
+{
+    (void)dir;
 }
 
 bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index)

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tests of zd_raft_files: what libraft leaves in its folder when it is killed, or the host loses
+ * its power, is mended or left, and what it leaves when a disk fails is refused.
+ */
+#include "unit.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+#include <apr_tables.h>
+
+#include "zd_raft_files.h"
+
+static char dir[] = "/tmp/zd-raft-XXXXXX";
+static hap_diag_t diag;
+
+static const char *in_dir(const char *name)
+{
+    return apr_pstrcat(unit_pool, dir, "/", name, NULL);
+}
+
+static void put(const char *name, const void *bytes, size_t n)
+{
+    int fd = open(in_dir(name), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    CU_ASSERT_FATAL(fd >= 0);
+    CU_ASSERT_EQUAL(write(fd, bytes, n), (ssize_t)n);
+    close(fd);
+}
+
+/* Names, with a blank between them: "open-1*" has something, "open-1" has not; "cut-5=2" says 2,
+ * "cut-5" nothing, and "cut-5=~2" half of it; what is of a snapshot comes with it. */
+static void lay(const char *names)
+{
+    static const unsigned char nothing[64];
+    static const unsigned char something[64] = {1};
+    char *last;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+    for (char *name = apr_strtok(apr_pstrdup(unit_pool, names), " ", &last); name;
+         name = apr_strtok(NULL, " ", &last)) {
+        char *text = strchr(name, '=');
+        size_t n = strlen(name);
+        if (text) {
+            *text++ = '\0';
+            text = *text == '~' ? text + 1 : apr_pstrcat(unit_pool, text, "\n", NULL);
+            put(name, text, strlen(text));
+        } else if (strncmp(name, "cut", 3) == 0 || strncmp(name, "take", 4) == 0) {
+            put(name, "", 0);
+        } else if (name[n - 1] == '*') {
+            name[n - 1] = '\0';
+            put(name, something, sizeof(something));
+        } else {
+            put(name, strncmp(name, "open", 4) == 0 ? nothing : something, sizeof(something));
+        }
+    }
+}
+
+static int by_name(const void *one, const void *other)
+{
+    return strcmp(*(const char *const *)one, *(const char *const *)other);
+}
+
+/* What is there, sorted. */
+static const char *there(void)
+{
+    DIR *all = opendir(dir);
+    apr_array_header_t *names = apr_array_make(unit_pool, 16, sizeof(char *));
+    for (const struct dirent *entry = readdir(all); entry; entry = readdir(all)) {
+        if (entry->d_name[0] != '.') {
+            APR_ARRAY_PUSH(names, const char *) = apr_pstrdup(unit_pool, entry->d_name);
+        }
+    }
+    closedir(all);
+    qsort(names->elts, (size_t)names->nelts, sizeof(char *), by_name);
+    return apr_array_pstrcat(unit_pool, names, ' ');
+}
+
+static void clear(void)
+{
+    CU_ASSERT_EQUAL(system(apr_pstrcat(unit_pool, "rm -r ", dir, NULL)), 0);
+    memcpy(strrchr(dir, '-'), "-XXXXXX", sizeof("-XXXXXX"));
+}
+
+/* What is there after a look at these; "refused" when it is refused and nothing is changed. */
+static const char *after(const char *names)
+{
+    lay(names);
+    const char *before = there();
+    bool good = zd_files_check(dir, &diag);
+    const char *now = there();
+    clear();
+    return good ? now : strcmp(now, before) == 0 ? "refused" : "refused, and changed";
+}
+
+/* --- a cut ------------------------------------------------------------------------------------ */
+
+static void a_cut_that_was_noted_and_not_begun_leaves_the_log(void)
+{
+    UNIT_STR_EQ(after("1-4 5-9 open-2* open-3 cut-7=2"), "1-4 5-9 cut-7 open-2 open-3");
+    UNIT_STR_EQ(after("1-4 5-9 open-2* open-3* open-4 cut-12=3"),
+                "1-4 5-9 cut-12 open-2 open-3 open-4");
+    UNIT_STR_EQ(after("1-4 5-9 10-12 open-4 cut-7=3"), "1-4 10-12 5-9 cut-7 open-4");
+}
+
+static void a_cut_that_is_done_is_good(void)
+{
+    UNIT_STR_EQ(after("1-4 5-6 open-3* open-4 cut-7=2"), "1-4 5-6 cut-7 open-3 open-4");
+    UNIT_STR_EQ(after("1-4 5-6 open-3 cut-7=2"), "1-4 5-6 cut-7 open-3");
+}
+
+static void a_cut_that_has_failed_is_refused(void)
+{
+    UNIT_STR_EQ(after("1-4 5-9 open-3* cut-7=2"), "refused");
+    CU_ASSERT_PTR_NOT_NULL(strstr(diag.why, "/cut-7: a segment of the log could not be cut"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(diag.why, "Restore the folder"));
+    UNIT_STR_EQ(after("1-4 open-2* open-3* cut-7=2"), "refused");
+}
+
+static void a_note_that_is_not_whole_says_nothing(void)
+{
+    UNIT_STR_EQ(after("1-4 5-9 open-3* cut-7"), "1-4 5-9 cut-7 open-3");
+    UNIT_STR_EQ(after("1-4 5-9 open-13* cut-7=~1"), "1-4 5-9 cut-7 open-13");
+}
+
+/* --- a snapshot ------------------------------------------------------------------------------- */
+
+static void a_snapshot_that_was_noted_and_not_taken_leaves_the_log(void)
+{
+    UNIT_STR_EQ(after("1-4 open-2* open-3* take-7=2"), "1-4 open-2 open-3 take-7");
+}
+
+static void a_snapshot_without_its_segment_closed_is_refused(void)
+{
+    const char *snapshot = "snapshot-1-7-9 snapshot-1-7-9.meta ";
+    UNIT_STR_EQ(after(apr_pstrcat(unit_pool, snapshot, "1-4 open-2* take-7=2", NULL)), "refused");
+    CU_ASSERT_PTR_NOT_NULL(strstr(diag.why, "/take-7: a segment of the log could not be closed"));
+    UNIT_STR_EQ(after(apr_pstrcat(unit_pool, snapshot, "1-9 open-3* open-4* take-7=2", NULL)),
+                "1-9 open-3 open-4 snapshot-1-7-9 snapshot-1-7-9.meta take-7");
+}
+
+/* --- notes ------------------------------------------------------------------------------------ */
+
+static void notes_go_when_the_log_was_read(void)
+{
+    lay("1-4 cut-7=2 take-3=1 reached");
+    zd_files_loaded(dir);
+    UNIT_STR_EQ(there(), "1-4 reached");
+    clear();
+}
+
+static void what_was_written_after_a_cut_that_failed_is_removed(void)
+{
+    lay("1-4 5-9 open-2* open-3 open-4");
+    CU_ASSERT_EQUAL(zd_files_begin(dir, ZD_FILES_CUT, 7, true), 0);
+    put("open-3", "\1", 1);
+    CU_ASSERT_FALSE(zd_files_end(dir, ZD_FILES_CUT, 7));
+    UNIT_STR_EQ(there(), "1-4 5-9 cut-7 open-2 open-4");
+    CU_ASSERT_TRUE(zd_files_check(dir, &diag));
+    clear();
+}
+
+static void a_cut_ends_with_its_note(void)
+{
+    lay("1-4 open-2* open-3 open-4");
+    CU_ASSERT_EQUAL(zd_files_begin(dir, ZD_FILES_CUT, 5, false), 0);
+    CU_ASSERT_FALSE(zd_files_end(dir, ZD_FILES_CUT, 5));
+    CU_ASSERT_EQUAL(zd_files_begin(dir, ZD_FILES_CUT, 5, true), 0);
+    CU_ASSERT_EQUAL(unlink(in_dir("open-2")), 0);
+    put("open-3", "\1", 1);
+    CU_ASSERT_TRUE(zd_files_end(dir, ZD_FILES_CUT, 5));
+    UNIT_STR_EQ(there(), "1-4 open-3 open-4");
+    clear();
+}
+
+const unit_test_t suite_zd_raft_files[] = {
+    UNIT_TEST(a_cut_that_was_noted_and_not_begun_leaves_the_log),
+    UNIT_TEST(a_cut_that_is_done_is_good),
+    UNIT_TEST(a_cut_that_has_failed_is_refused),
+    UNIT_TEST(a_note_that_is_not_whole_says_nothing),
+    UNIT_TEST(a_snapshot_that_was_noted_and_not_taken_leaves_the_log),
+    UNIT_TEST(a_snapshot_without_its_segment_closed_is_refused),
+    UNIT_TEST(notes_go_when_the_log_was_read),
+    UNIT_TEST(what_was_written_after_a_cut_that_failed_is_removed),
+    UNIT_TEST(a_cut_ends_with_its_note),
+    UNIT_END,
+};
