@@ -88,6 +88,20 @@ static bool is_bad(const seen_t *seen, zd_files_work_t work)
                                  : seen->fresh && (seen->old || seen->closed);
 }
 
+/* How far the log was written. */
+struct zd_reached_t {
+    _Atomic uint64_t index;
+    _Atomic uint64_t inverse; /* else the page is damaged */
+};
+
+/* 0: unknown. */
+static uint64_t read_reached(const char *dir)
+{
+    uint64_t page[2] = {0};
+    bool whole = zd_read_head(page, sizeof(page), dir, "reached") == sizeof(page);
+    return whole && page[1] == ~page[0] ? page[0] : 0;
+}
+
 /* --- notes ------------------------------------------------------------------------------------ */
 
 static uint64_t newest_written(const zd_folder_t *folder)
@@ -353,6 +367,79 @@ static bool check_snapshot(const char *dir, hap_diag_t *diag)
     return true;
 }
 
+/* --- what was begun is finished --------------------------------------------------------------- */
+
+/* Closed segments that have an entry, or a later one; all of them with 0. */
+static bool remove_closed(const zd_folder_t *folder, uint64_t index, hap_diag_t *diag)
+{
+    bool any = false;
+    for (EACH(item, folder, ZD_KIND_CLOSED)) {
+        if (item->is.n[1] < index) {
+            continue;
+        }
+        any = true;
+        if (!zd_folder_remove(folder, item)) {
+            hap_diag_set(diag, 0, "%s/%s: it cannot be removed: %s", folder->dir, item->name,
+                         strerror(errno));
+            return false;
+        }
+    }
+    int error = any ? zd_sync_dir(folder->dir) : 0;
+    if (error) {
+        hap_diag_set(diag, 0, "%s: it cannot be synced: %s", folder->dir, strerror(error));
+    }
+    return error == 0;
+}
+
+static bool is_closed(const zd_folder_t *folder, uint64_t first, uint64_t last)
+{
+    for (EACH(item, folder, ZD_KIND_CLOSED)) {
+        if (item->is.n[0] == first && item->is.n[1] == last) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The segment with the entry is written anew up to that, and then removed, and those after it. */
+static bool has_begun(const zd_folder_t *folder, uint64_t index)
+{
+    for (EACH(item, folder, ZD_KIND_CLOSED)) {
+        if (item->is.n[0] <= index && index <= item->is.n[1]) {
+            return item->is.n[0] < index && is_closed(folder, item->is.n[0], index - 1);
+        }
+    }
+    return true;
+}
+
+static bool finish_cuts(const zd_folder_t *folder, hap_diag_t *diag)
+{
+    note_t note;
+    for (EACH(item, folder, ZD_KIND_CUT)) {
+        if (counts(&note, folder, item) && has_begun(folder, note.index) &&
+            !remove_closed(folder, note.index, diag)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A leader's snapshot replaces all closed segments. Libraft would take them, and what was prepared,
+ * for a log that ends too early. When more was written than the snapshot has, segments are lost. */
+static bool finish_snapshot(const zd_folder_t *folder, hap_diag_t *diag)
+{
+    const zd_item_t *snapshot = zd_folder_snapshot(folder);
+    if (!snapshot || read_reached(folder->dir) > snapshot->is.n[1] || newest_written(folder) > 0) {
+        return true;
+    }
+    for (EACH(item, folder, ZD_KIND_CLOSED)) {
+        if (item->is.n[1] >= snapshot->is.n[1]) {
+            return true;
+        }
+    }
+    return remove_closed(folder, 0, diag);
+}
+
 bool zd_files_check(const char *dir, hap_diag_t *diag)
 {
     zd_folder_t *folder = zd_folder_read(dir);
@@ -360,7 +447,9 @@ bool zd_files_check(const char *dir, hap_diag_t *diag)
         hap_diag_set(diag, 0, "%s: %s", dir, strerror(errno));
         return false;
     }
-    bool good = check_metadata(dir, diag) && check_notes(folder, diag) && check_snapshot(dir, diag);
+    bool good = check_metadata(dir, diag) && check_notes(folder, diag) &&
+                check_snapshot(dir, diag) && finish_cuts(folder, diag) &&
+                finish_snapshot(folder, diag);
     zd_folder_free(folder);
     return good;
 }
@@ -539,11 +628,6 @@ void zd_files_forget(zd_kept_t *kept)
 }
 
 /* --- how far it was written ------------------------------------------------------------------- */
-
-struct zd_reached_t {
-    _Atomic uint64_t index;
-    _Atomic uint64_t inverse; /* else the page is damaged */
-};
 
 zd_reached_t *zd_reached_open(const char *dir)
 {

@@ -22,7 +22,8 @@ typedef enum zd_files_work_t {
 } zd_files_work_t;
 
 /** Whether libraft may read the folder: false with a sentence that names a file when a work was not
- * done as it had to be, or the term or the vote cannot be right. A folder without a log is good. */
+ * done as it had to be, or the term or the vote cannot be right. A folder without a log is good.
+ * When all is good, what libraft was removing when it was killed is removed. */
 bool zd_files_check(const char *dir, hap_diag_t *diag);
 
 /** Notes in the folder that it begins, and that there is room for it. While entries are on their

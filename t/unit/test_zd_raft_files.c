@@ -122,6 +122,29 @@ static void a_cut_that_has_failed_is_refused(void)
     UNIT_STR_EQ(after("1-4 open-2* open-3* cut-7=2"), "refused");
 }
 
+static void a_cut_that_was_begun_is_finished(void)
+{
+    UNIT_STR_EQ(after("1-100 101-104 101-110 open-3 cut-105=2"), "1-100 101-104 cut-105 open-3");
+    UNIT_STR_EQ(after("1-100 101-104 101-110 111-120 cut-105=2"), "1-100 101-104 cut-105");
+    UNIT_STR_EQ(after("1-100 101-104 111-120 121-130 cut-105=2"), "1-100 101-104 cut-105");
+    UNIT_STR_EQ(after("1-4 11-20 cut-5=2"), "1-4 cut-5");
+    UNIT_STR_EQ(after("1-4 5-10 11-20 open-3 cut-5=2"), "1-4 11-20 5-10 cut-5 open-3");
+    UNIT_STR_EQ(after("1-4 5-10 11-20 open-3 cut-7=2"), "1-4 11-20 5-10 cut-7 open-3");
+}
+
+static void what_was_written_after_a_cut_is_no_part_of_it(void)
+{
+    UNIT_STR_EQ(after("1-4 5-10 11-20 cut-5=2"), "1-4 11-20 5-10 cut-5");
+    UNIT_STR_EQ(after("snapshot-1-30-9 snapshot-1-30-9.meta 21-30 31-40 open-2* cut-5=1"),
+                "21-30 31-40 cut-5 open-2 snapshot-1-30-9 snapshot-1-30-9.meta");
+}
+
+static void a_cut_without_a_whole_note_is_not_finished(void)
+{
+    UNIT_STR_EQ(after("1-4 11-20 cut-5"), "1-4 11-20 cut-5");
+    UNIT_STR_EQ(after("1-4 11-20 cut-5=~2"), "1-4 11-20 cut-5");
+}
+
 static void a_note_that_is_not_whole_says_nothing(void)
 {
     UNIT_STR_EQ(after("1-4 5-9 open-3* cut-7"), "1-4 5-9 cut-7 open-3");
@@ -142,6 +165,53 @@ static void a_snapshot_without_its_segment_closed_is_refused(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(diag.why, "/take-7: a segment of the log could not be closed"));
     UNIT_STR_EQ(after(apr_pstrcat(unit_pool, snapshot, "1-9 open-3* open-4* take-7=2", NULL)),
                 "1-9 open-3 open-4 snapshot-1-7-9 snapshot-1-7-9.meta take-7");
+}
+
+#define SNAPSHOT "snapshot-3-500-9 snapshot-3-500-9.meta"
+
+static void a_leaders_snapshot_replaces_the_segments_before_it(void)
+{
+    UNIT_STR_EQ(after("1-60 61-100 open-4 open-5 " SNAPSHOT), "open-4 open-5 " SNAPSHOT);
+    UNIT_STR_EQ(after("61-100 " SNAPSHOT), SNAPSHOT);
+    UNIT_STR_EQ(after("61-100 snapshot-2-50-7 snapshot-2-50-7.meta " SNAPSHOT),
+                "snapshot-2-50-7 snapshot-2-50-7.meta " SNAPSHOT);
+}
+
+static void a_snapshot_of_its_own_leaves_the_segments(void)
+{
+    UNIT_STR_EQ(after("61-100 101-500 open-4 " SNAPSHOT), "101-500 61-100 open-4 " SNAPSHOT);
+    UNIT_STR_EQ(after("61-100 101-510 open-4 " SNAPSHOT), "101-510 61-100 open-4 " SNAPSHOT);
+    UNIT_STR_EQ(after("61-100 open-4* open-5 " SNAPSHOT), "61-100 open-4 open-5 " SNAPSHOT);
+}
+
+static void a_snapshot_that_is_not_whole_leaves_the_segments(void)
+{
+    UNIT_STR_EQ(after("61-100 open-4 snapshot-3-500-9"), "61-100 open-4 snapshot-3-500-9");
+    UNIT_STR_EQ(after("61-100 open-4 snapshot-3-500-9.meta"),
+                "61-100 open-4 snapshot-3-500-9.meta");
+    UNIT_STR_EQ(after("61-100 open-4 snapshot-3-500-8.meta snapshot-3-500-9"),
+                "61-100 open-4 snapshot-3-500-8.meta snapshot-3-500-9");
+}
+
+static void segments_that_are_missing_are_no_snapshot_of_a_leader(void)
+{
+    lay("61-100 open-4 " SNAPSHOT);
+    zd_reached_t *reached = zd_reached_open(dir);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(reached);
+    zd_reached_set(reached, 501);
+    CU_ASSERT_TRUE(zd_files_check(dir, &diag));
+    UNIT_STR_EQ(there(), "61-100 open-4 reached " SNAPSHOT);
+    zd_reached_set(reached, 500);
+    CU_ASSERT_TRUE(zd_files_check(dir, &diag));
+    UNIT_STR_EQ(there(), "open-4 reached " SNAPSHOT);
+    zd_reached_close(reached);
+    clear();
+}
+
+static void what_is_refused_is_not_finished(void)
+{
+    UNIT_STR_EQ(after("61-100 open-4 snapshot-2-80-7 snapshot-2-80-7.meta " SNAPSHOT " metadata2"),
+                "refused");
 }
 
 /* --- notes ------------------------------------------------------------------------------------ */
@@ -182,9 +252,17 @@ const unit_test_t suite_zd_raft_files[] = {
     UNIT_TEST(a_cut_that_was_noted_and_not_begun_leaves_the_log),
     UNIT_TEST(a_cut_that_is_done_is_good),
     UNIT_TEST(a_cut_that_has_failed_is_refused),
+    UNIT_TEST(a_cut_that_was_begun_is_finished),
+    UNIT_TEST(what_was_written_after_a_cut_is_no_part_of_it),
+    UNIT_TEST(a_cut_without_a_whole_note_is_not_finished),
     UNIT_TEST(a_note_that_is_not_whole_says_nothing),
     UNIT_TEST(a_snapshot_that_was_noted_and_not_taken_leaves_the_log),
     UNIT_TEST(a_snapshot_without_its_segment_closed_is_refused),
+    UNIT_TEST(a_leaders_snapshot_replaces_the_segments_before_it),
+    UNIT_TEST(a_snapshot_of_its_own_leaves_the_segments),
+    UNIT_TEST(a_snapshot_that_is_not_whole_leaves_the_segments),
+    UNIT_TEST(segments_that_are_missing_are_no_snapshot_of_a_leader),
+    UNIT_TEST(what_is_refused_is_not_finished),
     UNIT_TEST(notes_go_when_the_log_was_read),
     UNIT_TEST(what_was_written_after_a_cut_that_failed_is_removed),
     UNIT_TEST(a_cut_ends_with_its_note),
