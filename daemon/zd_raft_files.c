@@ -440,6 +440,25 @@ static bool finish_snapshot(const zd_folder_t *folder, hap_diag_t *diag)
     return remove_closed(folder, 0, diag);
 }
 
+/* A first start that ended between the first term and the first entry: libraft would never write
+ * that entry, as there is a term. Nobody leads in that one, and it has no vote. */
+static bool finish_start(const zd_folder_t *folder, hap_diag_t *diag)
+{
+    metadata_t one = read_metadata(folder->dir, "metadata1");
+    metadata_t two = read_metadata(folder->dir, "metadata2");
+    char path[ZD_PATH_BYTES];
+    if (folder->items || two.exists || one.version != 1 || one.term != 1 || one.vote != 0) {
+        return true;
+    }
+    int error = zd_path(path, folder->dir, "metadata1") && unlink(path) == 0 ? 0 : errno;
+    error = error ? error : zd_sync_dir(folder->dir);
+    if (error) {
+        hap_diag_set(diag, 0, "%s/metadata1: it cannot be removed: %s", folder->dir,
+                     strerror(error));
+    }
+    return error == 0;
+}
+
 bool zd_files_check(const char *dir, hap_diag_t *diag)
 {
     zd_folder_t *folder = zd_folder_read(dir);
@@ -449,7 +468,7 @@ bool zd_files_check(const char *dir, hap_diag_t *diag)
     }
     bool good = check_metadata(dir, diag) && check_notes(folder, diag) &&
                 check_snapshot(dir, diag) && finish_cuts(folder, diag) &&
-                finish_snapshot(folder, diag);
+                finish_snapshot(folder, diag) && finish_start(folder, diag);
     zd_folder_free(folder);
     return good;
 }

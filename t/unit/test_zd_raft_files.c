@@ -34,6 +34,16 @@ static void put(const char *name, const void *bytes, size_t n)
     close(fd);
 }
 
+/* A file of the term and the vote. */
+static void put_metadata(const char *name, unsigned version, unsigned term, unsigned vote)
+{
+    unsigned char bytes[32] = {1};
+    bytes[8] = (unsigned char)version;
+    bytes[16] = (unsigned char)term;
+    bytes[24] = (unsigned char)vote;
+    put(name, bytes, sizeof(bytes));
+}
+
 /* Names, with a blank between them: "open-1*" has something, "open-1" has not; "cut-5=2" says 2,
  * "cut-5" nothing, and "cut-5=~2" half of it; what is of a snapshot comes with it. */
 static void lay(const char *names)
@@ -214,6 +224,39 @@ static void what_is_refused_is_not_finished(void)
                 "refused");
 }
 
+/* --- a first start ---------------------------------------------------------------------------- */
+
+static const char *after_start(const char *names, unsigned version, unsigned term, unsigned vote)
+{
+    lay(names);
+    put_metadata("metadata1", version, term, vote);
+    bool good = zd_files_check(dir, &diag);
+    const char *now = there();
+    clear();
+    return good ? now : "refused";
+}
+
+static void a_first_start_that_was_killed_begins_anew(void)
+{
+    UNIT_STR_EQ(after_start("reached", 1, 1, 0), "reached");
+}
+
+static void a_term_that_counts_is_kept(void)
+{
+    UNIT_STR_EQ(after_start("1-1", 1, 1, 0), "1-1 metadata1");
+    UNIT_STR_EQ(after_start("open-1*", 1, 1, 0), "metadata1 open-1");
+    UNIT_STR_EQ(after_start(SNAPSHOT, 1, 1, 0), "metadata1 " SNAPSHOT);
+    UNIT_STR_EQ(after_start("", 1, 1, 2), "metadata1");
+    UNIT_STR_EQ(after_start("", 1, 2, 0), "metadata1");
+    UNIT_STR_EQ(after_start("", 3, 1, 0), "refused");
+    lay("");
+    put_metadata("metadata1", 1, 1, 0);
+    put_metadata("metadata2", 2, 1, 1);
+    CU_ASSERT_TRUE(zd_files_check(dir, &diag));
+    UNIT_STR_EQ(there(), "metadata1 metadata2");
+    clear();
+}
+
 /* --- notes ------------------------------------------------------------------------------------ */
 
 static void notes_go_when_the_log_was_read(void)
@@ -263,6 +306,8 @@ const unit_test_t suite_zd_raft_files[] = {
     UNIT_TEST(a_snapshot_that_is_not_whole_leaves_the_segments),
     UNIT_TEST(segments_that_are_missing_are_no_snapshot_of_a_leader),
     UNIT_TEST(what_is_refused_is_not_finished),
+    UNIT_TEST(a_first_start_that_was_killed_begins_anew),
+    UNIT_TEST(a_term_that_counts_is_kept),
     UNIT_TEST(notes_go_when_the_log_was_read),
     UNIT_TEST(what_was_written_after_a_cut_that_failed_is_removed),
     UNIT_TEST(a_cut_ends_with_its_note),
