@@ -13,6 +13,7 @@
 #include <raft/uv.h>
 
 #include "zd_raft_files.h"
+#include "zd_raft_kept.h"
 #include "zd_raft_mend.h"
 #include "zd_raft_net.h"
 

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "zd_raft_folder.h"
@@ -294,24 +293,15 @@ typedef struct metadata_t {
     uint64_t vote; /* a number; 0: none */
 } metadata_t;
 
-static uint64_t number_at(const unsigned char *bytes)
-{
-    uint64_t number = 0;
-    for (int i = 7; i >= 0; i--) {
-        number = number << 8 | bytes[i];
-    }
-    return number;
-}
-
 static metadata_t read_metadata(const char *dir, const char *name)
 {
     unsigned char bytes[METADATA_BYTES];
     ssize_t n = zd_read_head(bytes, sizeof(bytes), dir, name);
     metadata_t data = {.exists = n >= 0 || errno != ENOENT, .whole = n == METADATA_BYTES};
-    if (data.whole && number_at(bytes) == FORMAT) {
-        data.version = number_at(bytes + 8);
-        data.term = number_at(bytes + 16);
-        data.vote = number_at(bytes + 24);
+    if (data.whole && zd_number_at(bytes) == FORMAT) {
+        data.version = zd_number_at(bytes + 8);
+        data.term = zd_number_at(bytes + 16);
+        data.vote = zd_number_at(bytes + 24);
     }
     return data;
 }
@@ -471,179 +461,6 @@ bool zd_files_check(const char *dir, hap_diag_t *diag)
                 finish_snapshot(folder, diag) && finish_start(folder, diag);
     zd_folder_free(folder);
     return good;
-}
-
-/* --- what is kept ----------------------------------------------------------------------------- */
-
-typedef struct file_t {
-    char name[ZD_NAME_BYTES];
-    uint64_t counter; /* of one that is written to */
-    char *bytes;      /* likewise; NULL: a closed one */
-    size_t n;
-    struct file_t *next;
-} file_t;
-
-struct zd_kept_t {
-    char dir[ZD_PATH_BYTES];
-    file_t *files;
-};
-
-static bool read_whole(file_t *file, const char *path)
-{
-    struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && fstat(fd, &info) == 0;
-    if (good) {
-        file->n = (size_t)info.st_size;
-        file->bytes = malloc(file->n + 1);
-        good = file->bytes && read(fd, file->bytes, file->n) == info.st_size;
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return good;
-}
-
-static bool keep(zd_kept_t *kept, const zd_item_t *item)
-{
-    char path[ZD_PATH_BYTES];
-    file_t *file = calloc(1, sizeof(*file));
-    if (!file) {
-        return false;
-    }
-    file->next = kept->files;
-    kept->files = file;
-    file->counter = item->is.n[0];
-    snprintf(file->name, sizeof(file->name), "%s", item->name);
-    return item->is.kind == ZD_KIND_CLOSED ||
-           (zd_path(path, kept->dir, item->name) && read_whole(file, path));
-}
-
-zd_kept_t *zd_files_keep(const char *dir)
-{
-    zd_kept_t *kept = calloc(1, sizeof(*kept));
-    zd_folder_t *folder = kept ? zd_folder_read(dir) : NULL;
-    bool good = folder != NULL;
-    if (kept) {
-        snprintf(kept->dir, sizeof(kept->dir), "%s", dir);
-    }
-    for (const zd_item_t *item = folder ? folder->items : NULL; item && good; item = item->next) {
-        bool is_segment = item->is.kind == ZD_KIND_OPEN || item->is.kind == ZD_KIND_CLOSED;
-        good = !is_segment || keep(kept, item);
-    }
-    zd_folder_free(folder);
-    if (!good) {
-        zd_files_forget(kept);
-        return NULL;
-    }
-    return kept;
-}
-
-static const file_t *kept_as(const zd_kept_t *kept, const char *name)
-{
-    const file_t *file = kept->files;
-    while (file && strcmp(file->name, name) != 0) {
-        file = file->next;
-    }
-    return file;
-}
-
-static void write_whole(const char *dir, const file_t *file)
-{
-    char path[ZD_PATH_BYTES];
-    int fd = zd_path(path, dir, file->name)
-                 ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
-                 : -1;
-    if (fd >= 0) {
-        ssize_t n = write(fd, file->bytes, file->n);
-        (void)n; /* what is not there any more was damaged before */
-        fsync(fd);
-        close(fd);
-    }
-}
-
-void zd_files_put_back(const zd_kept_t *kept)
-{
-    zd_folder_t *folder = kept ? zd_folder_read(kept->dir) : NULL;
-    if (!folder) {
-        return;
-    }
-    for (const file_t *file = kept->files; file; file = file->next) {
-        if (file->bytes) {
-            write_whole(kept->dir, file);
-        }
-    }
-    for (zd_item_t *item = folder->items; item; item = item->next) {
-        if (item->is.kind == ZD_KIND_CLOSED && !kept_as(kept, item->name)) {
-            zd_folder_remove(folder, item);
-        }
-    }
-    zd_folder_free(folder);
-    zd_sync_dir(kept->dir);
-}
-
-/* Batches of entries after the format: two checksums, how many, the size of each, then their bytes.
- * Whether the last one goes on after the end. */
-static bool ends_within(const unsigned char *bytes, size_t n)
-{
-    enum { FORMAT_BYTES = 8, SUMS_BYTES = 8, COUNT_BYTES = 8, ENTRY_BYTES = 16, SIZE_AT = 12 };
-    size_t at = FORMAT_BYTES;
-    while (at < n) {
-        if (n - at < SUMS_BYTES + COUNT_BYTES) {
-            return true;
-        }
-        uint64_t count = number_at(bytes + at + SUMS_BYTES);
-        at += SUMS_BYTES + COUNT_BYTES;
-        if (count == 0 || count > ZD_FILES_SEGMENT_BYTES) {
-            return false; /* libraft stops there, too */
-        }
-        uint64_t end = at + count * ENTRY_BYTES;
-        for (uint64_t i = 0; i < count && end <= n; i++) {
-            const unsigned char *size = bytes + at + i * ENTRY_BYTES + SIZE_AT;
-            end += size[0] | size[1] << 8 | size[2] << 16 | (uint64_t)size[3] << 24;
-        }
-        if (end > n) {
-            return true;
-        }
-        at = end;
-    }
-    return n < FORMAT_BYTES;
-}
-
-/* It frees the entries before twice then (uvSegmentLoadOpen). Those of a host that has died have
- * all their bytes. */
-const char *zd_files_torn(const zd_kept_t *kept)
-{
-    for (const file_t *file = kept->files; file; file = file->next) {
-        if (file->bytes && file->n > 0 && file->n < ZD_FILES_SEGMENT_BYTES &&
-            ends_within((const unsigned char *)file->bytes, file->n)) {
-            return file->name;
-        }
-    }
-    return NULL;
-}
-
-void zd_files_oldest(char *name, size_t bytes, const zd_kept_t *kept)
-{
-    uint64_t oldest = UINT64_MAX;
-    name[0] = '\0';
-    for (const file_t *file = kept->files; file; file = file->next) {
-        if (file->bytes && file->counter < oldest) {
-            oldest = file->counter;
-            snprintf(name, bytes, "%s", file->name);
-        }
-    }
-}
-
-void zd_files_forget(zd_kept_t *kept)
-{
-    while (kept && kept->files) {
-        file_t *file = kept->files;
-        kept->files = file->next;
-        free(file->bytes);
-        free(file);
-    }
-    free(kept);
 }
 
 /* --- how far it was written ------------------------------------------------------------------- */

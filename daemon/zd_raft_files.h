@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns looking at the files of libraft 0.22.1 for what it does not look at itself, putting back
- * what it changes before it refuses them, and a page of how far the log was written. Changes none
- * of them else but the last segment after a cut that has failed.
+ * Owns looking at the files of libraft 0.22.1 for what it does not look at itself, finishing what
+ * it was removing, our notes of that, and a page of how far the log was written. Changes no segment
+ * that libraft wrote to but those after a cut that has failed.
  */
 #ifndef ZD_RAFT_FILES_H
 #define ZD_RAFT_FILES_H
@@ -12,8 +12,6 @@
 #include <stdint.h>
 
 #include "hap_diag.h"
-
-enum { ZD_FILES_SEGMENT_BYTES = 1 << 20 /* of one that is written to */ };
 
 /** What is done to the log as a whole. */
 typedef enum zd_files_work_t {
@@ -37,22 +35,6 @@ bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index);
 
 /** The log was read, and is whole: notes of earlier runs are removed. */
 void zd_files_loaded(const char *dir);
-
-/** Segments that are written to, as they are. NULL: there is no memory. */
-typedef struct zd_kept_t zd_kept_t;
-zd_kept_t *zd_files_keep(const char *dir);
-
-/** Libraft has closed some of them, cut off what it could not read, or removed them: undoes that.
- * Of NULL nothing is. */
-void zd_files_put_back(const zd_kept_t *kept);
-void zd_files_forget(zd_kept_t *kept);
-
-/** The name of one that was cut and ends within an entry, which libraft cannot refuse; NULL: none
- * is so. Borrows. */
-const char *zd_files_torn(const zd_kept_t *kept);
-
-/** The name of the oldest of them; "" for none. */
-void zd_files_oldest(char *name, size_t bytes, const zd_kept_t *kept);
 
 /** The name of the newest snapshot; "" for none. */
 void zd_files_snapshot(char *name, size_t bytes, const char *dir);

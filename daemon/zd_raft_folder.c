@@ -188,6 +188,15 @@ ssize_t zd_read_head(void *bytes, size_t n, const char *dir, const char *name)
     return got;
 }
 
+uint64_t zd_number_at(const unsigned char *bytes)
+{
+    uint64_t number = 0;
+    for (int i = 7; i >= 0; i--) {
+        number = number << 8 | bytes[i];
+    }
+    return number;
+}
+
 int zd_sync_dir(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -70,6 +70,9 @@ bool zd_path(char *path, const char *dir, const char *name);
 /** The first bytes of a file; -1 with errno when it cannot be read. */
 ssize_t zd_read_head(void *bytes, size_t n, const char *dir, const char *name);
 
+/** What 8 bytes say, as libraft writes numbers: the least first. */
+uint64_t zd_number_at(const unsigned char *bytes);
+
 /** 0, or an errno. */
 int zd_sync_dir(const char *dir);
 

@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "zd_raft_files.h"
+#include "zd_raft_kept.h"
 
 typedef struct zd_mend_t {
     struct raft_io io; /* first; the engine's, with ours in the place of some functions */
@@ -19,8 +20,8 @@ typedef struct zd_mend_t {
     raft_io_recv_cb recv;
     uv_loop_t *loop;
     const char *dir;
-    raft_term term;          /* of the snapshot that was read last */
-    raft_index own_index;    /* of the one that is on disk; 0: there is none */
+    raft_term term;       /* of the snapshot that was read last */
+    raft_index own_index; /* of the one that is on disk; 0: there is none */
     raft_term own_term;
     bool loaded;             /* what follows is what is on disk */
     raft_term voting_term;   /* the node's */

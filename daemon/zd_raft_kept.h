@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the segments that are written to as they were before libraft has read them, and putting them
+ * back: it changes them before it refuses the log.
+ */
+#ifndef ZD_RAFT_KEPT_H
+#define ZD_RAFT_KEPT_H
+
+#include <stddef.h>
+
+enum { ZD_FILES_SEGMENT_BYTES = 1 << 20 /* of one that is written to */ };
+
+/** Segments that are written to, as they are. NULL: there is no memory. */
+typedef struct zd_kept_t zd_kept_t;
+zd_kept_t *zd_files_keep(const char *dir);
+
+/** Libraft has closed some of them, cut off what it could not read, or removed them: undoes that.
+ * Of NULL nothing is. */
+void zd_files_put_back(const zd_kept_t *kept);
+void zd_files_forget(zd_kept_t *kept);
+
+/** The name of one that was cut and ends within an entry, which libraft cannot refuse; NULL: none
+ * is so. Borrows. */
+const char *zd_files_torn(const zd_kept_t *kept);
+
+/** The name of the oldest of them; "" for none. */
+void zd_files_oldest(char *name, size_t bytes, const zd_kept_t *kept);
+
+#endif
