@@ -20,6 +20,7 @@
 typedef struct file_t {
     char name[ZD_NAME_BYTES];
     uint64_t counter; /* of one that is written to */
+    ino_t inode;      /* likewise */
     char *bytes;      /* likewise; NULL: a closed one */
     size_t n;
     struct file_t *next;
@@ -36,6 +37,7 @@ static bool read_whole(file_t *file, const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool good = fd >= 0 && fstat(fd, &info) == 0;
     if (good) {
+        file->inode = info.st_ino;
         file->n = (size_t)info.st_size;
         file->bytes = malloc(file->n + 1);
         good = file->bytes && read(fd, file->bytes, file->n) == info.st_size;
@@ -90,38 +92,101 @@ static const file_t *kept_as(const zd_kept_t *kept, const char *name)
     return file;
 }
 
-static void write_whole(const char *dir, const file_t *file)
+/* What nobody has changed is not written anew. */
+static bool is_as_kept(const char *path, const file_t *file)
 {
-    char path[ZD_PATH_BYTES];
-    int fd = zd_path(path, dir, file->name)
-                 ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
-                 : -1;
-    if (fd >= 0) {
-        ssize_t n = write(fd, file->bytes, file->n);
-        (void)n; /* what is not there any more was damaged before */
-        fsync(fd);
-        close(fd);
-    }
+    file_t now = {.n = 0};
+    bool same =
+        read_whole(&now, path) && now.n == file->n && memcmp(now.bytes, file->bytes, now.n) == 0;
+    free(now.bytes);
+    return same;
 }
 
+static bool write_whole(const char *path, const file_t *file)
+{
+    size_t at = 0;
+    ssize_t n = 1;
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return false;
+    }
+    while (at < file->n && n > 0) {
+        n = write(fd, file->bytes + at, file->n - at);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    bool good = at == file->n && fsync(fd) == 0;
+    return close(fd) == 0 && good;
+}
+
+/* It takes the place of what is there when it is whole. Libraft removes tmp-* when it begins. */
+static bool put_back(const char *dir, const file_t *file)
+{
+    char name[sizeof("tmp-") + ZD_NAME_BYTES];
+    char path[ZD_PATH_BYTES];
+    char draft[ZD_PATH_BYTES];
+    snprintf(name, sizeof(name), "tmp-%s", file->name);
+    if (!zd_path(path, dir, file->name) || !zd_path(draft, dir, name)) {
+        return false;
+    }
+    if (is_as_kept(path, file)) {
+        return true;
+    }
+    bool good = write_whole(draft, file) && rename(draft, path) == 0;
+    if (!good) {
+        unlink(draft);
+    }
+    return good;
+}
+
+static zd_item_t *last_closed(const zd_folder_t *folder, const zd_kept_t *kept)
+{
+    zd_item_t *last = NULL;
+    for (zd_item_t *item = zd_folder_next(folder, NULL, ZD_KIND_CLOSED); item;
+         item = zd_folder_next(folder, item, ZD_KIND_CLOSED)) {
+        if (!kept_as(kept, item->name) && (!last || item->is.n[0] > last->is.n[0])) {
+            last = item;
+        }
+    }
+    return last;
+}
+
+/* One that was written to has another name now; what was not there at all is libraft's own. */
+static bool open_again(const zd_folder_t *folder, zd_item_t *item, const zd_kept_t *kept)
+{
+    char path[ZD_PATH_BYTES];
+    char before[ZD_PATH_BYTES];
+    struct stat info;
+    const file_t *file = kept->files;
+    if (!zd_path(path, kept->dir, item->name) || stat(path, &info) != 0) {
+        return false;
+    }
+    while (file && (!file->bytes || file->inode != info.st_ino)) {
+        file = file->next;
+    }
+    if (!file) {
+        return zd_folder_remove(folder, item);
+    }
+    item->is.kind = ZD_KIND_OTHER;
+    return zd_path(before, kept->dir, file->name) && rename(path, before) == 0;
+}
+
+/* The last one first, and never under both names: each state in between has no more entries than
+ * the log had. Then they get what libraft has cut off. */
 void zd_files_put_back(const zd_kept_t *kept)
 {
     zd_folder_t *folder = kept ? zd_folder_read(kept->dir) : NULL;
-    if (!folder) {
-        return;
+    bool good = folder != NULL;
+    zd_item_t *item;
+    while (good && (item = last_closed(folder, kept)) != NULL) {
+        good = open_again(folder, item, kept);
     }
-    for (const file_t *file = kept->files; file; file = file->next) {
-        if (file->bytes) {
-            write_whole(kept->dir, file);
-        }
+    for (const file_t *file = good ? kept->files : NULL; file && good; file = file->next) {
+        good = !file->bytes || put_back(kept->dir, file);
     }
-    for (zd_item_t *item = folder->items; item; item = item->next) {
-        if (item->is.kind == ZD_KIND_CLOSED && !kept_as(kept, item->name)) {
-            zd_folder_remove(folder, item);
-        }
+    if (folder) {
+        zd_sync_dir(kept->dir);
     }
     zd_folder_free(folder);
-    zd_sync_dir(kept->dir);
 }
 
 /* Batches of entries after the format: two checksums, how many, the size of each, then their bytes.

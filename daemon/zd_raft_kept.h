@@ -15,7 +15,7 @@ typedef struct zd_kept_t zd_kept_t;
 zd_kept_t *zd_files_keep(const char *dir);
 
 /** Libraft has closed some of them, cut off what it could not read, or removed them: undoes that.
- * Of NULL nothing is. */
+ * Of NULL nothing is. What cannot be written stays as it is. */
 void zd_files_put_back(const zd_kept_t *kept);
 void zd_files_forget(zd_kept_t *kept);
 

@@ -17,6 +17,7 @@
 #include <apr_tables.h>
 
 #include "zd_raft_files.h"
+#include "zd_raft_kept.h"
 
 static char dir[] = "/tmp/zd-raft-XXXXXX";
 static hap_diag_t diag;
@@ -291,6 +292,78 @@ static void a_cut_ends_with_its_note(void)
     clear();
 }
 
+/* --- what is put back ------------------------------------------------------------------------- */
+
+static bool is_there(const char *name, const char *text)
+{
+    char got[64] = "";
+    int fd = open(in_dir(name), O_RDONLY);
+    ssize_t n = fd >= 0 ? read(fd, got, sizeof(got) - 1) : -1;
+    close(fd);
+    return n == (ssize_t)strlen(text) && strcmp(got, text) == 0;
+}
+
+static void what_libraft_has_closed_is_opened_again(void)
+{
+    lay("1-4 open-3");
+    put("open-2", "5 to 9, and what is damaged", 27);
+    zd_kept_t *kept = zd_files_keep(dir);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
+    CU_ASSERT_EQUAL(rename(in_dir("open-2"), in_dir("5-9")), 0);
+    CU_ASSERT_EQUAL(truncate(in_dir("5-9"), 6), 0);
+    CU_ASSERT_EQUAL(unlink(in_dir("open-3")), 0);
+    zd_files_put_back(kept);
+    UNIT_STR_EQ(there(), "1-4 open-2 open-3");
+    CU_ASSERT_TRUE(is_there("open-2", "5 to 9, and what is damaged"));
+    zd_files_forget(kept);
+    clear();
+}
+
+static void what_cannot_be_put_back_costs_nothing_else(void)
+{
+    lay("1-4 open-3*");
+    put("open-2", "5 to 9, and what is damaged", 27);
+    zd_kept_t *kept = zd_files_keep(dir);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
+    CU_ASSERT_EQUAL(rename(in_dir("open-2"), in_dir("5-9")), 0);
+    CU_ASSERT_EQUAL(truncate(in_dir("5-9"), 6), 0);
+    CU_ASSERT_EQUAL(rename(in_dir("open-3"), in_dir("10-11")), 0);
+    CU_ASSERT_EQUAL(mkdir(in_dir("tmp-open-2"), 0700), 0);
+    zd_files_put_back(kept);
+    UNIT_STR_EQ(there(), "1-4 open-2 open-3 tmp-open-2");
+    CU_ASSERT_TRUE(is_there("open-2", "5 to 9"));
+    zd_files_forget(kept);
+    clear();
+}
+
+static void what_libraft_has_written_anew_is_removed(void)
+{
+    lay("1-4 open-2*");
+    zd_kept_t *kept = zd_files_keep(dir);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
+    CU_ASSERT_EQUAL(rename(in_dir("open-2"), in_dir("5-9")), 0);
+    put("10-10", "alone", 5);
+    zd_files_put_back(kept);
+    UNIT_STR_EQ(there(), "1-4 open-2");
+    zd_files_forget(kept);
+    clear();
+}
+
+static void what_nobody_has_changed_is_not_written(void)
+{
+    struct stat before;
+    struct stat now;
+    lay("1-4 open-2*");
+    CU_ASSERT_EQUAL(stat(in_dir("open-2"), &before), 0);
+    zd_kept_t *kept = zd_files_keep(dir);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
+    zd_files_put_back(kept);
+    CU_ASSERT_EQUAL(stat(in_dir("open-2"), &now), 0);
+    CU_ASSERT_EQUAL(before.st_ino, now.st_ino);
+    zd_files_forget(kept);
+    clear();
+}
+
 const unit_test_t suite_zd_raft_files[] = {
     UNIT_TEST(a_cut_that_was_noted_and_not_begun_leaves_the_log),
     UNIT_TEST(a_cut_that_is_done_is_good),
@@ -311,5 +384,9 @@ const unit_test_t suite_zd_raft_files[] = {
     UNIT_TEST(notes_go_when_the_log_was_read),
     UNIT_TEST(what_was_written_after_a_cut_that_failed_is_removed),
     UNIT_TEST(a_cut_ends_with_its_note),
+    UNIT_TEST(what_libraft_has_closed_is_opened_again),
+    UNIT_TEST(what_cannot_be_put_back_costs_nothing_else),
+    UNIT_TEST(what_libraft_has_written_anew_is_removed),
+    UNIT_TEST(what_nobody_has_changed_is_not_written),
     UNIT_END,
 };
