@@ -30,10 +30,6 @@ enum {
 
 static const char *const names[] = {[ZD_FILES_CUT] = "cut", [ZD_FILES_TAKE] = "take"};
 
-/* A sentence's end: a node that is alone cannot leave. */
-#define WAY_BACK                                                                                   \
-    "Restore the folder as it was, or have this node leave, and join anew with an empty folder"
-
 /* What a note says. Counters of segments begin anew with each run, and so do notes: those of the
  * run before are removed when the log was read, before the first segment is made. */
 typedef struct note_t {
@@ -268,7 +264,7 @@ static bool check_note(const zd_folder_t *folder, const zd_item_t *item, hap_dia
     }
     hap_diag_set(diag, 0,
                  "%s/%s: a segment of the log could not be %s at that entry: what comes after it "
-                 "is not known to be right. " WAY_BACK,
+                 "is not known to be right. " ZD_FILES_WAY_BACK,
                  folder->dir, item->name, note.work == ZD_FILES_CUT ? "cut" : "closed");
     return false;
 }
@@ -339,7 +335,7 @@ static bool check_metadata(const char *dir, hap_diag_t *diag)
     }
     hap_diag_set(diag, 0,
                  "%s/metadata1, metadata2: the term and the vote in them cannot be right: one is "
-                 "damaged. " WAY_BACK,
+                 "damaged. " ZD_FILES_WAY_BACK,
                  dir);
     return false;
 }

@@ -13,6 +13,10 @@
 
 #include "hap_diag.h"
 
+/** The end of a sentence that refuses the folder: a node that is alone cannot leave. */
+#define ZD_FILES_WAY_BACK                                                                          \
+    "Restore the folder as it was, or have this node leave, and join anew with an empty folder"
+
 /** What is done to the log as a whole. */
 typedef enum zd_files_work_t {
     ZD_FILES_CUT, /* all entries from an index on are removed, as others are agreed on */

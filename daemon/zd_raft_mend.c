@@ -82,12 +82,11 @@ static bool has_all(zd_mend_t *mend, raft_index last)
         return true;
     }
     char name[32];
-    zd_files_oldest(name, sizeof(name), mend->kept);
+    zd_files_oldest(name, sizeof(name), mend->kept); /* without one it is said of the folder */
     snprintf(mend->io.errmsg, sizeof(mend->io.errmsg),
-             "%s: the log ends at entry %llu, and entry %llu was written: it has lost what others "
-             "may count on. Restore the folder as it was, or have this node leave, and join anew "
-             "with an empty folder",
-             name, last, reached);
+             "%s%sthe log ends at entry %llu, and entry %llu was written: it has lost what others "
+             "may count on. " ZD_FILES_WAY_BACK,
+             name, name[0] ? ": " : "", last, reached);
     return false;
 }
 
