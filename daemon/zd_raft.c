@@ -460,51 +460,55 @@ static void nothing(struct raft_uv_transport *transport)
     (void)transport;
 }
 
-apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag_t *diag)
+/* Before the engine has handles on the loop. */
+static apr_status_t give_up(zd_raft_t *self, apr_status_t status)
+{
+    self->transport.close(&self->transport, nothing);
+    zd_raft_free(self);
+    return status;
+}
+
+static zd_raft_t *make(const zd_raft_conf_t *conf)
 {
     zd_raft_t *self = calloc(1, sizeof(*self));
     if (self == NULL || (self->state = zd_state_make()) == NULL) {
         free(self);
-        return fails(diag, conf->dir, RAFT_NOMEM, "");
+        return NULL;
     }
     self->conf = *conf;
     self->seen_role = -1;
     self->disk_last = UINT64_MAX;
     self->fsm = (struct raft_fsm){
         .version = 1, .data = self, .apply = apply, .snapshot = snapshot, .restore = restore};
+    return self;
+}
+
+apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag_t *diag)
+{
     if (!zd_files_check(conf->dir, diag)) {
-        zd_state_free(self->state);
-        free(self);
         return APR_EINVAL;
+    }
+    zd_raft_t *self = make(conf);
+    if (self == NULL) {
+        return fails(diag, conf->dir, RAFT_NOMEM, "");
     }
     zd_raft_net_make(&self->transport, conf->net);
     int rv = raft_uv_init(&self->mend.io, conf->loop, conf->dir, &self->transport);
     if (rv != 0) {
-        fails(diag, conf->dir, rv, self->mend.io.errmsg);
-        self->transport.close(&self->transport, nothing);
-        zd_state_free(self->state);
-        free(self);
-        return APR_EGENERAL;
+        return give_up(self, fails(diag, conf->dir, rv, self->mend.io.errmsg));
     }
     if (!zd_mend(&self->mend, conf->loop, conf->dir, conf->broken, conf->baton)) {
-        fails(diag, conf->dir, RAFT_IOERR, "reached, or a segment that is written to");
-        self->transport.close(&self->transport, nothing);
-        zd_raft_free(self);
-        return APR_EGENERAL;
+        return give_up(
+            self, fails(diag, conf->dir, RAFT_IOERR, "reached, or a segment that is written to"));
     }
     const char *torn = zd_files_torn(self->mend.kept);
     if (torn) {
         hap_diag_set(diag, 0, "%s/%s: it was cut, and ends within an entry", conf->dir, torn);
-        self->transport.close(&self->transport, nothing);
-        zd_raft_free(self);
-        return APR_EINVAL;
+        return give_up(self, APR_EINVAL);
     }
     rv = raft_init(&self->raft, &self->mend.io, &self->fsm, conf->number, conf->address);
     if (rv != 0) {
-        apr_status_t status = fails(diag, conf->dir, rv, raft_errmsg(&self->raft));
-        self->transport.close(&self->transport, nothing);
-        zd_raft_free(self);
-        return status;
+        return give_up(self, fails(diag, conf->dir, rv, raft_errmsg(&self->raft)));
     }
     self->raft.data = self;
     rv = start_engine(self);
