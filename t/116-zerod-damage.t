@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A file of one of three daemons is cut or has another bit: the daemon names it, ends and changes
-# nothing, or it comes up and gets what it lacks from the others. What was acknowledged is there.
+# nothing, or it comes up and gets what it lacks from the others. What was acknowledged is there. What a
+# kill leaves is no damage.
 use v5.36;
 
 use File::Path qw(remove_tree);
@@ -226,6 +227,87 @@ subtest 'a node that is refused leaves, and joins anew with an empty folder' => 
     is(wrong(), '', 'all are there');
     my $other_number = sub($bytes) { substr($bytes, 0, 1) ^.= "\x01"; return $bytes };
     is(damage($one, 'the number', $$_[1]), '', "the number, $$_[0]") for cuts(0, 2), ['another one', $other_number];
+};
+
+# --- what a kill leaves ---------------------------------------------------------------------------
+
+use constant SEGMENT => 1 << 20;
+
+# [FIRST, LAST, PATH] of the closed segments of one, the oldest first.
+sub closed($zerod)
+{
+    return map {m{/0*(\d+)-0*(\d+)$} ? [$1, $2, $_] : ()} sort glob $zerod->data . '/raft/[0-9]*-*';
+}
+
+# As libraft does it just before it is killed: files, by their names; a segment by its entries; what it
+# has prepared; and how far the log is written by then.
+sub leave($zerod, %files)
+{
+    my $dir = $zerod->data . '/raft';
+    put("$dir/$_", $files{$_}) for keys %files;
+    return;
+}
+
+sub segment($first, $last) { return sprintf '%016d-%016d', $first, $last }
+sub prepared()             { return ('open-1' => "\0" x SEGMENT, 'open-2' => "\0" x SEGMENT) }
+sub reached($index)        { return (reached => pack 'Q<Q<', $index, ~$index) }
+
+# How many entries are in the first batch of a segment, and where that ends.
+sub first_batch($bytes)
+{
+    my $n = unpack 'Q<', substr $bytes, 16, 8;
+    my $at = 24 + 16 * $n;
+    $at += unpack 'L<', substr $bytes, 24 + 16 * $_ + 12, 4 for 0 .. $n - 1;
+    return ($n, $at);
+}
+
+# All end, by a kill or by themselves, which closes their segments; one of them is left so, and all are
+# started again. What must not come of it, or ''.
+sub killed($how, $lay)
+{
+    orders($leader, 4);
+    my $before = wrong();
+    return $before if $before ne '';
+    my ($one) = grep {glob $_->data . '/raft/snapshot-*.meta'} others($leader);
+    $how eq 'killed' ? $_->kill : $_->stop for @all;
+    $lay->($one);
+    $_->launch for @all;
+    return wrong();
+}
+
+subtest 'a daemon that was killed in the middle of a work' => sub {
+    my $noted = sub($one) {
+        my ($open) = map {/open-(\d+)$/ ? $1 : ()} grep {HA::Zerod::slurp($_) =~ /[^\0]/} glob $one->data . '/raft/open-*';
+        leave($one, 'cut-' . (closed($one))[-1][1] => "$open\n");
+    };
+    is(killed('killed', $noted), '', 'a cut was noted, and nothing was closed');
+
+    my $power = sub($one) { leave($one, 'cut-' . (closed($one))[-1][1] => '') };
+    is(killed('killed', $power), '', 'a cut was being noted');
+
+    my $gap = sub($one) {
+        my ($cut) = (closed($one))[-2];
+        unlink $cut->[2];
+        leave($one, "cut-$cut->[0]" => "7\n", prepared(), reached($cut->[0] - 1));
+    };
+    is(killed('ended', $gap), '', 'the first segment of a cut was removed, and not the last one');
+
+    my $both = sub($one) {
+        my ($cut) = (closed($one))[-1];
+        my $bytes = HA::Zerod::slurp($cut->[2]);
+        my ($n, $end) = first_batch($bytes);
+        my $index = $cut->[0] + $n;
+        die "$cut->[2] has one batch only\n" if $index > $cut->[1];
+        leave($one, segment($cut->[0], $index - 1) => substr($bytes, 0, $end), "cut-$index" => "7\n", prepared(), reached($index - 1));
+    };
+    is(killed('ended', $both), '', 'a segment that is cut was written anew, and not removed');
+
+    my $installed = sub($one) {
+        my ($last) = sort {$b <=> $a} map {/snapshot-\d+-(\d+)-\d+[.]meta$/ ? $1 : ()} glob $one->data . '/raft/snapshot-*';
+        unlink $_->[2] for closed($one);
+        leave($one, segment($last - 300, $last - 200) => 'of before it', prepared(), reached(0));
+    };
+    is(killed('ended', $installed), '', "a leader's snapshot was there, and the segments before it, too");
 };
 
 $_->stop for @all;
