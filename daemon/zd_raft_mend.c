@@ -124,7 +124,6 @@ static int load(struct raft_io *io, raft_term *term, raft_id *vote, struct raft_
     if (!has_all(mend, mend->next - 1)) {
         return RAFT_CORRUPT; /* the process ends, and what was read with it */
     }
-    zd_files_loaded(mend->dir);
     zd_reached_set(mend->reached, mend->next - 1);
     return 0;
 }
@@ -483,6 +482,7 @@ static int start(struct raft_io *io, unsigned ms, raft_io_tick_cb tick, raft_io_
     mend->retry = find_retry(mend);
     zd_files_forget(mend->kept);
     mend->kept = NULL;
+    zd_files_loaded(mend->dir); /* the state was read, too, and no segment is made yet */
     return mend->theirs.start(io, ms, tick, receive);
 }
 
