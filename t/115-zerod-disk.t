@@ -206,6 +206,25 @@ subtest 'a segment that cannot be closed, with entries that are not agreed on' =
     ok(!grep({$_->{name} =~ /^Stale/} @{$leader->map->{apps}}), 'what was not agreed on is nowhere');
 };
 
+# The first file that is removed then is the old segment of what is cut.
+subtest 'killed in the middle of a cut' => sub {
+    plan skip_all => $lacks if $lacks;
+    my $ex = $leader;
+    my $next = leave_behind($ex, 'Cut');
+    ok(order($next, 'After'), 'something else is agreed on');
+    my $faults = HA::Disk::faults($t, $ex->pid, 'EIO:signal=KILL:when=1', 'unlink');
+    $t->{processes}{$ex->pid}{signals}{KILL} = 1;
+    $ex->resume;
+    $t->wait_for(sub { !$ex->running }, SOON, 'it to end');
+    HA::Disk::end_faults($faults);
+    my @notes = glob $ex->data . '/raft/cut-*';
+    is(scalar(@notes), 1, 'the cut is not done');
+    $ex->launch;
+    $leader = healed('it is started again');
+    ok(!grep({$_->{name} =~ /^Cut/} @{$leader->map->{apps}}), 'what was not agreed on is nowhere');
+    is(join(' ', grep {-e} @notes), '', 'and the note of it is gone');
+};
+
 # What fails, on how many commands.
 my @kinds = (
     ['entries', 'EIO', 100, 'io_submit'],
