@@ -235,6 +235,7 @@ subtest '-json is the answer of the daemon, for programs' => sub {
 
 subtest 'H11: a switchover' => sub {
     is(said($other, 'switchover', '-to=0'), "0 is the active one already: nothing is changed\n", 'to the active one');
+    is(said($other, 'switchover', '-to=0', '-json'), qq({"changed":false,"said":"0 is the active one already"}\n), 'which is said in JSON, too');
     like(said($other, 'switchover', '-to=2'), qr/^2 is active after \d\.\d s\n$/, 'to another one');
     is(active($other), 2, 'which is active now');
     $service->wait_for(2, 0, 'the service there alone');
@@ -346,7 +347,7 @@ subtest 'O6: a node joins and leaves' => sub {
     my $web = $all[0]->joiner('web');
     my $address = $web->{address};
     my @join = ('-node=web', "-address=$address", '-role=observer');
-    like(said($other, 'join', @join), qr/^web joins as observer at $address: /, 'it joins');
+    like(said($other, 'join', @join, '-json'), qr/^\{"changed":true,"said":"web joins as observer at $address: .*\\"nodes\\".*"\}\n\z/, 'it joins');
     $web->launch;
     $t->wait_for(sub { row(scalar said($other, 'roles'), 'web') eq 'observer|-|-|there' }, 20, 'it to be there');
     $t->wait_for(sub { row(scalar said($other, 'acks'), 'web') =~ /^[1-9]\d*\|0\|/ }, 20, 'it to have the map');

@@ -23,6 +23,9 @@ enum {
         "socket", "PATH", "its control socket, in place of -c and -i"                              \
     }
 
+/** Likewise of each that changes something. */
+#define ZERO_HA_DOES {"json", NULL, "say what was done in JSON"}, ZERO_HA_WHERE
+
 /** A daemon of this host. */
 typedef struct zero_ha_t {
     const zero_args_t *args;
@@ -96,7 +99,11 @@ int zero_ha_wait(bool *came, const zero_ha_t *ha, apr_interval_time_t patience,
 int zero_ha_patience(apr_interval_time_t *patience, const zero_args_t *args,
                      apr_interval_time_t otherwise);
 
-/** Says a sentence on stdout. ZERO_DONE or ZERO_IO. */
-int zero_ha_say(const zero_ha_t *ha, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** Says what was done: a sentence on stdout, with -json an object. ZERO_DONE or ZERO_IO. */
+int zero_ha_done(const zero_ha_t *ha, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** Likewise what was so before: nothing is changed. */
+int zero_ha_unchanged(const zero_ha_t *ha, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -17,6 +17,8 @@
 
 #include <apr_strings.h>
 
+#include "zero_json.h"
+
 enum {
     ANSWER_BYTES_MAX = 16 << 20,
     ANSWER_BYTES_FIRST = 64 << 10,
@@ -351,11 +353,34 @@ json_int_t zero_ha_number(const json_t *object, const char *key)
     return json_integer_value(json_object_get(object, key));
 }
 
-int zero_ha_say(const zero_ha_t *ha, const char *fmt, ...)
+static int say(const zero_ha_t *ha, bool changed, const char *text)
+{
+    if (!zero_opt(ha->args, "json")) {
+        const char *end = changed ? "\n" : ": nothing is changed\n";
+        return zero_print(ha->args->command, hap_str(apr_pstrcat(ha->args->pool, text, end, NULL)));
+    }
+    zero_json_t *json = zero_json_make(ha->args->pool);
+    zero_json_open(json, NULL, '{');
+    zero_json_bool(json, "changed", changed);
+    zero_json_text(json, "said", text);
+    zero_json_close(json, '}');
+    return zero_print(ha->args->command, hap_str(zero_json_done(json)));
+}
+
+int zero_ha_done(const zero_ha_t *ha, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    const char *line = apr_pvsprintf(ha->args->pool, fmt, args);
+    const char *text = apr_pvsprintf(ha->args->pool, fmt, args);
     va_end(args);
-    return zero_print(ha->args->command, hap_str(apr_pstrcat(ha->args->pool, line, "\n", NULL)));
+    return say(ha, true, text);
+}
+
+int zero_ha_unchanged(const zero_ha_t *ha, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    const char *text = apr_pvsprintf(ha->args->pool, fmt, args);
+    va_end(args);
+    return say(ha, false, text);
 }

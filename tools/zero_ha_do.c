@@ -114,7 +114,7 @@ static int wait_for_move(const zero_ha_t *ha, move_t *move, apr_interval_time_t 
         return code;
     }
     if (came && !move->given_up) {
-        return zero_ha_say(ha, "%s is active after %s", move->to, since);
+        return zero_ha_done(ha, "%s is active after %s", move->to, since);
     }
     return zero_fail(ha->args->command, ZERO_REFUSED,
                      "%s is not active after %s%s: it is %s, its last script: %s", move->to, since,
@@ -137,7 +137,7 @@ static int run_switchover(const zero_args_t *args)
     }
     const json_t *app = find_app(cluster, ha.app);
     if (is_active(cluster, move.to)) {
-        return zero_ha_say(&ha, "%s is the active one already: nothing is changed", move.to);
+        return zero_ha_unchanged(&ha, "%s is the active one already", move.to);
     }
     move.epoch = zero_ha_number(app, "epoch");
     code = zero_ha_ask(&answer, &ha, json_pack("{s:s, s:s}", "ask", "switchover", "to", move.to));
@@ -188,17 +188,16 @@ static int set_pause(const zero_args_t *args, bool paused)
     }
     const char *shown = zero_show(app, args->pool);
     if (strcmp(end.end, "unchanged") == 0) {
-        return zero_ha_say(&ha, "%s is %s already: nothing is changed", shown,
-                           paused ? "paused" : "not paused");
+        return zero_ha_unchanged(&ha, "%s is %s already", shown, paused ? "paused" : "not paused");
     }
     code = zero_ha_judge(&ha, &end);
     if (code != ZERO_DONE) {
         return code;
     }
-    return zero_ha_say(&ha,
-                       paused ? "%s is paused: it stays where it is, zero ha resume ends that"
-                              : "%s goes on: another replica takes over again",
-                       shown);
+    return zero_ha_done(&ha,
+                        paused ? "%s is paused: it stays where it is, zero ha resume ends that"
+                               : "%s goes on: another replica takes over again",
+                        shown);
 }
 
 static int run_pause(const zero_args_t *args)
@@ -325,7 +324,7 @@ static int run_primary(const zero_args_t *args)
         return code;
     }
     if (is_text(cluster, "primary", lead.to)) {
-        return zero_ha_say(&ha, "%s leads already: nothing is changed", lead.to);
+        return zero_ha_unchanged(&ha, "%s leads already", lead.to);
     }
     apr_time_t begun = apr_time_now();
     code = check_electable(&ha, cluster, lead.to);
@@ -336,7 +335,7 @@ static int run_primary(const zero_args_t *args)
     }
     const char *since = since_text(begun, args->pool);
     if (came && !lead.given_up) {
-        return zero_ha_say(&ha, "%s leads after %s", lead.to, since);
+        return zero_ha_done(&ha, "%s leads after %s", lead.to, since);
     }
     return zero_fail(args->command, ZERO_REFUSED, "%s does not lead after %s: %s does", lead.to,
                      since, lead.primary);
@@ -373,7 +372,7 @@ static int run_force(const zero_args_t *args)
     if (code != ZERO_DONE) {
         return code;
     }
-    return zero_ha_say(&ha, "this node goes on alone: zero ha status shows it");
+    return zero_ha_done(&ha, "this node goes on alone: zero ha status shows it");
 }
 
 /* --- the commands ----------------------------------------------------------------------------- */
@@ -383,26 +382,26 @@ static const char *const to_needed[] = {"to", NULL};
 static const zero_option_t switchover_options[] = {
     {"to", "ID", "the replica that is to be active"},
     {"wait", "SECONDS", "for it to come about [2 leases]"},
-    ZERO_HA_WHERE,
+    ZERO_HA_DOES,
     {NULL, NULL, NULL},
 };
 
 static const zero_option_t pause_options[] = {
     {"app", "NAME", "the application [that of config.json, or the only one]"},
-    ZERO_HA_WHERE,
+    ZERO_HA_DOES,
     {NULL, NULL, NULL},
 };
 
 static const zero_option_t primary_options[] = {
     {"to", "ID", "the node that is to lead"},
     {"wait", "SECONDS", "for it to come about [30]"},
-    ZERO_HA_WHERE,
+    ZERO_HA_DOES,
     {NULL, NULL, NULL},
 };
 
 static const zero_option_t force_options[] = {
     {"yes", NULL, "the other host is down"},
-    ZERO_HA_WHERE,
+    ZERO_HA_DOES,
     {NULL, NULL, NULL},
 };
 

@@ -74,7 +74,7 @@ static bool is_same(const json_t *known, const node_t *node, const zero_ha_t *ha
 static int say_known(const zero_ha_t *ha, const json_t *known, const node_t *node)
 {
     if (is_same(known, node, ha)) {
-        return zero_ha_say(ha, "%s is such a node already: nothing is changed", node->id);
+        return zero_ha_unchanged(ha, "%s is such a node already", node->id);
     }
     return zero_fail(ha->args->command, ZERO_REFUSED,
                      "%s is a node already, %s at %s; to change that, have it leave first: zero ha "
@@ -132,10 +132,10 @@ static int run_join(const zero_args_t *args)
     if (code != ZERO_DONE) {
         return code;
     }
-    return zero_ha_say(&ha,
-                       "%s joins as %s at %s: start its daemon with zerod -j, and add it to "
-                       "\"nodes\" in config.json of all nodes",
-                       node.id, hap_map_role_names[node.role], node.address);
+    return zero_ha_done(&ha,
+                        "%s joins as %s at %s: start its daemon with zerod -j, and add it to "
+                        "\"nodes\" in config.json of all nodes",
+                        node.id, hap_map_role_names[node.role], node.address);
 }
 
 /* --- leave ------------------------------------------------------------------------------------ */
@@ -157,13 +157,13 @@ static int run_leave(const zero_args_t *args)
         return code;
     }
     if (strcmp(end.end, "unchanged") == 0) {
-        return zero_ha_say(&ha, "there is no node %s: nothing is changed", id);
+        return zero_ha_unchanged(&ha, "there is no node %s", id);
     }
     code = zero_ha_judge(&ha, &end);
     if (code != ZERO_DONE) {
         return code;
     }
-    return zero_ha_say(&ha, "%s has left: stop its daemon, and take it out of config.json", id);
+    return zero_ha_done(&ha, "%s has left: stop its daemon, and take it out of config.json", id);
 }
 
 /* --- the commands ----------------------------------------------------------------------------- */
@@ -176,13 +176,13 @@ static const zero_option_t join_options[] = {
     {"address", "HOST:PORT", "where the other nodes reach it"},
     {"role", "ROLE", "voter, witness (never leads) or observer (has no vote) [voter]"},
     {"electable", "no", "a voter that is not to lead"},
-    ZERO_HA_WHERE,
+    ZERO_HA_DOES,
     {NULL, NULL, NULL},
 };
 
 static const zero_option_t leave_options[] = {
     {"node", "ID", "the node that leaves"},
-    ZERO_HA_WHERE,
+    ZERO_HA_DOES,
     {NULL, NULL, NULL},
 };
 
