@@ -17,13 +17,7 @@ my $service = HA::Service->new($t, 'service');
 my @all = HA::Zerod->cluster($t, 'three', service => $service, config => {timeout => LEASE_MS, scriptTimeout => 1500});
 my $leader = HA::Zerod::leader_of(@all);
 
-# The daemon whose replica is active, once it is.
-sub active()
-{
-    my $active;
-    $t->wait_for(sub { ($active) = grep {$_->running && $_->role eq 'active'} @all; $active && join(' ', $service->alive) eq $active->{id} }, 30, 'an active replica');
-    return $active;
-}
+sub active() { return HA::Zerod::active_of($service, @all) }
 
 # Another than these.
 sub other(@not)
@@ -32,11 +26,7 @@ sub other(@not)
     return $one;
 }
 
-sub settled()
-{
-    $t->wait_for(sub { join(' ', sort map {$_->role} @all) eq 'active passive passive' }, 30, 'one active, two passive');
-    return active();
-}
+sub settled() { return HA::Zerod::settled($service, @all) }
 
 # Looks at what all scripts so far were told: the application, what the service is to be, the epoch of
 # the lease that their replica had, or had last, and its id.

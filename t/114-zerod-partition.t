@@ -48,19 +48,6 @@ sub order($zerod, $name)
     return;
 }
 
-sub is_active($zerod)
-{
-    return $zerod->role eq 'active' && join(' ', $service->alive) eq $zerod->{id};
-}
-
-# The active one of these, once it is.
-sub active_of(@zerods)
-{
-    my $active;
-    $t->wait_for(sub { ($active) = grep {is_active($_)} @zerods; $active }, SOON, 'an active replica');
-    return $active;
-}
-
 sub others(@not)
 {
     return grep {my $zerod = $_; !grep {$_ == $zerod} @not} @all;
@@ -71,8 +58,7 @@ sub healed($what)
 {
     $hosts->heal;
     my $leader = HA::Zerod::leader_of(@all);
-    $t->wait_for(sub { join(' ', sort map {$_->role} @all) eq 'active passive passive' }, SOON, 'one active, two passive');
-    my $active = active_of(@all);
+    my $active = HA::Zerod::settled($service, @all);
     $t->wait_for(sub { !grep {my $map = $_->map; 1 != grep {($_->{active} // '') eq $active->{id}} @{$map->{apps}}} @all }, SOON, 'the map to say so');
     my %there = map {$_->{name} => 1} @{$leader->map->{apps}};
     is(join(' ', grep {!$there{$_}} @acknowledged), '', "$what: nothing that was acknowledged is lost");
@@ -139,7 +125,7 @@ for my $same (1, 0) {
         $t->wait_for(sub { !$leader->status->{leads} }, SOON, 'it to step down');
         my $text = $leader->map_text;
         order($next, "During$same");
-        my $now = active_of(@rest);
+        my $now = HA::Zerod::active_of($service, @rest);
         if ($same) {
             my ($new) = grep {$_->{id} eq $now->{id}} reverse $service->lives;
             my ($old) = grep {$_->{id} eq $leader->{id}} reverse $service->lives;
@@ -166,7 +152,7 @@ for my $deaf (1, 0) {
         my $next = HA::Zerod::leader_of(@rest);
         isnt($next->{id}, $leader->{id}, 'another one leads');
         order($next, "DuringWay$deaf");
-        isnt(active_of(@rest)->{id}, $leader->{id}, 'another one is active');
+        isnt(HA::Zerod::active_of($service, @rest)->{id}, $leader->{id}, 'another one is active');
         ok(!$leader->status->{leads}, 'it has stepped down');
         ($leader, $active) = healed('the leader hears and is heard');
     };
@@ -176,7 +162,7 @@ subtest 'the active one, which does not lead, hears nobody' => sub {
     $leader = lead_at($active, 0);
     my @rest = others($active);
     $hosts->cut_way($_->{id}, $active->{id}) for @rest;
-    isnt(active_of(@rest)->{id}, $active->{id}, 'another one is active');
+    isnt(HA::Zerod::active_of($service, @rest)->{id}, $active->{id}, 'another one is active');
     order($leader, 'Deaf');
     ($leader, $active) = healed('it hears again');
 };

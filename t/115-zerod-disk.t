@@ -79,7 +79,7 @@ sub healed($what)
         last if $leader && !grep {!$_->running} @all;
         revive();
     }
-    $t->wait_for(sub { join(' ', sort map {$_->role} @all) eq 'active passive passive' }, SOON, 'one active, two passive');
+    HA::Zerod::settled($service, @all);
     my $same = sub { my %logs = map {history($_) => 1} @all; return keys %logs == 1 };
     ok(eval { $t->wait_for($same, SOON, 'the same log'); 1 }, "$what: all have the same log");
     $leader = HA::Zerod::leader_of(@all);

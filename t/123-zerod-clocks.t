@@ -33,9 +33,7 @@ my ($leader, $active, @orders);
 sub settled()
 {
     $leader = HA::Zerod::leader_of(@all);
-    $t->wait_for(sub { join(' ', sort map {$_->role} @all) eq 'active passive passive' }, SOON, 'one active, two passive');
-    ($active) = grep {$_->role eq 'active'} @all;
-    $t->wait_for(sub { join(' ', $service->alive) eq $active->{id} }, SOON, 'its service');
+    $active = HA::Zerod::settled($service, @all);
     return;
 }
 

@@ -37,14 +37,6 @@ sub have_nodes($what, $nodes, @zerods)
     return ok(eval { $t->wait_for(sub { !grep {nodes($_) ne $nodes} @zerods }, SOON, 'the nodes') }, $what) || diag(map {"$_->{id}: " . nodes($_) . "\n"} @zerods);
 }
 
-# The active one of these, once it is.
-sub active_of(@zerods)
-{
-    my $active;
-    $t->wait_for(sub { ($active) = grep {$_->role eq 'active'} @zerods; $active && join(' ', $service->alive) eq $active->{id} }, SOON, 'an active replica');
-    return $active;
-}
-
 sub enlist($leader, $joiner)
 {
     my $max = $leader->ask({ask => 'cluster'})->{raft_max};
@@ -88,7 +80,7 @@ sub is_refused($what, @told)
 }
 
 my $leader = HA::Zerod::leader_of(@all);
-my $active = active_of(@all);
+my $active = HA::Zerod::active_of($service, @all);
 my $web = joiner();
 
 subtest 'a node joins while another one is cut off' => sub {
@@ -120,7 +112,7 @@ subtest 'two of four are no majority' => sub {
     $hosts->heal;
     $leader = HA::Zerod::leader_of(@all);
     have_nodes('all are back, and all are there', '0 1 2 web', @all);
-    $active = active_of(@all);
+    $active = HA::Zerod::active_of($service, @all);
     cmp_ok($active->status->{replica}{epoch}, '>', $epoch, 'with a new lease');
     is($service->overlap_ms, 0, 'never two services at once');
 };
@@ -136,7 +128,7 @@ subtest 'the active one is removed while it is cut off' => sub {
     $hosts->cut($host{$gone->{id}});
     my @rest = others($gone);
     like($leader->order('node-remove', node => $gone->{id}), qr/^done/, 'the others do so');
-    $active = active_of(@rest);
+    $active = HA::Zerod::active_of($service, @rest);
     my ($new) = grep {$_->{id} eq $active->{id}} reverse $service->lives;
     my ($old) = grep {$_->{id} eq $gone->{id}} reverse $service->lives;
     cmp_ok($old->{to}, '<', $new->{from}, 'H8: it has stopped its service before another one starts');

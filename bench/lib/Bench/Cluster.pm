@@ -11,7 +11,7 @@ use Time::HiRes qw(sleep);
 use HA::Service;
 use HA::Zerod;
 
-use constant {NODES => 3, SETTLE_SECONDS => 60, LEAD_SECONDS => 30, LEASE_MS => 5000};
+use constant {NODES => 3, LEAD_SECONDS => 30, LEASE_MS => 5000};
 
 # A start may be interrupted: what has begun is known from the first daemon on.
 my @started;
@@ -50,15 +50,7 @@ sub leader($self) { return HA::Zerod::leader_of($self->all) }
 # Who is active, once all are what they are to be.
 sub settled($self)
 {
-    my ($active, $service) = (undef, $self->{service});
-    my $is_settled = sub {
-        return 0 if grep {!$_->running} $self->all;
-        return 0 if join(' ', sort map {$_->role} $self->all) ne 'active passive passive';
-        ($active) = grep {$_->role eq 'active'} $self->all;
-        return join(' ', $service->alive) eq $active->{id};
-    };
-    $self->{t}->wait_for($is_settled, SETTLE_SECONDS, 'one active, two passive');
-    return $active;
+    return HA::Zerod::settled($self->{service}, $self->all);
 }
 
 # Has this one lead.

@@ -11,7 +11,7 @@ use JSON::PP ();
 use HA::Log;
 use HA::Test;
 
-use constant {TIMEOUT_SECONDS => 10, ELECTION_SECONDS => 30, ORDER_TRIES => 30};
+use constant {TIMEOUT_SECONDS => 10, ELECTION_SECONDS => 30, SETTLE_SECONDS => 60, ORDER_TRIES => 30};
 
 my $orders = 0;
 
@@ -92,6 +92,23 @@ sub leader_of(@zerods)
     };
     $t->wait_for($agreed, ELECTION_SECONDS, 'a leader that all agree on');
     return $leader;
+}
+
+# The one of these that is active, once what lives of this HA::Service is its alone.
+sub active_of($service, @zerods)
+{
+    my $active;
+    my $lives = sub { ($active) = grep {$_->role eq 'active'} @zerods; $active && join(' ', $service->alive) eq $active->{id} };
+    $zerods[0]{t}->wait_for($lives, SETTLE_SECONDS, 'an active replica');
+    return $active;
+}
+
+# The same, once all the others are passive.
+sub settled($service, @zerods)
+{
+    my $roles = join ' ', 'active', ('passive') x (@zerods - 1);
+    $zerods[0]{t}->wait_for(sub { join(' ', sort map {$_->role} @zerods) eq $roles }, SETTLE_SECONDS, $roles);
+    return active_of($service, @zerods);
 }
 
 sub program { return HA::Test::top_builddir() . '/zerod' }
