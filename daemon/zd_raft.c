@@ -19,7 +19,7 @@
 
 enum {
     HEARTBEATS = 10, /* in the time of an election */
-    SEGMENT_BYTES = ZD_FILES_SEGMENT_BYTES,
+    SEGMENT_BYTES = ZD_SEGMENT_BYTES,
     CONNECT_AGAIN_MS = 200,
     DISK_AGAIN_MS = 1000,
     CAPACITY_KB = SEGMENT_BYTES / 2048, /* no entry is taken when less is reserved on the disk */
@@ -501,7 +501,7 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
         return give_up(
             self, fails(diag, conf->dir, RAFT_IOERR, "reached, or a segment that is written to"));
     }
-    const char *torn = zd_files_torn(self->mend.kept);
+    const char *torn = zd_kept_torn(self->mend.kept);
     if (torn) {
         hap_diag_set(diag, 0, "%s/%s: it was cut, and ends within an entry", conf->dir, torn);
         return give_up(self, APR_EINVAL);

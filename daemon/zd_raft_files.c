@@ -12,14 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "zd_raft_folder.h"
+#include "zd_raft_reached.h"
 
 enum {
     ROOM_BYTES = 2 << 20, /* what is left of a segment is written anew, and others are prepared */
@@ -81,20 +80,6 @@ static bool is_bad(const seen_t *seen, zd_files_work_t work)
 {
     return work == ZD_FILES_TAKE ? seen->snapshot && seen->old
                                  : seen->fresh && (seen->old || seen->closed);
-}
-
-/* How far the log was written. */
-struct zd_reached_t {
-    _Atomic uint64_t index;
-    _Atomic uint64_t inverse; /* else the page is damaged */
-};
-
-/* 0: unknown. */
-static uint64_t read_reached(const char *dir)
-{
-    uint64_t page[2] = {0};
-    bool whole = zd_read_head(page, sizeof(page), dir, "reached") == sizeof(page);
-    return whole && page[1] == ~page[0] ? page[0] : 0;
 }
 
 /* --- notes ------------------------------------------------------------------------------------ */
@@ -415,7 +400,8 @@ static bool finish_cuts(const zd_folder_t *folder, hap_diag_t *diag)
 static bool finish_snapshot(const zd_folder_t *folder, hap_diag_t *diag)
 {
     const zd_item_t *snapshot = zd_folder_snapshot(folder);
-    if (!snapshot || read_reached(folder->dir) > snapshot->is.n[1] || newest_written(folder) > 0) {
+    if (!snapshot || zd_reached_read(folder->dir) > snapshot->is.n[1] ||
+        newest_written(folder) > 0) {
         return true;
     }
     for (EACH(item, folder, ZD_KIND_CLOSED)) {
@@ -457,39 +443,4 @@ bool zd_files_check(const char *dir, hap_diag_t *diag)
                 finish_snapshot(folder, diag) && finish_start(folder, diag);
     zd_folder_free(folder);
     return good;
-}
-
-/* --- how far it was written ------------------------------------------------------------------- */
-
-zd_reached_t *zd_reached_open(const char *dir)
-{
-    char path[ZD_PATH_BYTES];
-    int fd = zd_path(path, dir, "reached") ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
-    void *page = MAP_FAILED;
-    if (fd >= 0 && posix_fallocate(fd, 0, sizeof(zd_reached_t)) == 0) {
-        page = mmap(NULL, sizeof(zd_reached_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return page == MAP_FAILED ? NULL : page;
-}
-
-uint64_t zd_reached_get(const zd_reached_t *reached)
-{
-    uint64_t index = atomic_load(&reached->index);
-    return atomic_load(&reached->inverse) == ~index ? index : 0;
-}
-
-bool zd_reached_set(zd_reached_t *reached, uint64_t index)
-{
-    bool lower = index < zd_reached_get(reached);
-    atomic_store(&reached->inverse, ~index);
-    atomic_store(&reached->index, index);
-    return !lower || msync(reached, sizeof(*reached), MS_SYNC) == 0;
-}
-
-void zd_reached_close(zd_reached_t *reached)
-{
-    munmap(reached, sizeof(*reached));
 }

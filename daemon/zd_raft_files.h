@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns looking at the files of libraft 0.22.1 for what it does not look at itself, finishing what
- * it was removing, our notes of that, and a page of how far the log was written. Changes no segment
- * that libraft wrote to but those after a cut that has failed.
+ * it was removing, and our notes of that. Changes no segment that libraft wrote to but those after
+ * a cut that has failed.
  */
 #ifndef ZD_RAFT_FILES_H
 #define ZD_RAFT_FILES_H
@@ -42,17 +42,5 @@ void zd_files_loaded(const char *dir);
 
 /** The name of the newest snapshot; "" for none. */
 void zd_files_snapshot(char *name, size_t bytes, const char *dir);
-
-/** How far the log was written, as a file that the next run reads. NULL: it cannot be made. */
-typedef struct zd_reached_t zd_reached_t;
-zd_reached_t *zd_reached_open(const char *dir);
-
-/** Index of the last entry that was written; 0: unknown. */
-uint64_t zd_reached_get(const zd_reached_t *reached);
-
-/** It is that from now on. To raise it costs nothing, and a host that dies may lose it; to lower it
- * is on the disk at the end. False: it could not be. */
-bool zd_reached_set(zd_reached_t *reached, uint64_t index);
-void zd_reached_close(zd_reached_t *reached);
 
 #endif

@@ -63,7 +63,7 @@ static bool keep(zd_kept_t *kept, const zd_item_t *item)
            (zd_path(path, kept->dir, item->name) && read_whole(file, path));
 }
 
-zd_kept_t *zd_files_keep(const char *dir)
+zd_kept_t *zd_kept_read(const char *dir)
 {
     zd_kept_t *kept = calloc(1, sizeof(*kept));
     zd_folder_t *folder = kept ? zd_folder_read(dir) : NULL;
@@ -77,7 +77,7 @@ zd_kept_t *zd_files_keep(const char *dir)
     }
     zd_folder_free(folder);
     if (!good) {
-        zd_files_forget(kept);
+        zd_kept_free(kept);
         return NULL;
     }
     return kept;
@@ -172,7 +172,7 @@ static bool open_again(const zd_folder_t *folder, zd_item_t *item, const zd_kept
 
 /* The last one first, and never under both names: each state in between has no more entries than
  * the log had. Then they get what libraft has cut off. */
-void zd_files_put_back(const zd_kept_t *kept)
+void zd_kept_put_back(const zd_kept_t *kept)
 {
     zd_folder_t *folder = kept ? zd_folder_read(kept->dir) : NULL;
     bool good = folder != NULL;
@@ -201,7 +201,7 @@ static bool ends_within(const unsigned char *bytes, size_t n)
         }
         uint64_t count = zd_number_at(bytes + at + SUMS_BYTES);
         at += SUMS_BYTES + COUNT_BYTES;
-        if (count == 0 || count > ZD_FILES_SEGMENT_BYTES) {
+        if (count == 0 || count > ZD_SEGMENT_BYTES) {
             return false; /* libraft stops there, too */
         }
         uint64_t end = at + count * ENTRY_BYTES;
@@ -219,10 +219,10 @@ static bool ends_within(const unsigned char *bytes, size_t n)
 
 /* It frees the entries before twice then (uvSegmentLoadOpen). Those of a host that has died have
  * all their bytes. */
-const char *zd_files_torn(const zd_kept_t *kept)
+const char *zd_kept_torn(const zd_kept_t *kept)
 {
     for (const file_t *file = kept->files; file; file = file->next) {
-        if (file->bytes && file->n > 0 && file->n < ZD_FILES_SEGMENT_BYTES &&
+        if (file->bytes && file->n > 0 && file->n < ZD_SEGMENT_BYTES &&
             ends_within((const unsigned char *)file->bytes, file->n)) {
             return file->name;
         }
@@ -230,7 +230,7 @@ const char *zd_files_torn(const zd_kept_t *kept)
     return NULL;
 }
 
-void zd_files_oldest(char *name, size_t bytes, const zd_kept_t *kept)
+void zd_kept_oldest(char *name, size_t bytes, const zd_kept_t *kept)
 {
     uint64_t oldest = UINT64_MAX;
     name[0] = '\0';
@@ -242,7 +242,7 @@ void zd_files_oldest(char *name, size_t bytes, const zd_kept_t *kept)
     }
 }
 
-void zd_files_forget(zd_kept_t *kept)
+void zd_kept_free(zd_kept_t *kept)
 {
     while (kept && kept->files) {
         file_t *file = kept->files;

@@ -8,22 +8,22 @@
 
 #include <stddef.h>
 
-enum { ZD_FILES_SEGMENT_BYTES = 1 << 20 /* of one that is written to */ };
+enum { ZD_SEGMENT_BYTES = 1 << 20 /* of one that is written to */ };
 
 /** Segments that are written to, as they are. NULL: there is no memory. */
 typedef struct zd_kept_t zd_kept_t;
-zd_kept_t *zd_files_keep(const char *dir);
+zd_kept_t *zd_kept_read(const char *dir);
 
 /** Libraft has closed some of them, cut off what it could not read, or removed them: undoes that.
  * Of NULL nothing is. What cannot be written stays as it is. */
-void zd_files_put_back(const zd_kept_t *kept);
-void zd_files_forget(zd_kept_t *kept);
+void zd_kept_put_back(const zd_kept_t *kept);
+void zd_kept_free(zd_kept_t *kept);
 
 /** The name of one that was cut and ends within an entry, which libraft cannot refuse; NULL: none
  * is so. Borrows. */
-const char *zd_files_torn(const zd_kept_t *kept);
+const char *zd_kept_torn(const zd_kept_t *kept);
 
 /** The name of the oldest of them; "" for none. */
-void zd_files_oldest(char *name, size_t bytes, const zd_kept_t *kept);
+void zd_kept_oldest(char *name, size_t bytes, const zd_kept_t *kept);
 
 #endif

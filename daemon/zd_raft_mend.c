@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "zd_raft_files.h"
+
 enum { TIMERS = 4, RETRY_TIMER = 2 /* of those, as it makes them */ };
 
 static const struct raft *raft_of(const zd_mend_t *mend)
@@ -82,7 +84,7 @@ static bool has_all(zd_mend_t *mend, raft_index last)
         return true;
     }
     char name[32];
-    zd_files_oldest(name, sizeof(name), mend->kept); /* without one it is said of the folder */
+    zd_kept_oldest(name, sizeof(name), mend->kept); /* without one it is said of the folder */
     snprintf(mend->io.errmsg, sizeof(mend->io.errmsg),
              "%s%sthe log ends at entry %llu, and entry %llu was written: it has lost what others "
              "may count on. " ZD_FILES_WAY_BACK,
@@ -480,7 +482,7 @@ static int start(struct raft_io *io, unsigned ms, raft_io_tick_cb tick, raft_io_
     zd_mend_t *mend = (zd_mend_t *)io;
     mend->recv = recv;
     mend->retry = find_retry(mend);
-    zd_files_forget(mend->kept);
+    zd_kept_free(mend->kept);
     mend->kept = NULL;
     zd_files_loaded(mend->dir); /* the state was read, too, and no segment is made yet */
     return mend->theirs.start(io, ms, tick, receive);
@@ -494,7 +496,7 @@ bool zd_mend(zd_mend_t *mend, uv_loop_t *loop, const char *dir,
     mend->dir = dir;
     mend->broken = broken;
     mend->baton = baton;
-    mend->kept = zd_files_keep(dir);
+    mend->kept = zd_kept_read(dir);
     mend->reached = zd_reached_open(dir);
     mend->io.set_term = set_term;
     mend->io.set_vote = set_vote;
@@ -510,13 +512,11 @@ bool zd_mend(zd_mend_t *mend, uv_loop_t *loop, const char *dir,
 
 void zd_mend_undo(zd_mend_t *mend)
 {
-    zd_files_put_back(mend->kept);
+    zd_kept_put_back(mend->kept);
 }
 
 void zd_mend_free(zd_mend_t *mend)
 {
-    zd_files_forget(mend->kept);
-    if (mend->reached) {
-        zd_reached_close(mend->reached);
-    }
+    zd_kept_free(mend->kept);
+    zd_reached_close(mend->reached);
 }

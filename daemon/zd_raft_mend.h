@@ -11,8 +11,8 @@
 #include <raft.h>
 #include <uv.h>
 
-#include "zd_raft_files.h"
 #include "zd_raft_kept.h"
+#include "zd_raft_reached.h"
 
 typedef struct zd_mend_t {
     struct raft_io io; /* first; the engine's, with ours in the place of some functions */

@@ -19,6 +19,7 @@
 #include "zd_raft_files.h"
 #include "zd_raft_kept.h"
 #include "zd_raft_net.h"
+#include "zd_raft_reached.h"
 
 enum {
     TRANSFER = RAFT_CHANGE + 1 /* libraft's own kind of a request */
@@ -349,27 +350,27 @@ bool zd_files_end(const char *dir, zd_files_work_t work, uint64_t index)
 
 static char no_page; /* nor is it looked at */
 
-zd_kept_t *zd_files_keep(const char *dir)
+zd_kept_t *zd_kept_read(const char *dir)
 {
     return (zd_kept_t *)&no_page;
 }
 
-void zd_files_put_back(const zd_kept_t *kept)
+void zd_kept_put_back(const zd_kept_t *kept)
 {
     (void)kept;
 }
 
-void zd_files_forget(zd_kept_t *kept)
+void zd_kept_free(zd_kept_t *kept)
 {
     (void)kept;
 }
 
-const char *zd_files_torn(const zd_kept_t *kept)
+const char *zd_kept_torn(const zd_kept_t *kept)
 {
     return NULL;
 }
 
-void zd_files_oldest(char *name, size_t bytes, const zd_kept_t *kept)
+void zd_kept_oldest(char *name, size_t bytes, const zd_kept_t *kept)
 {
     name[0] = '\0';
 }

@@ -18,6 +18,7 @@
 
 #include "zd_raft_files.h"
 #include "zd_raft_kept.h"
+#include "zd_raft_reached.h"
 
 static char dir[] = "/tmp/zd-raft-XXXXXX";
 static hap_diag_t diag;
@@ -307,15 +308,15 @@ static void what_libraft_has_closed_is_opened_again(void)
 {
     lay("1-4 open-3");
     put("open-2", "5 to 9, and what is damaged", 27);
-    zd_kept_t *kept = zd_files_keep(dir);
+    zd_kept_t *kept = zd_kept_read(dir);
     CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
     CU_ASSERT_EQUAL(rename(in_dir("open-2"), in_dir("5-9")), 0);
     CU_ASSERT_EQUAL(truncate(in_dir("5-9"), 6), 0);
     CU_ASSERT_EQUAL(unlink(in_dir("open-3")), 0);
-    zd_files_put_back(kept);
+    zd_kept_put_back(kept);
     UNIT_STR_EQ(there(), "1-4 open-2 open-3");
     CU_ASSERT_TRUE(is_there("open-2", "5 to 9, and what is damaged"));
-    zd_files_forget(kept);
+    zd_kept_free(kept);
     clear();
 }
 
@@ -323,29 +324,29 @@ static void what_cannot_be_put_back_costs_nothing_else(void)
 {
     lay("1-4 open-3*");
     put("open-2", "5 to 9, and what is damaged", 27);
-    zd_kept_t *kept = zd_files_keep(dir);
+    zd_kept_t *kept = zd_kept_read(dir);
     CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
     CU_ASSERT_EQUAL(rename(in_dir("open-2"), in_dir("5-9")), 0);
     CU_ASSERT_EQUAL(truncate(in_dir("5-9"), 6), 0);
     CU_ASSERT_EQUAL(rename(in_dir("open-3"), in_dir("10-11")), 0);
     CU_ASSERT_EQUAL(mkdir(in_dir("tmp-open-2"), 0700), 0);
-    zd_files_put_back(kept);
+    zd_kept_put_back(kept);
     UNIT_STR_EQ(there(), "1-4 open-2 open-3 tmp-open-2");
     CU_ASSERT_TRUE(is_there("open-2", "5 to 9"));
-    zd_files_forget(kept);
+    zd_kept_free(kept);
     clear();
 }
 
 static void what_libraft_has_written_anew_is_removed(void)
 {
     lay("1-4 open-2*");
-    zd_kept_t *kept = zd_files_keep(dir);
+    zd_kept_t *kept = zd_kept_read(dir);
     CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
     CU_ASSERT_EQUAL(rename(in_dir("open-2"), in_dir("5-9")), 0);
     put("10-10", "alone", 5);
-    zd_files_put_back(kept);
+    zd_kept_put_back(kept);
     UNIT_STR_EQ(there(), "1-4 open-2");
-    zd_files_forget(kept);
+    zd_kept_free(kept);
     clear();
 }
 
@@ -355,12 +356,12 @@ static void what_nobody_has_changed_is_not_written(void)
     struct stat now;
     lay("1-4 open-2*");
     CU_ASSERT_EQUAL(stat(in_dir("open-2"), &before), 0);
-    zd_kept_t *kept = zd_files_keep(dir);
+    zd_kept_t *kept = zd_kept_read(dir);
     CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
-    zd_files_put_back(kept);
+    zd_kept_put_back(kept);
     CU_ASSERT_EQUAL(stat(in_dir("open-2"), &now), 0);
     CU_ASSERT_EQUAL(before.st_ino, now.st_ino);
-    zd_files_forget(kept);
+    zd_kept_free(kept);
     clear();
 }
 
