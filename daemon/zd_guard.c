@@ -331,7 +331,6 @@ static bool read_left(zd_left_t *left, page_t *page)
         atomic_store(&page->boot, boot);
     }
     left->kill_at_ms = atomic_load(&page->kill_at_ms);
-    left->fresh = home == 0;
     while (home == 0) {
         if (getrandom(&home, sizeof(home), 0) != sizeof(home)) {
             return false;

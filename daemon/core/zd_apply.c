@@ -351,6 +351,7 @@ static zd_end_t grant(zd_change_t *change)
     says(change, "%s: active %s -> %s, epoch %" PRIu64, command->app, or_none(app->map.active),
          command->route, app->granted);
     app->map.active = command->route;
+    app->home = command->home;
     app->map.epoch = app->granted;
     change->result->epoch = app->granted;
     return ZD_DONE;
@@ -369,6 +370,7 @@ static zd_end_t release(zd_change_t *change)
     }
     says(change, "%s: active %s -> none", command->app, app->map.active);
     app->map.active = NULL;
+    app->home = NULL;
     return ZD_DONE;
 }
 

@@ -38,6 +38,7 @@ static void copy_app(zd_app_t *app, apr_pool_t *pool)
     hap_map_member_t *members = zd_app_members(app);
     app->map.name = copied(app->map.name, pool);
     app->map.active = copied(app->map.active, pool);
+    app->home = copied(app->home, pool);
     for (unsigned i = 0; i < app->map.members_n; i++) {
         members[i].route = copied(members[i].route, pool);
         members[i].url = copied(members[i].url, pool);

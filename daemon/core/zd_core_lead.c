@@ -48,8 +48,7 @@ static uint64_t number_of(const zd_core_t *core, const char *id)
 static void answer(zd_core_t *core, zd_heard_t *heard, uint64_t seq, bool renewed, uint64_t now)
 {
     const zd_app_t *app = zd_core_app(core);
-    const char *route = route_of(core, heard->node);
-    bool active = app && app->map.active && route && strcmp(app->map.active, route) == 0;
+    bool active = zd_lease_is_holder(app, route_of(core, heard->node), &heard->beat);
     const zd_answer_t said = {
         .seq = seq,
         .term = core->term,

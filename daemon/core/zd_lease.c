@@ -58,10 +58,16 @@ static bool is_active(const zd_app_t *app, const char *route)
     return app->map.active && route && strcmp(app->map.active, route) == 0;
 }
 
+bool zd_lease_is_holder(const zd_app_t *app, const char *route, const zd_beat_t *beat)
+{
+    return app && is_active(app, route) && app->home && beat->home &&
+           strcmp(app->home, beat->home) == 0;
+}
+
 bool zd_lease_renew(zd_lease_t *lease, const zd_app_t *app, const char *route,
                     const zd_beat_t *beat, uint64_t now_ms)
 {
-    if (!app || !is_active(app, route) || beat->claim == 0 || beat->claim != app->granted ||
+    if (!zd_lease_is_holder(app, route, beat) || beat->claim == 0 || beat->claim != app->granted ||
         lease->epoch != app->granted || beat->stopped >= app->granted || is_over(lease, now_ms)) {
         return false;
     }
@@ -84,8 +90,9 @@ static const zd_beat_t *candidate(const zd_app_t *app, const zd_config_t *config
     const char *passive = zd_role_names[ZD_ROLE_PASSIVE];
     const zd_heard_t *heard = zd_roll_present(roll, config->replicas[replica].id, now);
     bool is_member = hap_map_member(&app->map, hap_str(config->replicas[replica].route)) != NULL;
-    bool takes = heard && (by_hand ? heard->beat.role && strcmp(heard->beat.role, passive) == 0
-                                   : heard->beat.wants);
+    bool takes =
+        heard && heard->beat.home &&
+        (by_hand ? heard->beat.role && strcmp(heard->beat.role, passive) == 0 : heard->beat.wants);
     return takes && is_member ? &heard->beat : NULL;
 }
 
@@ -142,6 +149,7 @@ static bool give(zd_command_t *command, const zd_lease_t *lease, const zd_app_t 
     *command = (zd_command_t){.what = ZD_DO_GRANT,
                               .app = app->map.name,
                               .route = config->replicas[next].route,
+                              .home = zd_roll_of(roll, config->replicas[next].id)->beat.home,
                               .epoch = app->granted};
     return true;
 }
@@ -154,7 +162,8 @@ static const char *lost(const zd_lease_t *lease, const zd_app_t *app, const zd_c
 {
     int replica = zd_config_route(config, app->map.active);
     const zd_heard_t *heard = replica >= 0 ? zd_roll_of(roll, config->replicas[replica].id) : NULL;
-    if (heard && heard->beat.stopped >= app->granted) {
+    if (heard && zd_lease_is_holder(app, app->map.active, &heard->beat) &&
+        heard->beat.stopped >= app->granted) {
         return lease->to[0] ? "it was told to" : "it has stopped";
     }
     return is_over(lease, now) ? "it has not renewed its lease" : NULL;

@@ -35,6 +35,10 @@ void zd_lease_begin(zd_lease_t *lease, unsigned timeout_ms, unsigned election_ms
 /** Looks at what is agreed on now: to be called after each change of it. */
 void zd_lease_look(zd_lease_t *lease, const zd_app_t *app, uint64_t now_ms);
 
+/** Whether a beat is of the daemon that was given it, and not of another one that goes by the same
+ * id. `route` is that of the node's replica; NULL: it has none. */
+bool zd_lease_is_holder(const zd_app_t *app, const char *route, const zd_beat_t *beat);
+
 /** Whether the claim of a beat is good, which renews the lease. `route` is that of the node's
  * replica. */
 bool zd_lease_renew(zd_lease_t *lease, const zd_app_t *app, const char *route,

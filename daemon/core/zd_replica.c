@@ -195,7 +195,6 @@ void zd_replica_begin(zd_replica_t *replica, unsigned timeout_ms, unsigned retri
 
 void zd_replica_resume(zd_replica_t *replica, const zd_left_t *left)
 {
-    replica->fresh = left->fresh;
     replica->kill_at_ms = left->kill_at_ms;
 }
 
@@ -206,20 +205,17 @@ zd_orders_t zd_replica_tick(zd_replica_t *replica, uint64_t now_ms)
     return orders;
 }
 
-/* Not one that is over here, nor another daemon's. */
+/* Not one that is over here. */
 static bool is_own(const zd_replica_t *replica, uint64_t epoch)
 {
-    return epoch > replica->stopped && epoch > replica->foreign;
+    return epoch > replica->stopped;
 }
 
 /* The lease that the leader speaks of first is one from before this run. Where nothing is left of
- * it an earlier run has stopped it, and may have said so: it is not taken up. In a fresh folder it
- * is another daemon's. */
+ * it an earlier run has stopped it, and may have said so: it is not taken up. */
 static void hear_of_before(zd_replica_t *replica, uint64_t epoch, zd_orders_t *orders)
 {
-    if (replica->fresh) {
-        replica->foreign = epoch;
-    } else if (replica->role != ZD_ROLE_PASSIVE) {
+    if (replica->role != ZD_ROLE_PASSIVE) {
         replica->epoch = epoch;
     } else if (replica->kill_at_ms == 0) {
         replica->stopped = epoch;

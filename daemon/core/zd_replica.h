@@ -66,9 +66,7 @@ typedef struct zd_replica_t {
     uint64_t proven_ms;  /* when the renewal was sent that proves the lease, or the daemon began */
     bool proven;         /* it was a renewal: this run of the daemon has had a lease */
     uint64_t kill_at_ms; /* what an earlier run has left is killed then; 0: it has left nothing */
-    bool fresh;          /* there was none: the lease that is heard of first is none of its own */
     bool was_told;       /* the leader was heard in this run */
-    uint64_t foreign;    /* leases up to this epoch are another daemon's of this id */
     zd_run_t running;
     bool killed;         /* that one was: how it ends does not count */
     uint64_t run_ms;     /* when that began */
@@ -104,12 +102,11 @@ void zd_replica_begin(zd_replica_t *replica, unsigned timeout_ms, unsigned retri
 /** What earlier runs of the daemon have left in its folder. */
 typedef struct zd_left_t {
     char home[ZD_HOME_BYTES]; /* names the folder; "": there is none */
-    bool fresh;               /* there was no earlier run, for all that is known */
     uint64_t kill_at_ms;      /* the guard was told to kill the service then; 0: that was undone */
 } zd_left_t;
 
 /** A lease from before may be taken up if an earlier run has not stopped it, and is given back if
- * it has. In a fresh folder it is left alone: another daemon of this id may be active. */
+ * it has. */
 void zd_replica_resume(zd_replica_t *replica, const zd_left_t *left);
 
 /** Time has passed: to be called at least every ZD_ROUND_MS_MIN / 4. */

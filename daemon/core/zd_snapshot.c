@@ -28,8 +28,8 @@ static json_t *node_json(const zd_node_t *node)
 
 static json_t *app_json(const zd_app_t *app)
 {
-    return json_pack("{s:s, s:b, s:s?, s:I, s:I, s:b, s:o}", "name", app->map.name, "single",
-                     app->map.single, "active", app->map.active, "epoch",
+    return json_pack("{s:s, s:b, s:s?, s:s?, s:I, s:I, s:b, s:o}", "name", app->map.name, "single",
+                     app->map.single, "active", app->map.active, "home", app->home, "epoch",
                      (json_int_t)app->map.epoch, "granted", (json_int_t)app->granted, "paused",
                      app->paused, "members", hap_map_members_json(&app->map));
 }
@@ -105,6 +105,7 @@ static void read_app(hap_json_reader_t *reader, zd_app_t *app, const json_t *obj
     app->map.name = hap_json_text(reader, object, "name");
     app->map.single = hap_json_flag(reader, object, "single");
     app->map.active = hap_json_text_or_null(reader, object, "active");
+    app->home = hap_json_text_or_null(reader, object, "home");
     app->map.epoch = hap_json_number(reader, object, "epoch");
     app->granted = hap_json_number(reader, object, "granted");
     app->paused = hap_json_flag(reader, object, "paused");

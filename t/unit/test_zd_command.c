@@ -105,6 +105,7 @@ static zd_command_t full(zd_do_t what)
                           .route = "r",
                           .url = "http://h:1",
                           .admin = "enabled",
+                          .home = "0a",
                           .why = "w"};
 }
 

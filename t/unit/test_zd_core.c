@@ -288,6 +288,7 @@ static void begin_leading(const zd_config_t *config)
 static void hears(const char *node, zd_beat_t what)
 {
     what.node = node;
+    what.home = what.home ? what.home : node;
     zd_core_heard(core, &what, now);
 }
 

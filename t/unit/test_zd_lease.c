@@ -37,6 +37,7 @@ static bool beats(unsigned replica, zd_beat_t beat)
 {
     beat.node = replicas[replica].id;
     beat.role = beat.role ? beat.role : "passive";
+    beat.home = beat.home ? beat.home : replicas[replica].id;
     const zd_heard_t *heard = zd_roll_hear(&roll, &beat, now);
     zd_lease_look(&lease, &app, now);
     return zd_lease_renew(&lease, &app, replicas[replica].route, &heard->beat, now);
@@ -67,6 +68,7 @@ static void granted(const char *route)
     app.granted++;
     app.map.epoch = app.granted;
     app.map.active = route;
+    app.home = replicas[zd_config_route(&config, route)].id;
     zd_lease_look(&lease, &app, now);
 }
 
@@ -266,6 +268,27 @@ static void only_the_holder_renews_and_only_the_lease_that_it_has(void)
     CU_ASSERT_FALSE(beats(0, (zd_beat_t){.claim = 1}));
 }
 
+/* Two that are started with one id. Another leader may hear the other one first, which has a lease
+ * of its own to stop, or none. */
+static void of_two_daemons_with_one_id_the_lease_is_that_ones_who_was_given_it(void)
+{
+    begin_active();
+    zd_lease_begin(&lease, TIMEOUT_MS, ELECTION_MS, now);
+    zd_lease_look(&lease, &app, now);
+    roll.n = 0;
+    CU_ASSERT_FALSE(beats(0, (zd_beat_t){.home = "other", .claim = 1, .well = true}));
+    CU_ASSERT_FALSE(beats(0, (zd_beat_t){.home = "other", .stopped = 1, .well = true}));
+    CU_ASSERT_FALSE(zd_lease_is_holder(&app, "hostA", &roll.nodes[0].beat));
+    waits(1, 20000, true);
+    UNIT_STR_EQ(next(), "nothing");
+    now = lease.floor_ms - 1;
+    waits(1, 20000, true);
+    UNIT_STR_EQ(next(), "nothing");
+    now = lease.floor_ms;
+    waits(1, 20000, true);
+    UNIT_STR_EQ(next(), "release: it has not renewed its lease");
+}
+
 static void a_claim_of_who_has_stopped_renews_nothing(void)
 {
     begin_active();
@@ -424,6 +447,7 @@ const unit_test_t suite_zd_lease[] = {
     UNIT_TEST(before_its_floor_a_new_leader_renews_what_it_knows_nothing_of),
     UNIT_TEST(the_drift_is_a_hundredth_and_never_less_than_20_ms),
     UNIT_TEST(only_the_holder_renews_and_only_the_lease_that_it_has),
+    UNIT_TEST(of_two_daemons_with_one_id_the_lease_is_that_ones_who_was_given_it),
     UNIT_TEST(a_claim_of_who_has_stopped_renews_nothing),
     UNIT_TEST(a_lease_that_was_stopped_stays_so_when_the_daemon_is_started_again),
     UNIT_TEST(a_release_skips_the_wait),

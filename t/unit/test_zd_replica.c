@@ -317,25 +317,6 @@ static void a_lease_that_an_earlier_run_has_stopped_is_given_back(void)
     CU_ASSERT_EQUAL(replica.stopped, EPOCH);
 }
 
-/* Another daemon with this id may be active: neither is its lease taken up, nor given back. */
-static void in_a_fresh_folder_a_lease_from_before_is_left_alone(void)
-{
-    static const zd_left_t left = {.fresh = true};
-    unsure(3);
-    zd_replica_resume(&replica, &left);
-    UNIT_STR_EQ(renewed(EPOCH, 10), "stopping ensure-passive beat");
-    CU_ASSERT_EQUAL(zd_replica_claim(&replica), 0);
-    UNIT_STR_EQ(ran(true), "passive kill-service beat");
-    UNIT_STR_EQ(renewed(EPOCH, 10), "passive");
-    CU_ASSERT_EQUAL(zd_replica_claim(&replica), 0);
-    CU_ASSERT_EQUAL(replica.stopped, 0);
-    UNIT_STR_EQ(told((zd_word_t){.epoch = 0}), "passive");
-    CU_ASSERT_TRUE(zd_replica_wants(&replica, now));
-    UNIT_STR_EQ(ticked(TIMEOUT_MS), "passive ensure-passive");
-    UNIT_STR_EQ(ran(true), "passive");
-    UNIT_STR_EQ(renewed(EPOCH + 1, 0), "taking ensure-active beat");
-}
-
 /* --- rounds --- */
 
 static void h5_scripts_run_every_round(void)
@@ -716,7 +697,6 @@ const unit_test_t suite_zd_replica[] = {
     UNIT_TEST(h9_a_restarted_daemon_keeps_the_lease_that_it_is_told_it_has),
     UNIT_TEST(a_restarted_daemon_gives_no_more_time_than_the_one_before),
     UNIT_TEST(a_lease_that_an_earlier_run_has_stopped_is_given_back),
-    UNIT_TEST(in_a_fresh_folder_a_lease_from_before_is_left_alone),
     UNIT_TEST(h5_scripts_run_every_round),
     UNIT_TEST(a_script_is_not_run_twice_when_the_role_changes),
     UNIT_TEST(a_script_longer_than_a_round_is_followed_by_the_next_one_at_once),

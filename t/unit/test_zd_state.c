@@ -81,8 +81,8 @@ static const char *app(const char *name, bool single)
 
 static const char *grant(const char *route, uint64_t after)
 {
-    return sent(
-        (zd_command_t){.what = ZD_DO_GRANT, .app = "Voting", .route = route, .epoch = after});
+    return sent((zd_command_t){
+        .what = ZD_DO_GRANT, .app = "Voting", .route = route, .home = "0a", .epoch = after});
 }
 
 static const char *release(uint64_t epoch)
@@ -309,8 +309,9 @@ static void h4_a_grant_is_made_by_who_knows_of_the_last_one(void)
     UNIT_STR_EQ(grant("hostB", 1), "done 12");
     UNIT_STR_EQ(map()->apps[1].active, "hostB");
     UNIT_STR_EQ(history(0), "Voting: active hostA -> hostB, epoch 2, by root");
-    UNIT_STR_EQ(sent((zd_command_t){.what = ZD_DO_GRANT, .app = "App", .route = "hostA"}),
-                "refused 12: App is active on all its members");
+    UNIT_STR_EQ(
+        sent((zd_command_t){.what = ZD_DO_GRANT, .app = "App", .route = "hostA", .home = "0a"}),
+        "refused 12: App is active on all its members");
 }
 
 static void epochs_only_rise_whatever_happens_to_an_application(void)
@@ -364,8 +365,12 @@ static void a_pause_is_agreed_on_and_not_in_the_map(void)
 static void a_command_that_is_sent_again_has_its_first_result(void)
 {
     begin();
-    zd_command_t command = {
-        .what = ZD_DO_GRANT, .client = "x", .seq = 5, .app = "Voting", .route = "hostA"};
+    zd_command_t command = {.what = ZD_DO_GRANT,
+                            .client = "x",
+                            .seq = 5,
+                            .app = "Voting",
+                            .route = "hostA",
+                            .home = "0a"};
     UNIT_STR_EQ(sent(command), "done 11");
     UNIT_STR_EQ(app("Shop", false), "done 12");
     UNIT_STR_EQ(sent(command), "done 11");

@@ -199,6 +199,7 @@ static void say(unsigned at)
                             .term = leader->term,
                             .sent_ms = here,
                             .beat = {.node = replicas[at].id,
+                                     .home = replicas[at].id,
                                      .claim = zd_replica_claim(&host->replica),
                                      .stopped = host->replica.stopped,
                                      .wants = zd_replica_wants(&host->replica, here),
@@ -317,6 +318,7 @@ static void commit(const zd_command_t *command)
     }
     agreed.map.active = command->what == ZD_DO_GRANT ? command->route : NULL;
     if (command->what == ZD_DO_GRANT) {
+        agreed.home = replicas[zd_config_route(&config, command->route)].id;
         agreed.map.epoch = ++agreed.granted;
         grants++;
     }
