@@ -378,6 +378,7 @@ mh_retry_t mh_choice_retry(mh_choice_t *choice)
     if (!waits && !hap_budget_take(balancer, app->policy.retry_budget, mh_now_us())) {
         return MH_RETRY_NO_BUDGET;
     }
+    choice->failed = true;
     choice->tries += counts;
     choice->tried[choice->tried_n++] = mh_choice_member(choice)->slot;
     return MH_RETRY_YES;

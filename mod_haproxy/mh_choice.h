@@ -28,6 +28,7 @@ typedef struct mh_choice_t {
     uint32_t tried_n;
     uint32_t tries;     /* attempts that count for retries= */
     bool refused;       /* the last one made no connection */
+    bool failed;        /* an attempt has, which was logged */
     bool chosen;        /* a member of the last of the line-ups was */
     bool doubtful;      /* with a zone: the client has brought cookies of several sessions */
     bool preferred;     /* the session's owner is not who its cookie names */

@@ -148,8 +148,7 @@ static ml_choice_t find_nobody(ml_exchange_t *x, carried_t *carried)
     } else if (mh_choice_may_wait(choice)) {
         return ML_CHOICE_GIVE;
     }
-    /* Who has failed on it was named before. */
-    ap_log_error(APLOG_MARK, choice->tried_n ? APLOG_DEBUG : APLOG_ERR, 0, engine->server,
+    ap_log_error(APLOG_MARK, choice->failed ? APLOG_DEBUG : APLOG_ERR, 0, engine->server,
                  "%s: no member for %.*s: %s", choice->app->name,
                  HAP_STR_ARG(ml_exchange_head(x)->path), hap_pick_whys[choice->why]);
     return ML_CHOICE_NOBODY;
