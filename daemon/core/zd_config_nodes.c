@@ -162,8 +162,7 @@ apr_status_t zd_config_nodes(zd_reading_t *reading, const char *key, const json_
     }
     json_object_foreach((json_t *)value, id, node)
     {
-        unsigned long number;
-        if (hap_str_uint(&number, hap_str(id), reading->config->replicas_n - 1)) {
+        if (zd_config_replica(reading->config, id) >= 0) {
             continue;
         }
         apr_status_t rv = take_node(reading, n++, id, node);
