@@ -94,6 +94,11 @@ bool zd_core_is_other(zd_core_t *core, const zd_beat_t *beat, uint64_t now_ms)
 }
 
 /* A leader that has not been looked at for some time may have been replaced meanwhile. */
+static bool is_sure(const zd_core_t *core, uint64_t now)
+{
+    return now - core->looked_ms <= core->conf.election_ms;
+}
+
 void zd_core_heard(zd_core_t *core, const zd_beat_t *beat, uint64_t now_ms)
 {
     if (!zd_core_engine_leads(core) || !core->led) {
@@ -103,10 +108,10 @@ void zd_core_heard(zd_core_t *core, const zd_beat_t *beat, uint64_t now_ms)
     if (!heard) {
         return;
     }
-    bool sure = now_ms - core->looked_ms <= core->conf.election_ms;
     zd_lease_look(&core->lease, zd_core_app(core), now_ms);
-    bool renewed = sure && zd_lease_renew(&core->lease, zd_core_app(core),
-                                          route_of(core, beat->node), &heard->beat, now_ms);
+    bool renewed =
+        is_sure(core, now_ms) && zd_lease_renew(&core->lease, zd_core_app(core),
+                                                route_of(core, beat->node), &heard->beat, now_ms);
     answer(core, heard, beat->seq, renewed, now_ms);
     zd_core_lead(core, now_ms);
 }
@@ -294,7 +299,6 @@ const char *zd_core_unready(const zd_core_t *core, uint64_t now_ms)
 bool zd_core_leads(const zd_core_t *core, uint64_t now_ms)
 {
     const zd_leader_t leader = leader_of(core, now_ms);
-    bool sure = now_ms - core->looked_ms <= core->conf.election_ms;
-    return sure && core->led && zd_core_engine_leads(core) &&
+    return is_sure(core, now_ms) && core->led && zd_core_engine_leads(core) &&
            zd_plan_is_primary(zd_core_cluster(core), &leader);
 }
