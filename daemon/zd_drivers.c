@@ -8,7 +8,7 @@
 
 #include "zd_log.h"
 
-enum { WATCHDOG_MS = 1000 /* for the guard to open it, perhaps after the one before */ };
+enum { GUARD_MS = 1000 /* to open its watchdog, perhaps after the one before */ };
 
 static bool leads(void *baton)
 {
@@ -77,8 +77,8 @@ static void send_answer(void *baton, const char *node, const zd_answer_t *answer
     }
 }
 
-/* Whoever names a watchdog wants no service without it. It is opened by the guard, a moment after
- * that was told of the lease. */
+/* There is no service without a guard, nor without its watchdog if one is named. That is opened a
+ * moment after the guard was told of the lease. */
 static void run(void *baton, zd_run_t what, uint64_t epoch)
 {
     zd_daemon_t *self = baton;
@@ -101,9 +101,9 @@ void zd_daemon_run_waiting(zd_daemon_t *self, uint64_t now_ms)
     if (self->waits_epoch && zd_guard_counts(self->guard, &diag)) {
         self->waits_ms = 0;
         zd_service_run(self->service, ZD_RUN_ACTIVE, self->waits_epoch);
-    } else if (!self->waits_epoch || now_ms - self->waits_ms >= WATCHDOG_MS) {
+    } else if (!self->waits_epoch || now_ms - self->waits_ms >= GUARD_MS) {
         char said[ZD_SAID_BYTES];
-        apr_snprintf(said, sizeof(said), "ensure-active does not run without the watchdog: %s",
+        apr_snprintf(said, sizeof(said), "ensure-active does not run without the guard: %s",
                      diag.why);
         self->waits_ms = 0;
         zd_core_ran(self->core, false, said, now_ms);

@@ -37,6 +37,7 @@
 
 #include "zd_fds.h"
 #include "zd_log.h"
+#include "zd_page.h"
 #include "zd_reap.h"
 #include "zd_watchdog.h"
 
@@ -59,7 +60,8 @@ struct zd_guard_t {
     page_t *page;
     zd_left_t left;
     uint64_t run;
-    pid_t pid;
+    bool held; /* there has to be one */
+    pid_t pid; /* 0: there is none */
     int alive; /* closed when the daemon ends, however that is */
 };
 
@@ -82,6 +84,15 @@ typedef struct dog_t {
     uint64_t tried_ms; /* when it was last opened, or not */
     bool left; /* something would not die: it is neither fed nor stopped until there is a lease */
 } dog_t;
+
+/* What a guard is about. */
+typedef struct watch_t {
+    dog_t dog;
+    uint64_t kill_at_ms; /* of the lease that is held, or was last */
+    bool was_begun;      /* ensure-passive, to end that one */
+    pid_t passive;       /* it runs; 0: it does not */
+    uint64_t passive_ms; /* since when */
+} watch_t;
 
 /* Another guard may still have the device for a moment: who cannot open it tries again. */
 static bool open_dog(dog_t *dog, uint64_t now)
@@ -125,7 +136,7 @@ static void stop_dog(dog_t *dog, uint64_t now)
     }
 }
 
-/* --- the guard -------------------------------------------------------------------------------- */
+/* --- ensure-passive --------------------------------------------------------------------------- */
 
 static void run_passive(const zd_guard_conf_t *conf)
 {
@@ -136,7 +147,7 @@ static void run_passive(const zd_guard_conf_t *conf)
     _exit(127);
 }
 
-static pid_t begin_passive(const zd_guard_conf_t *conf)
+static void begin_passive(watch_t *watch, uint64_t now)
 {
     pid_t pid = fork();
     if (pid == 0) {
@@ -145,10 +156,34 @@ static pid_t begin_passive(const zd_guard_conf_t *conf)
         sigprocmask(SIG_SETMASK, &none, NULL);
         signal(SIGPIPE, SIG_DFL);
         setsid();
-        run_passive(conf);
+        run_passive(watch->dog.conf);
     }
-    return pid;
+    watch->passive = pid > 0 ? pid : 0;
+    watch->passive_ms = now;
+    watch->was_begun = true;
 }
+
+static void kill_passive(watch_t *watch)
+{
+    if (watch->passive) {
+        kill(-watch->passive, SIGKILL);
+        kill(watch->passive, SIGKILL); /* it may not have its group yet */
+        waitpid(watch->passive, NULL, 0);
+        watch->passive = 0;
+    }
+}
+
+static void look_at_passive(watch_t *watch, uint64_t now)
+{
+    if (watch->passive && waitpid(watch->passive, NULL, WNOHANG) != 0) {
+        watch->passive = 0;
+    }
+    if (watch->passive && now - watch->passive_ms >= SCRIPT_MS_MAX) {
+        kill_passive(watch);
+    }
+}
+
+/* --- the guard -------------------------------------------------------------------------------- */
 
 /* Whether the daemon is still there: waits for that, or for a while. */
 static bool waits(int alive)
@@ -157,26 +192,13 @@ static bool waits(int alive)
     return poll(&fd, 1, LOOK_MS) == 0;
 }
 
-static void wait_for(pid_t pid)
-{
-    for (int waited = 0; pid > 0 && waited < SCRIPT_MS_MAX; waited += LOOK_MS) {
-        if (waitpid(pid, NULL, WNOHANG) != 0) {
-            return;
-        }
-        poll(NULL, 0, LOOK_MS);
-    }
-    if (pid > 0) {
-        kill(-pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-    }
-}
-
 /* The time has come, and nobody has renewed the lease. What cannot be killed from here is stopped
  * by its own script, which was begun before if the daemon is dead. */
-static void finish(const zd_guard_conf_t *conf, dog_t *dog, pid_t passive)
+static void finish(watch_t *watch, uint64_t now)
 {
     unsigned killed = 0;
-    bool all = zd_reap(&killed, conf->marks, conf->mark);
+    dog_t *dog = &watch->dog;
+    bool all = zd_reap(&killed, dog->conf->marks, dog->conf->mark);
     zd_log("guard: the lease ran out: %u processes killed%s%s", killed,
            all ? "" : ", and some would not die",
            !all && dog->fd >= 0 ? ": the watchdog resets this host" : "");
@@ -184,21 +206,32 @@ static void finish(const zd_guard_conf_t *conf, dog_t *dog, pid_t passive)
     if (all) {
         stop_dog(dog, now_ms());
     }
-    if (passive <= 0) {
-        passive = begin_passive(conf);
+    if (!watch->was_begun) {
+        begin_passive(watch, now);
     }
-    wait_for(passive);
+}
+
+/* What an earlier one has begun to stop is its own service, not that of a new lease. */
+static void look_at_lease(watch_t *watch, uint64_t kill_at)
+{
+    if (kill_at != watch->kill_at_ms) {
+        kill_passive(watch);
+        watch->kill_at_ms = kill_at;
+        watch->was_begun = false;
+    }
 }
 
 /* One look. False: there is nothing to guard any more. */
-static bool look(dog_t *dog, bool daemon, pid_t *passive)
+static bool look(watch_t *watch, bool daemon)
 {
-    const zd_guard_conf_t *conf = dog->conf;
+    dog_t *dog = &watch->dog;
     page_t *page = dog->page;
     uint64_t kill_at = atomic_load(&page->kill_at_ms);
     uint64_t owner = atomic_load(&page->owner);
     uint64_t now = now_ms();
+    look_at_passive(watch, now);
     if (owner != dog->run) {
+        kill_passive(watch);
         if (!atomic_load(&page->has_dog)) {
             stop_dog(dog, now);
         }
@@ -208,41 +241,40 @@ static bool look(dog_t *dog, bool daemon, pid_t *passive)
         if (!dog->left) {
             stop_dog(dog, now);
         }
-        return daemon;
+        return daemon || watch->passive;
     }
+    look_at_lease(watch, kill_at);
     if (now >= kill_at) {
-        finish(conf, dog, *passive);
-        *passive = 0;
+        finish(watch, now);
         atomic_compare_exchange_strong(&page->kill_at_ms, &kill_at, 0);
         return true;
     }
     dog->left = false;
     feed(dog, kill_at, now);
-    if (!daemon && *passive == 0 && now + conf->before_ms >= kill_at) {
+    if (!daemon && !watch->was_begun && now + dog->conf->before_ms >= kill_at) {
         zd_log("guard: the daemon is dead: the service is stopped");
-        *passive = begin_passive(conf);
+        begin_passive(watch, now);
     }
     return true;
 }
 
-static void watch(zd_guard_t *guard, int alive)
+static void watch_over(zd_guard_t *guard, int alive)
 {
     bool daemon = true;
-    pid_t passive = 0;
-    dog_t dog = {
-        .conf = &guard->conf,
-        .page = guard->page,
-        .run = guard->run,
-        .seconds = guard->conf.watchdog_s,
-        .fd = -1,
-    };
+    watch_t watch = {.dog = {
+                         .conf = &guard->conf,
+                         .page = guard->page,
+                         .run = guard->run,
+                         .seconds = guard->conf.watchdog_s,
+                         .fd = -1,
+                     }};
     do {
         if (daemon) {
             daemon = waits(alive);
         } else {
             poll(NULL, 0, LOOK_MS);
         }
-    } while (look(&dog, daemon, &passive));
+    } while (look(&watch, daemon));
 }
 
 static void be_guard(zd_guard_t *guard, int alive)
@@ -258,7 +290,7 @@ static void be_guard(zd_guard_t *guard, int alive)
         }
     }
     prctl(PR_SET_NAME, "zd-guard");
-    watch(guard, alive);
+    watch_over(guard, alive);
     _exit(0);
 }
 
@@ -272,36 +304,28 @@ static bool begin(zd_guard_t *guard)
     }
     fcntl(fds[0], F_SETFD, FD_CLOEXEC);
     fcntl(fds[1], F_SETFD, FD_CLOEXEC);
-    guard->pid = fork();
-    if (guard->pid == 0) {
+    pid_t pid = fork();
+    if (pid == 0) {
         close(fds[1]);
         be_guard(guard, fds[0]);
     }
+    int error = errno;
     close(fds[0]);
+    if (pid < 0) {
+        close(fds[1]);
+        errno = error;
+        return false;
+    }
+    guard->pid = pid;
     guard->alive = fds[1];
-    return guard->pid > 0;
+    return true;
 }
 
-static page_t *open_page(const char *dir)
+static void begin_or_say(zd_guard_t *guard)
 {
-    char path[4096];
-    if ((size_t)snprintf(path, sizeof(path), "%s/guard", dir) >= sizeof(path)) {
-        errno = ENAMETOOLONG;
-        return NULL;
+    if (!begin(guard)) {
+        zd_log("the guard cannot be started: %s; it is tried again", strerror(errno));
     }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    void *page = MAP_FAILED;
-    /* What is written to a page that has no room on the disk is answered by SIGBUS. */
-    int error = fd < 0 ? errno : posix_fallocate(fd, 0, sizeof(page_t));
-    if (fd >= 0 && !error) {
-        page = mmap(NULL, sizeof(page_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    }
-    if (fd >= 0) {
-        error = page == MAP_FAILED && !error ? errno : error;
-        close(fd);
-    }
-    errno = error;
-    return page == MAP_FAILED ? NULL : page;
 }
 
 /* The first digits of the kernel's name for it; 0: unknown. */
@@ -348,7 +372,7 @@ zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag)
     if (guard) {
         guard->conf = *conf;
         guard->run = now_ms() << 16 | (uint64_t)(getpid() & 0xffff);
-        guard->page = open_page(conf->dir);
+        guard->page = zd_page_open(conf->dir, "guard", sizeof(page_t));
     }
     if (!guard || !guard->page || !read_left(&guard->left, guard->page)) {
         hap_diag_set(diag, 0, "%s/guard: %s", conf->dir, strerror(errno));
@@ -371,8 +395,9 @@ void zd_guard_hold(zd_guard_t *guard, uint64_t kill_at_ms)
         atomic_store(&guard->page->owner, guard->run);
     }
     atomic_store(&guard->page->kill_at_ms, kill_at_ms);
-    if (guard->pid == 0 && !begin(guard)) {
-        zd_log("the guard cannot be started: %s", strerror(errno));
+    if (!guard->held) {
+        guard->held = true;
+        begin_or_say(guard);
     }
 }
 
@@ -380,20 +405,26 @@ bool zd_guard_counts(const zd_guard_t *guard, hap_diag_t *diag)
 {
     const page_t *page = guard->page;
     bool refused = atomic_load(&page->refused) == guard->run;
+    if (guard->pid == 0) {
+        hap_diag_set(diag, 0, "it is not there");
+        return false;
+    }
     if (!guard->conf.watchdog || (atomic_load(&page->counting) == guard->run && !refused)) {
         return true;
     }
-    hap_diag_set(diag, 0, "%.*s", WHY_BYTES, refused ? page->why : "the guard does not answer");
+    hap_diag_set(diag, 0, "%.*s", WHY_BYTES, refused ? page->why : "it does not answer");
     return false;
 }
 
 void zd_guard_check(zd_guard_t *guard)
 {
     if (guard->pid > 0 && waitpid(guard->pid, NULL, WNOHANG) == guard->pid) {
-        zd_log("the guard was killed; there is another one");
+        zd_log("the guard was killed: another one is started");
         close(guard->alive);
         guard->pid = 0;
-        begin(guard);
+    }
+    if (guard->held && guard->pid == 0) {
+        begin_or_say(guard);
     }
 }
 

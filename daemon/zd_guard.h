@@ -28,21 +28,22 @@ typedef struct zd_guard_conf_t {
     unsigned before_ms;       /* without a daemon it begins to stop the service so long before */
 } zd_guard_conf_t;
 
-/** Starts the guard. `conf` is copied, what it points to is borrowed. NULL with a sentence. */
+/** Opens the page of it. `conf` is copied, what it points to is borrowed. NULL with a sentence. */
 zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag);
 
 /** What earlier daemons have left in the folder when this one opened the guard. */
 const zd_left_t *zd_guard_left(const zd_guard_t *guard);
 
 /** By when the service has to be dead, on CLOCK_BOOTTIME in ms; 0: it may live. From the first call
- * on a guard that an earlier daemon has left ends. */
+ * on there is a guard, and one that an earlier daemon has left ends. */
 void zd_guard_hold(zd_guard_t *guard, uint64_t kill_at_ms);
 
-/** Whether the watchdog counts, or there is none; else a sentence says why not. The guard may need
- * a moment after the first time that is held. */
+/** Whether the guard is there, and its watchdog counts if it has one; else a sentence says why not.
+ * It may need a moment for that after the first time that is held. */
 bool zd_guard_counts(const zd_guard_t *guard, hap_diag_t *diag);
 
-/** Starts another guard if this one was killed; to be called about every second. */
+/** Starts another guard if this one was killed or could not be started; to be called about every
+ * second. */
 void zd_guard_check(zd_guard_t *guard);
 
 /** The daemon ends. The guard stays if a lease is held. */

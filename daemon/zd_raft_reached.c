@@ -6,11 +6,10 @@
 
 #include "zd_raft_reached.h"
 
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include "zd_page.h"
 #include "zd_raft_folder.h"
 
 #define NAME "reached"
@@ -22,16 +21,7 @@ struct zd_reached_t {
 
 zd_reached_t *zd_reached_open(const char *dir)
 {
-    char path[ZD_PATH_BYTES];
-    int fd = zd_path(path, dir, NAME) ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
-    void *page = MAP_FAILED;
-    if (fd >= 0 && posix_fallocate(fd, 0, sizeof(zd_reached_t)) == 0) {
-        page = mmap(NULL, sizeof(zd_reached_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return page == MAP_FAILED ? NULL : page;
+    return zd_page_open(dir, NAME, sizeof(zd_reached_t));
 }
 
 uint64_t zd_reached_get(const zd_reached_t *reached)

@@ -102,7 +102,7 @@ subtest 'a device that cannot be had' => sub {
     my $since = HA::Service::now_ms();
     $zerod->launch;
     $t->wait_for(sub { $zerod->said =~ /stopping, ensure-active failed too often/ }, 30, 'it to give up');
-    like($zerod->said, qr/replica 0: ensure-active does not run without the watchdog: \Q$dog\E: No such file or directory/, 'it says why');
+    like($zerod->said, qr/replica 0: ensure-active does not run without the guard: \Q$dog\E: No such file or directory/, 'it says why');
     is($service->runs('0', 'active', $since), 0, 'ensure-active has not run');
     rename "$dog.gone", $dog or die "$dog: $!\n";
     $service->wait_for('0', $since, 'the service, when the device is there');
