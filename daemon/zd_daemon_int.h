@@ -29,6 +29,7 @@ typedef struct zd_daemon_t {
     uv_signal_t signals[2];
     uv_timer_t tick;
     uint64_t number;     /* of this node in the engine; 0: it is not in it */
+    bool joins;          /* it was not of those that the cluster began with */
     uint64_t forced;     /* it ends to go on alone, in that term; 0: it does not */
     uint64_t put_ms;     /* when a map was written that the log has */
     uint64_t checked_ms; /* when what need not be looked at each tick was looked at */
@@ -45,7 +46,7 @@ typedef struct zd_daemon_t {
     zd_core_t *core;
     zd_service_t *service; /* NULL: this node has no replica */
     zd_guard_t *guard;     /* NULL: the same */
-    uint64_t waits_ms;     /* since when ensure-active waits for the watchdog; 0: it does not */
+    uint64_t waits_ms;     /* since when ensure-active waits for the guard; 0: it does not */
     uint64_t waits_epoch;  /* that it gets; 0: it is not to run any more */
     zd_control_t *control;
     zd_http_t *http; /* NULL: none is configured */
@@ -75,7 +76,7 @@ bool zd_is_observer(const zd_daemon_t *self);
 extern const zd_drivers_t zd_daemon_drivers;
 void zd_daemon_ran(void *baton, bool well, const char *said);
 
-/** ensure-active runs if it has waited for the watchdog, and that counts now. */
+/** ensure-active runs if it has waited for the guard, and that counts now. */
 void zd_daemon_run_waiting(zd_daemon_t *self, uint64_t now_ms);
 
 /** A caller says something; the node that was called does; there is a way to it, or none. */

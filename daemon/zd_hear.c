@@ -53,6 +53,7 @@ static void become_voter(zd_daemon_t *self, uint64_t number)
         return;
     }
     self->number = number;
+    self->joins = true;
     zd_net_number(self->net, number);
     zd_log("joins: the leader knows this node by the number %" PRIu64, number);
     if (!zd_open_raft(self, &diag)) {
@@ -100,6 +101,13 @@ static void be_other(zd_daemon_t *self)
     }
 }
 
+/* By the engine's word, though it may not be ready to, such as with a full disk. */
+static bool is_leader_here(const zd_daemon_t *self)
+{
+    const char *leader = self->raft ? zd_raft_leader(self->raft) : NULL;
+    return leader && strcmp(leader, zd_own_node(self)->address) == 0;
+}
+
 /* Who has been asked does not lead, and knows who does, or not. */
 static void go_elsewhere(zd_daemon_t *self, const char *leader)
 {
@@ -110,7 +118,7 @@ static void go_elsewhere(zd_daemon_t *self, const char *leader)
         return;
     }
     zd_talk_next(self->talk);
-    if (!own || (self->raft && zd_raft_leads(self->raft))) {
+    if (!own || is_leader_here(self)) {
         self->named_ms = 0;
     } else if (self->named_ms == 0) {
         self->named_ms = now;

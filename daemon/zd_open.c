@@ -98,7 +98,7 @@ bool zd_open_raft(zd_daemon_t *self, hap_diag_t *diag)
         .peers = peers,
         .election_ms = ELECTION_MS,
         .net = self->net,
-        .joins = self->conf->joins,
+        .joins = self->joins,
         .forced = self->conf->forced,
         .changed = zd_daemon_changed,
         .ended = zd_daemon_raft_ended,
@@ -173,7 +173,7 @@ static void warn_of_two(const zd_daemon_t *self)
     for (unsigned i = 0; i < config->nodes_n; i++) {
         votes += config->nodes[i].role != HAP_MAP_OBSERVER;
     }
-    if (votes == 2 && !self->conf->joins) {
+    if (votes == 2 && !self->joins) {
         zd_log(
             "two nodes have a vote, and no third one: when one is lost, the other one takes over "
             "by \"zero ha force\" only. Add a witness on another host, see doc/two-hosts.md");
@@ -192,7 +192,8 @@ bool zd_open_parts(zd_daemon_t *self)
         zd_log("%s", diag.why);
         return false;
     }
-    if (!self->number && !self->conf->joins && !zd_is_observer(self)) {
+    self->joins = self->conf->joins || self->number;
+    if (!self->joins && !zd_is_observer(self)) {
         self->number = (uint64_t)self->own + 1;
     }
     bool observes = self->number == 0;
