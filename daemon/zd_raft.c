@@ -13,7 +13,6 @@
 #include <raft/uv.h>
 
 #include "zd_raft_files.h"
-#include "zd_raft_kept.h"
 #include "zd_raft_mend.h"
 #include "zd_raft_net.h"
 
@@ -376,8 +375,10 @@ static void look(uv_prepare_t *turn)
 
 static apr_status_t fails(hap_diag_t *diag, const char *what, int rv, const char *why)
 {
-    hap_diag_set(diag, 0, "%s: %s%s%s", what, raft_strerror(rv), *why ? ", " : "", why);
-    return rv == RAFT_CORRUPT || rv == RAFT_MALFORMED ? APR_EINVAL : APR_EGENERAL;
+    bool damaged = rv == RAFT_CORRUPT || rv == RAFT_MALFORMED;
+    hap_diag_set(diag, 0, "%s: %s%s%s%s", what, raft_strerror(rv), *why ? ", " : "", why,
+                 damaged ? ". " ZD_FILES_WAY_BACK : "");
+    return damaged ? APR_EINVAL : APR_EGENERAL;
 }
 
 /* What the engine says, or what it does not. */
@@ -500,11 +501,6 @@ apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag
     if (!zd_mend(&self->mend, conf->loop, conf->dir, conf->broken, conf->baton)) {
         return give_up(
             self, fails(diag, conf->dir, RAFT_IOERR, "reached, or a segment that is written to"));
-    }
-    const char *torn = zd_kept_torn(self->mend.kept);
-    if (torn) {
-        hap_diag_set(diag, 0, "%s/%s: it was cut, and ends within an entry", conf->dir, torn);
-        return give_up(self, APR_EINVAL);
     }
     rv = raft_init(&self->raft, &self->mend.io, &self->fsm, conf->number, conf->address);
     if (rv != 0) {

@@ -45,7 +45,8 @@ typedef struct zd_raft_conf_t {
 
 /** Begins, with what is on disk; a folder without a log becomes that of a cluster of these
  * peers. APR_EINVAL or APR_EGENERAL with a sentence when the log is damaged, or cannot be read or
- * written: nothing was changed then. */
+ * written: nothing was changed then but what libraft was removing when it was killed, which is
+ * removed. */
 apr_status_t zd_raft_open(zd_raft_t **raft, const zd_raft_conf_t *conf, hap_diag_t *diag);
 
 /** How many of the commands that are carried out by now were on this disk when this run began:

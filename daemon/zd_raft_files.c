@@ -50,22 +50,16 @@ static void note_name(char *name, size_t bytes, zd_files_work_t work, uint64_t i
     snprintf(name, bytes, "%s-%" PRIu64, names[work], index);
 }
 
-/* For each file of a kind. */
-#define EACH(item, folder, kind)                                                                   \
-    zd_item_t *item = zd_folder_next(folder, NULL, kind);                                          \
-    item;                                                                                          \
-    item = zd_folder_next(folder, item, kind)
-
 static seen_t see(const zd_folder_t *folder, const note_t *note)
 {
     seen_t seen = {.closed = false};
-    for (EACH(item, folder, ZD_KIND_CLOSED)) {
+    for (ZD_EACH(item, folder, ZD_KIND_CLOSED)) {
         seen.closed = seen.closed || item->is.n[1] >= note->index;
     }
-    for (EACH(item, folder, ZD_KIND_SNAPSHOT)) {
+    for (ZD_EACH(item, folder, ZD_KIND_SNAPSHOT)) {
         seen.snapshot = seen.snapshot || item->is.n[1] == note->index;
     }
-    for (EACH(item, folder, ZD_KIND_OPEN)) {
+    for (ZD_EACH(item, folder, ZD_KIND_OPEN)) {
         bool is_old = item->is.n[0] <= note->counter;
         bool is_written = zd_folder_written(folder, item);
         seen.old = seen.old || (is_written && is_old);
@@ -87,7 +81,7 @@ static bool is_bad(const seen_t *seen, zd_files_work_t work)
 static uint64_t newest_written(const zd_folder_t *folder)
 {
     uint64_t newest = 0;
-    for (EACH(item, folder, ZD_KIND_OPEN)) {
+    for (ZD_EACH(item, folder, ZD_KIND_OPEN)) {
         if (item->is.n[0] > newest && zd_folder_written(folder, item)) {
             newest = item->is.n[0];
         }
@@ -126,23 +120,18 @@ static int write_note(const char *path, zd_files_work_t work, const char *text)
     return error;
 }
 
-int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index, bool all_written)
+int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index)
 {
     char name[NOTE_BYTES];
-    char text[NOTE_BYTES] = "";
+    char text[NOTE_BYTES];
     char path[ZD_PATH_BYTES];
     note_name(name, sizeof(name), work, index);
-    if (!zd_path(path, dir, name)) {
+    zd_folder_t *folder = zd_path(path, dir, name) ? zd_folder_read(dir) : NULL;
+    if (!folder) {
         return errno;
     }
-    if (all_written) {
-        zd_folder_t *folder = zd_folder_read(dir);
-        if (!folder) {
-            return errno;
-        }
-        snprintf(text, sizeof(text), "%" PRIu64 "\n", newest_written(folder));
-        zd_folder_free(folder);
-    }
+    snprintf(text, sizeof(text), "%" PRIu64 "\n", newest_written(folder));
+    zd_folder_free(folder);
     int error = write_note(path, work, text);
     error = error ? error : zd_sync_dir(dir);
     if (error) {
@@ -154,7 +143,7 @@ int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index, bool a
 /* Nobody was told of what is in them: without it the log is that from before the cut. */
 static void remove_fresh(const zd_folder_t *folder, uint64_t counter)
 {
-    for (EACH(item, folder, ZD_KIND_OPEN)) {
+    for (ZD_EACH(item, folder, ZD_KIND_OPEN)) {
         if (item->is.n[0] > counter && zd_folder_written(folder, item)) {
             zd_folder_remove(folder, item);
             zd_sync_dir(folder->dir);
@@ -198,7 +187,7 @@ void zd_files_loaded(const char *dir)
     bool any = false;
     zd_folder_t *folder = zd_folder_read(dir);
     for (zd_item_t *item = folder ? folder->items : NULL; item; item = item->next) {
-        if (item->is.kind == ZD_KIND_CUT || item->is.kind == ZD_KIND_TAKE) {
+        if (zd_item_is_note(item)) {
             any = zd_folder_remove(folder, item) || any;
         }
     }
@@ -210,19 +199,9 @@ void zd_files_loaded(const char *dir)
 
 void zd_files_snapshot(char *name, size_t bytes, const char *dir)
 {
-    uint64_t newest[2] = {0};
     zd_folder_t *folder = zd_folder_read(dir);
-    name[0] = '\0';
-    if (!folder) {
-        return;
-    }
-    for (EACH(item, folder, ZD_KIND_SNAPSHOT)) {
-        const uint64_t *is = item->is.n;
-        if (is[0] > newest[0] || (is[0] == newest[0] && is[1] >= newest[1])) {
-            memcpy(newest, is, sizeof(newest));
-            snprintf(name, bytes, "%s", item->name);
-        }
-    }
+    const zd_item_t *newest = folder ? zd_folder_snapshot(folder, false) : NULL;
+    snprintf(name, bytes, "%s", newest ? newest->name : "");
     zd_folder_free(folder);
 }
 
@@ -231,7 +210,7 @@ void zd_files_snapshot(char *name, size_t bytes, const char *dir)
 /* Of an earlier run, which ended before it could look. What a snapshot has is never cut. */
 static bool counts(note_t *note, const zd_folder_t *folder, const zd_item_t *item)
 {
-    const zd_item_t *snapshot = zd_folder_snapshot(folder);
+    const zd_item_t *snapshot = zd_folder_snapshot(folder, true);
     bool known = read_note(note, folder, item);
     bool is_over = note->work == ZD_FILES_CUT && snapshot && snapshot->is.n[1] >= note->index;
     return known && !is_over;
@@ -258,7 +237,7 @@ static bool check_notes(const zd_folder_t *folder, hap_diag_t *diag)
 {
     bool good = true;
     for (const zd_item_t *item = folder->items; item && good; item = item->next) {
-        if (item->is.kind == ZD_KIND_CUT || item->is.kind == ZD_KIND_TAKE) {
+        if (zd_item_is_note(item)) {
             good = check_note(folder, item, diag);
         }
     }
@@ -326,14 +305,64 @@ static bool check_metadata(const char *dir, hap_diag_t *diag)
 }
 
 /* A snapshot without a byte is none to libraft. */
-static bool check_snapshot(const char *dir, hap_diag_t *diag)
+static bool check_snapshot(const zd_folder_t *folder, hap_diag_t *diag)
 {
-    char name[ZD_NAME_BYTES];
     unsigned char byte;
-    zd_files_snapshot(name, sizeof(name), dir);
-    if (name[0] && zd_read_head(&byte, 1, dir, name) == 0) {
-        hap_diag_set(diag, 0, "%s/%s: it is empty", dir, name);
+    const zd_item_t *newest = zd_folder_snapshot(folder, false);
+    if (newest && zd_read_head(&byte, 1, folder->dir, newest->name) == 0) {
+        hap_diag_set(diag, 0, "%s/%s: it is empty. " ZD_FILES_WAY_BACK, folder->dir, newest->name);
         return false;
+    }
+    return true;
+}
+
+/* Batches of entries after the format: two checksums, how many, the size of each, then their bytes.
+ * Whether the last one goes on after the end. */
+static bool ends_within(const unsigned char *bytes, size_t n)
+{
+    enum { FORMAT_BYTES = 8, SUMS_BYTES = 8, COUNT_BYTES = 8, ENTRY_BYTES = 16, SIZE_AT = 12 };
+    size_t at = FORMAT_BYTES;
+    while (at < n) {
+        if (n - at < SUMS_BYTES + COUNT_BYTES) {
+            return true;
+        }
+        uint64_t count = zd_number_at(bytes + at + SUMS_BYTES);
+        at += SUMS_BYTES + COUNT_BYTES;
+        if (count == 0 || count > ZD_SEGMENT_BYTES) {
+            return false; /* libraft stops there, too */
+        }
+        uint64_t end = at + count * ENTRY_BYTES;
+        for (uint64_t i = 0; i < count && end <= n; i++) {
+            const unsigned char *size = bytes + at + i * ENTRY_BYTES + SIZE_AT;
+            end += size[0] | size[1] << 8 | size[2] << 16 | (uint64_t)size[3] << 24;
+        }
+        if (end > n) {
+            return true;
+        }
+        at = end;
+    }
+    return n < FORMAT_BYTES;
+}
+
+/* It frees the entries before twice then (uvSegmentLoadOpen). Those of a host that has died have
+ * all their bytes. */
+static bool is_torn(const zd_folder_t *folder, const zd_item_t *item)
+{
+    unsigned char *bytes = malloc(ZD_SEGMENT_BYTES);
+    ssize_t n = bytes ? zd_read_head(bytes, ZD_SEGMENT_BYTES, folder->dir, item->name) : 0;
+    bool torn = n > 0 && n < ZD_SEGMENT_BYTES && ends_within(bytes, (size_t)n);
+    free(bytes);
+    return torn;
+}
+
+static bool check_open(const zd_folder_t *folder, hap_diag_t *diag)
+{
+    for (ZD_EACH(item, folder, ZD_KIND_OPEN)) {
+        if (is_torn(folder, item)) {
+            hap_diag_set(diag, 0, "%s/%s: it was cut, and ends within an entry. " ZD_FILES_WAY_BACK,
+                         folder->dir, item->name);
+            return false;
+        }
     }
     return true;
 }
@@ -344,7 +373,7 @@ static bool check_snapshot(const char *dir, hap_diag_t *diag)
 static bool remove_closed(const zd_folder_t *folder, uint64_t index, hap_diag_t *diag)
 {
     bool any = false;
-    for (EACH(item, folder, ZD_KIND_CLOSED)) {
+    for (ZD_EACH(item, folder, ZD_KIND_CLOSED)) {
         if (item->is.n[1] < index) {
             continue;
         }
@@ -364,7 +393,7 @@ static bool remove_closed(const zd_folder_t *folder, uint64_t index, hap_diag_t 
 
 static bool is_closed(const zd_folder_t *folder, uint64_t first, uint64_t last)
 {
-    for (EACH(item, folder, ZD_KIND_CLOSED)) {
+    for (ZD_EACH(item, folder, ZD_KIND_CLOSED)) {
         if (item->is.n[0] == first && item->is.n[1] == last) {
             return true;
         }
@@ -375,7 +404,7 @@ static bool is_closed(const zd_folder_t *folder, uint64_t first, uint64_t last)
 /* The segment with the entry is written anew up to that, and then removed, and those after it. */
 static bool has_begun(const zd_folder_t *folder, uint64_t index)
 {
-    for (EACH(item, folder, ZD_KIND_CLOSED)) {
+    for (ZD_EACH(item, folder, ZD_KIND_CLOSED)) {
         if (item->is.n[0] <= index && index <= item->is.n[1]) {
             return item->is.n[0] < index && is_closed(folder, item->is.n[0], index - 1);
         }
@@ -386,7 +415,7 @@ static bool has_begun(const zd_folder_t *folder, uint64_t index)
 static bool finish_cuts(const zd_folder_t *folder, hap_diag_t *diag)
 {
     note_t note;
-    for (EACH(item, folder, ZD_KIND_CUT)) {
+    for (ZD_EACH(item, folder, ZD_KIND_CUT)) {
         if (counts(&note, folder, item) && has_begun(folder, note.index) &&
             !remove_closed(folder, note.index, diag)) {
             return false;
@@ -399,12 +428,12 @@ static bool finish_cuts(const zd_folder_t *folder, hap_diag_t *diag)
  * for a log that ends too early. When more was written than the snapshot has, segments are lost. */
 static bool finish_snapshot(const zd_folder_t *folder, hap_diag_t *diag)
 {
-    const zd_item_t *snapshot = zd_folder_snapshot(folder);
+    const zd_item_t *snapshot = zd_folder_snapshot(folder, true);
     if (!snapshot || zd_reached_read(folder->dir) > snapshot->is.n[1] ||
         newest_written(folder) > 0) {
         return true;
     }
-    for (EACH(item, folder, ZD_KIND_CLOSED)) {
+    for (ZD_EACH(item, folder, ZD_KIND_CLOSED)) {
         if (item->is.n[1] >= snapshot->is.n[1]) {
             return true;
         }
@@ -439,8 +468,9 @@ bool zd_files_check(const char *dir, hap_diag_t *diag)
         return false;
     }
     bool good = check_metadata(dir, diag) && check_notes(folder, diag) &&
-                check_snapshot(dir, diag) && finish_cuts(folder, diag) &&
-                finish_snapshot(folder, diag) && finish_start(folder, diag);
+                check_snapshot(folder, diag) && check_open(folder, diag) &&
+                finish_cuts(folder, diag) && finish_snapshot(folder, diag) &&
+                finish_start(folder, diag);
     zd_folder_free(folder);
     return good;
 }

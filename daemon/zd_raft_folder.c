@@ -136,16 +136,21 @@ static bool is_whole(const zd_folder_t *folder, const zd_item_t *snapshot)
     return meta && zd_read_head(&byte, 1, folder->dir, snapshot->name) == 1;
 }
 
-const zd_item_t *zd_folder_snapshot(const zd_folder_t *folder)
+const zd_item_t *zd_folder_snapshot(const zd_folder_t *folder, bool whole)
 {
     const zd_item_t *newest = NULL;
-    for (const zd_item_t *item = zd_folder_next(folder, NULL, ZD_KIND_SNAPSHOT); item;
-         item = zd_folder_next(folder, item, ZD_KIND_SNAPSHOT)) {
-        if ((!newest || is_newer(&item->is, &newest->is)) && is_whole(folder, item)) {
+    for (ZD_EACH(item, folder, ZD_KIND_SNAPSHOT)) {
+        bool newer = !newest || is_newer(&item->is, &newest->is);
+        if (newer && (!whole || is_whole(folder, item))) {
             newest = item;
         }
     }
     return newest;
+}
+
+bool zd_item_is_note(const zd_item_t *item)
+{
+    return item->is.kind == ZD_KIND_CUT || item->is.kind == ZD_KIND_TAKE;
 }
 
 bool zd_folder_written(const zd_folder_t *folder, const zd_item_t *item)

@@ -54,9 +54,18 @@ void zd_folder_free(zd_folder_t *folder);
 /** The next file of a kind after that one, NULL for the first; NULL: there is no more. Borrows. */
 zd_item_t *zd_folder_next(const zd_folder_t *folder, const zd_item_t *after, zd_kind_t kind);
 
-/** The newest snapshot that is whole, with what it is of: libraft drops others. NULL: there is
- * none. Borrows. */
-const zd_item_t *zd_folder_snapshot(const zd_folder_t *folder);
+/** For each file of a kind, in a for(). */
+#define ZD_EACH(item, folder, kind)                                                                \
+    zd_item_t *item = zd_folder_next(folder, NULL, kind);                                          \
+    item;                                                                                          \
+    item = zd_folder_next(folder, item, kind)
+
+/** The newest snapshot; with `whole` the newest that is whole, with what it is of: libraft drops
+ * others. NULL: there is none. Borrows. */
+const zd_item_t *zd_folder_snapshot(const zd_folder_t *folder, bool whole);
+
+/** Whether it is a note of ours. */
+bool zd_item_is_note(const zd_item_t *item);
 
 /** Whether a segment has something: libraft prepares them with zeros. */
 bool zd_folder_written(const zd_folder_t *folder, const zd_item_t *item);

@@ -141,8 +141,7 @@ static bool put_back(const char *dir, const file_t *file)
 static zd_item_t *last_closed(const zd_folder_t *folder, const zd_kept_t *kept)
 {
     zd_item_t *last = NULL;
-    for (zd_item_t *item = zd_folder_next(folder, NULL, ZD_KIND_CLOSED); item;
-         item = zd_folder_next(folder, item, ZD_KIND_CLOSED)) {
+    for (ZD_EACH(item, folder, ZD_KIND_CLOSED)) {
         if (!kept_as(kept, item->name) && (!last || item->is.n[0] > last->is.n[0])) {
             last = item;
         }
@@ -187,47 +186,6 @@ void zd_kept_put_back(const zd_kept_t *kept)
         zd_sync_dir(kept->dir);
     }
     zd_folder_free(folder);
-}
-
-/* Batches of entries after the format: two checksums, how many, the size of each, then their bytes.
- * Whether the last one goes on after the end. */
-static bool ends_within(const unsigned char *bytes, size_t n)
-{
-    enum { FORMAT_BYTES = 8, SUMS_BYTES = 8, COUNT_BYTES = 8, ENTRY_BYTES = 16, SIZE_AT = 12 };
-    size_t at = FORMAT_BYTES;
-    while (at < n) {
-        if (n - at < SUMS_BYTES + COUNT_BYTES) {
-            return true;
-        }
-        uint64_t count = zd_number_at(bytes + at + SUMS_BYTES);
-        at += SUMS_BYTES + COUNT_BYTES;
-        if (count == 0 || count > ZD_SEGMENT_BYTES) {
-            return false; /* libraft stops there, too */
-        }
-        uint64_t end = at + count * ENTRY_BYTES;
-        for (uint64_t i = 0; i < count && end <= n; i++) {
-            const unsigned char *size = bytes + at + i * ENTRY_BYTES + SIZE_AT;
-            end += size[0] | size[1] << 8 | size[2] << 16 | (uint64_t)size[3] << 24;
-        }
-        if (end > n) {
-            return true;
-        }
-        at = end;
-    }
-    return n < FORMAT_BYTES;
-}
-
-/* It frees the entries before twice then (uvSegmentLoadOpen). Those of a host that has died have
- * all their bytes. */
-const char *zd_kept_torn(const zd_kept_t *kept)
-{
-    for (const file_t *file = kept->files; file; file = file->next) {
-        if (file->bytes && file->n > 0 && file->n < ZD_SEGMENT_BYTES &&
-            ends_within((const unsigned char *)file->bytes, file->n)) {
-            return file->name;
-        }
-    }
-    return NULL;
 }
 
 void zd_kept_oldest(char *name, size_t bytes, const zd_kept_t *kept)

@@ -8,8 +8,6 @@
 
 #include <stddef.h>
 
-enum { ZD_SEGMENT_BYTES = 1 << 20 /* of one that is written to */ };
-
 /** Segments that are written to, as they are. NULL: there is no memory. */
 typedef struct zd_kept_t zd_kept_t;
 zd_kept_t *zd_kept_read(const char *dir);
@@ -18,10 +16,6 @@ zd_kept_t *zd_kept_read(const char *dir);
  * Of NULL nothing is. What cannot be written stays as it is. */
 void zd_kept_put_back(const zd_kept_t *kept);
 void zd_kept_free(zd_kept_t *kept);
-
-/** The name of one that was cut and ends within an entry, which libraft cannot refuse; NULL: none
- * is so. Borrows. */
-const char *zd_kept_torn(const zd_kept_t *kept);
 
 /** The name of the oldest of them; "" for none. */
 void zd_kept_oldest(char *name, size_t bytes, const zd_kept_t *kept);

@@ -87,23 +87,24 @@ static bool has_all(zd_mend_t *mend, raft_index last)
     zd_kept_oldest(name, sizeof(name), mend->kept); /* without one it is said of the folder */
     snprintf(mend->io.errmsg, sizeof(mend->io.errmsg),
              "%s%sthe log ends at entry %llu, and entry %llu was written: it has lost what others "
-             "may count on. " ZD_FILES_WAY_BACK,
+             "may count on",
              name, name[0] ? ": " : "", last, reached);
     return false;
 }
 
 /* Of a snapshot that it cannot read it does not say which. */
-static void name_file(zd_mend_t *mend)
+static void name_file(zd_mend_t *mend, int rv)
 {
     char *errmsg = mend->io.errmsg;
     char why[sizeof(mend->io.errmsg) / 2];
     char name[96];
-    if (strstr(errmsg, "segment") || strstr(errmsg, "snapshot-")) {
+    bool named = strstr(errmsg, "segment") || strstr(errmsg, "snapshot-");
+    zd_files_snapshot(name, sizeof(name), mend->dir);
+    if (named || rv == RAFT_NOMEM || !name[0]) {
         return;
     }
     snprintf(why, sizeof(why), "%.*s", (int)sizeof(why) - 1,
              errmsg[0] ? errmsg : "it cannot be read");
-    zd_files_snapshot(name, sizeof(name), mend->dir);
     snprintf(errmsg, sizeof(mend->io.errmsg), "%s: %s", name, why);
 }
 
@@ -114,7 +115,7 @@ static int load(struct raft_io *io, raft_term *term, raft_id *vote, struct raft_
     io->errmsg[0] = '\0';
     int rv = mend->theirs.load(io, term, vote, snapshot, start, entries, n);
     if (rv != 0) {
-        name_file(mend);
+        name_file(mend, rv);
         return rv;
     }
     mend->loaded = true;
@@ -151,9 +152,9 @@ typedef struct writing_t {
     unsigned removals;
 } writing_t;
 
-static void begin_cut(zd_mend_t *mend, raft_index index, bool all_written)
+static void begin_cut(zd_mend_t *mend, raft_index index)
 {
-    int error = zd_files_begin(mend->dir, ZD_FILES_CUT, index, all_written);
+    int error = zd_files_begin(mend->dir, ZD_FILES_CUT, index);
     if (error != 0) {
         breaks(mend, "the log", error == ENOSPC ? "cut: no space left on device" : "cut");
     }
@@ -173,7 +174,7 @@ static void was_written(struct raft_io_append *request, int status)
         breaks(writing.mend, "the log", "cut");
     }
     if (status == 0 && writing.ends) {
-        begin_cut(writing.mend, writing.ends, true);
+        begin_cut(writing.mend, writing.ends);
     }
     if (status == 0 && writing.removals == writing.mend->removals) {
         zd_reached_set(writing.mend->reached, writing.last);
@@ -209,9 +210,10 @@ static int truncate_log(struct raft_io *io, raft_index index)
 {
     zd_mend_t *mend = (zd_mend_t *)io;
     if (index < mend->next) {
-        begin_cut(mend, index, !mend->writing);
         if (mend->writing) {
             ((writing_t *)mend->writing)->ends = index;
+        } else {
+            begin_cut(mend, index);
         }
         goes_back(mend, index - 1);
         mend->next = mend->cut = index;
@@ -363,6 +365,9 @@ static void was_put(struct raft_io_snapshot_put *request, int status)
         mend->own_index = putting.index;
         mend->own_term = putting.term;
     }
+    if (status == 0 && zd_reached_get(mend->reached) < putting.index) {
+        zd_reached_set(mend->reached, putting.index);
+    }
     putting.cb(putting.theirs, status);
 }
 
@@ -371,7 +376,7 @@ static int snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_sn
 {
     zd_mend_t *mend = (zd_mend_t *)io;
     bool taken = trailing > 0;
-    if (taken && zd_files_begin(mend->dir, ZD_FILES_TAKE, snapshot->index, true) != 0) {
+    if (taken && zd_files_begin(mend->dir, ZD_FILES_TAKE, snapshot->index) != 0) {
         return RAFT_NOSPACE; /* it is tried again with the next entry */
     }
     putting_t *putting = calloc(1, sizeof(*putting));

@@ -27,7 +27,7 @@ typedef struct zd_mend_t {
     raft_term voting_term;   /* the node's */
     raft_id vote;            /* in it; 0: none */
     raft_index next;         /* index of the entry that is written next */
-    raft_index cut;          /* from here on the log is being cut; 0: it is not */
+    raft_index cut;          /* what is written next is the first after this cut; 0: it is not */
     void *writing;           /* what is on its way to the disk, the last of it; NULL: nothing is */
     unsigned removals;       /* how often entries that were written were removed */
     zd_kept_t *kept;         /* as it was before it is read */

@@ -333,7 +333,7 @@ bool zd_files_check(const char *dir, hap_diag_t *diag)
     return true;
 }
 
-int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index, bool all_written)
+int zd_files_begin(const char *dir, zd_files_work_t work, uint64_t index)
 {
     return 0;
 }
@@ -363,11 +363,6 @@ void zd_kept_put_back(const zd_kept_t *kept)
 void zd_kept_free(zd_kept_t *kept)
 {
     (void)kept;
-}
-
-const char *zd_kept_torn(const zd_kept_t *kept)
-{
-    return NULL;
 }
 
 void zd_kept_oldest(char *name, size_t bytes, const zd_kept_t *kept)

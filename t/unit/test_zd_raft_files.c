@@ -272,7 +272,7 @@ static void notes_go_when_the_log_was_read(void)
 static void what_was_written_after_a_cut_that_failed_is_removed(void)
 {
     lay("1-4 5-9 open-2* open-3 open-4");
-    CU_ASSERT_EQUAL(zd_files_begin(dir, ZD_FILES_CUT, 7, true), 0);
+    CU_ASSERT_EQUAL(zd_files_begin(dir, ZD_FILES_CUT, 7), 0);
     put("open-3", "\1", 1);
     CU_ASSERT_FALSE(zd_files_end(dir, ZD_FILES_CUT, 7));
     UNIT_STR_EQ(there(), "1-4 5-9 cut-7 open-2 open-4");
@@ -283,9 +283,8 @@ static void what_was_written_after_a_cut_that_failed_is_removed(void)
 static void a_cut_ends_with_its_note(void)
 {
     lay("1-4 open-2* open-3 open-4");
-    CU_ASSERT_EQUAL(zd_files_begin(dir, ZD_FILES_CUT, 5, false), 0);
     CU_ASSERT_FALSE(zd_files_end(dir, ZD_FILES_CUT, 5));
-    CU_ASSERT_EQUAL(zd_files_begin(dir, ZD_FILES_CUT, 5, true), 0);
+    CU_ASSERT_EQUAL(zd_files_begin(dir, ZD_FILES_CUT, 5), 0);
     CU_ASSERT_EQUAL(unlink(in_dir("open-2")), 0);
     put("open-3", "\1", 1);
     CU_ASSERT_TRUE(zd_files_end(dir, ZD_FILES_CUT, 5));
