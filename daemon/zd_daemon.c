@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -17,23 +16,6 @@
 #include "zd_notify.h"
 
 enum { CHECK_MS = 1000 };
-
-static uint64_t clock_ms(clockid_t id)
-{
-    struct timespec now;
-    clock_gettime(id, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-uint64_t zd_now_ms(void)
-{
-    return clock_ms(CLOCK_BOOTTIME);
-}
-
-uint64_t zd_wall_ms(void)
-{
-    return clock_ms(CLOCK_REALTIME);
-}
 
 /* --- what has changed ------------------------------------------------------------------------- */
 

@@ -8,6 +8,7 @@
 
 #include <uv.h>
 
+#include "zd_clock.h"
 #include "zd_control.h"
 #include "zd_core.h"
 #include "zd_daemon.h"
@@ -59,10 +60,6 @@ typedef struct zd_daemon_t {
     int exit_code;
     bool ending;
 } zd_daemon_t;
-
-/** Now, on the core's clock, and for people. */
-uint64_t zd_now_ms(void);
-uint64_t zd_wall_ms(void);
 
 /** Opens all parts. False when one cannot be opened, which was said. */
 bool zd_open_parts(zd_daemon_t *self);

@@ -32,9 +32,9 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "zd_clock.h"
 #include "zd_fds.h"
 #include "zd_log.h"
 #include "zd_page.h"
@@ -64,13 +64,6 @@ struct zd_guard_t {
     pid_t pid; /* 0: there is none */
     int alive; /* closed when the daemon ends, however that is */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* --- the watchdog ----------------------------------------------------------------------------- */
 
@@ -204,7 +197,7 @@ static void finish(watch_t *watch, uint64_t now)
            !all && dog->fd >= 0 ? ": the watchdog resets this host" : "");
     dog->left = !all;
     if (all) {
-        stop_dog(dog, now_ms());
+        stop_dog(dog, zd_now_ms());
     }
     if (!watch->was_begun) {
         begin_passive(watch, now);
@@ -228,7 +221,7 @@ static bool look(watch_t *watch, bool daemon)
     page_t *page = dog->page;
     uint64_t kill_at = atomic_load(&page->kill_at_ms);
     uint64_t owner = atomic_load(&page->owner);
-    uint64_t now = now_ms();
+    uint64_t now = zd_now_ms();
     look_at_passive(watch, now);
     if (owner != dog->run) {
         kill_passive(watch);
@@ -371,7 +364,7 @@ zd_guard_t *zd_guard_open(const zd_guard_conf_t *conf, hap_diag_t *diag)
     zd_guard_t *guard = calloc(1, sizeof(*guard));
     if (guard) {
         guard->conf = *conf;
-        guard->run = now_ms() << 16 | (uint64_t)(getpid() & 0xffff);
+        guard->run = zd_now_ms() << 16 | (uint64_t)(getpid() & 0xffff);
         guard->page = zd_page_open(conf->dir, "guard", sizeof(page_t));
     }
     if (!guard || !guard->page || !read_left(&guard->left, guard->page)) {
