@@ -169,12 +169,26 @@ static json_t *cluster_json(zd_daemon_t *self)
                      (json_int_t)cluster->raft, "nodes", nodes, "apps", apps);
 }
 
+/* Routes are what status tells of, and may be other names. */
+static json_t *no_replica(const zd_config_t *config, const char *id)
+{
+    json_t *all = json_sprintf("%s is no replica's id, use", id ? id : "nothing");
+    for (unsigned i = 0; i < config->replicas_n; i++) {
+        const char *sign = i ? "," : "";
+        json_t *more =
+            json_sprintf("%s%s %s", json_string_value(all), sign, config->replicas[i].id);
+        json_decref(all);
+        all = more;
+    }
+    return json_pack("{s:o}", "error", all);
+}
+
 static json_t *move_json(zd_daemon_t *self, const json_t *object)
 {
     const char *to = json_string_value(json_object_get(object, "to"));
     int replica = to ? zd_config_replica(self->conf->config, to) : -1;
     if (replica < 0) {
-        return error_json("\"to\" is none of the replicas");
+        return no_replica(self->conf->config, to);
     }
     const char *why = zd_core_move(self->core, (unsigned)replica, zd_now_ms());
     return why ? error_json(why) : json_pack("{s:s}", "moves", to);
@@ -345,13 +359,15 @@ void zd_ask_again(zd_daemon_t *self)
     }
 }
 
-static json_t *unreached(const zd_daemon_t *self)
+static json_t *unreached(const zd_daemon_t *self, const json_t *object)
 {
+    const char *what = json_string_value(json_object_get(object, "ask"));
     const char *last = zd_core_leader(self->core);
+    bool reads = what && strcmp(what, "cluster") == 0;
     return json_pack("{s:o}", "error",
-                     json_sprintf("there is no leader to be reached%s%s; what was asked for may be "
-                                  "done or not",
-                                  last ? ", the last one was " : "", last ? last : ""));
+                     json_sprintf("there is no leader to be reached%s%s%s",
+                                  last ? ", the last one was " : "", last ? last : "",
+                                  reads ? "" : "; what was asked for may be done or not"));
 }
 
 /* This node may have become the leader itself meanwhile. */
@@ -367,7 +383,7 @@ void zd_ask_expire(zd_daemon_t *self, bool all)
             json_decref(asked->object);
             free(asked);
         } else if (all || zd_now_ms() - asked->since_ms >= WAIT_MS) {
-            finish(at, unreached(self));
+            finish(at, unreached(self, asked->object));
         } else {
             at = &asked->next;
         }

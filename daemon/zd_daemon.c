@@ -221,6 +221,8 @@ bool zd_daemon_force(zd_daemon_t *self, const char **why)
         *why =
             "only one of two nodes with a vote can be forced to go on alone: more than two go on "
             "by themselves when more than half of them are there";
+    } else if (zd_core_follows(self->core, zd_now_ms())) {
+        *why = "the other node is there, and leads: there is nothing to force";
     } else {
         zd_log("it is forced to go on alone");
         self->forced = zd_raft_term(self->raft) + 1; /* and ends when who asked has his answer */

@@ -52,8 +52,10 @@ typedef struct zd_daemon_t {
     zd_control_t *control;
     zd_http_t *http; /* NULL: none is configured */
     zd_mapfile_t *map;
-    uint64_t named_ms; /* since when others call this node the leader, and it is not; 0: nobody */
-    uint64_t other_ms; /* when it was last said that the leader hears another daemon of this id */
+    uint64_t named_ms;   /* since when others call this node the leader, and it is not; 0: nobody */
+    uint64_t unknown_ms; /* since when the leader does not know this node; 0: it does */
+    bool misfit_said;    /* that, or that it knows it by another number */
+    uint64_t other_ms;   /* when it was last said that the leader hears another daemon of this id */
     zd_asked_up_t *asked_up; /* questions that the leader is asked */
     bool belongs;            /* connections know the cluster */
     uint64_t event_seen;     /* index of the last line of history that is in the log */

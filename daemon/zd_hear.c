@@ -10,7 +10,10 @@
 #include "zd_log.h"
 #include "zd_number.h"
 
-enum { NAMED_MS = 5000 }; /* so long others may call this node the leader that is one no more */
+enum {
+    NAMED_MS = 5000,  /* so long others may call this node the leader that is one no more */
+    UNKNOWN_MS = 5000 /* so long a leader may not know a node that begins */
+};
 
 static void hear_beat(zd_daemon_t *self, zd_caller_t *caller, const json_t *object)
 {
@@ -63,6 +66,33 @@ static void become_voter(zd_daemon_t *self, uint64_t number)
     }
 }
 
+/* Whom the leader does not know gets no map, and who has left and come back has another number. A
+ * cluster that has just begun learns its nodes one by one. */
+static void look_at_number(zd_daemon_t *self, uint64_t number)
+{
+    uint64_t now = zd_now_ms();
+    bool fits = number && (!self->number || number == self->number);
+    if (fits) {
+        self->unknown_ms = 0;
+        self->misfit_said = false;
+        return;
+    }
+    self->unknown_ms = self->unknown_ms ? self->unknown_ms : now;
+    if (self->misfit_said || now - self->unknown_ms < UNKNOWN_MS) {
+        return;
+    }
+    self->misfit_said = true;
+    if (!number) {
+        zd_log("the cluster does not know node %s, which gets no map and has no vote: zero ha join "
+               "-node=%s -address=%s takes it in, else end this daemon",
+               self->conf->id, self->conf->id, zd_own_node(self)->address);
+    } else {
+        zd_log("the cluster knows node %s by the number %" PRIu64 ", and its folder has the number "
+               "%" PRIu64 ", from before it has left: start it with a new folder, and -j",
+               self->conf->id, number, self->number);
+    }
+}
+
 static void hear_answer(zd_daemon_t *self, const json_t *object)
 {
     apr_pool_t *pool;
@@ -81,6 +111,9 @@ static void hear_answer(zd_daemon_t *self, const json_t *object)
     if (counts && answer.map && !overtaken) {
         zd_mapfile_offer(self->map, hap_str(answer.map));
         zd_daemon_wrote_map(self, before);
+    }
+    if (counts) {
+        look_at_number(self, answer.number);
     }
     if (counts && answer.number && !self->number && !zd_is_observer(self)) {
         become_voter(self, answer.number);

@@ -53,7 +53,9 @@ void zd_link_close(zd_link_t *link, const char *why)
     link->closing = true;
     zd_net_known(link);
     if (link->server && !link->open && why) {
-        zd_net_refuse(link->net, why);
+        zd_net_refuse(link, why);
+    } else if (link->found && !link->open) {
+        zd_net_reach(link, why ? why : "it has closed the connection");
     }
     zd_net_connected_fn *connected = link->connected;
     link->connected = NULL;
@@ -172,6 +174,7 @@ static void open_up(zd_link_t *link, uint64_t number, const char *address)
     }
     zd_net_connected_fn *connected = link->connected;
     link->connected = NULL;
+    zd_net_reach(link, NULL);
     connected(link->baton, stream, NULL);
 }
 

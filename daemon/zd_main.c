@@ -36,13 +36,17 @@ enum {
 };
 
 static const char usage[] =
-    "zerod -c CONFIG.JSON -i ID [-n] [-d] [-j]\n"
+    "zerod -c CONFIG.JSON -i ID [-d] [-j]\n"
+    "zerod -c CONFIG.JSON -n\n"
     "\n"
     "  -c FILE   what is the same on all nodes\n"
     "  -i ID     which of its nodes this one is\n"
-    "  -n        check the file, and end\n"
+    "  -n        check what the file says, and end; secrets, scripts and folders are looked at\n"
+    "            where they are, when a daemon starts\n"
     "  -d        stay in front, with the log on standard error\n"
-    "  -j        join a cluster, that \"zero ha join\" has told of this node\n";
+    "  -j        join a cluster, that \"zero ha join\" has told of this node\n"
+    "\n"
+    "zerod -help, zerod -version: this text, and the version.\n";
 
 typedef struct options_t {
     const char *file;
@@ -51,6 +55,12 @@ typedef struct options_t {
     bool in_front;
     bool joins;
 } options_t;
+
+/* As zero has them: words with one dash, or two. */
+static bool is_word(const char *arg, const char *word)
+{
+    return arg && (strcmp(arg, word) == 0 || (*arg == '-' && strcmp(arg + 1, word) == 0));
+}
 
 static int read_options(options_t *options, int argc, char **argv)
 {
@@ -103,6 +113,18 @@ static int read_config(const zd_config_t **config, const char *file, apr_pool_t 
     return 1;
 }
 
+/* Paths in the file begin there, wherever zerod is called. */
+static int enter_folder(const char *file, apr_pool_t *pool)
+{
+    const char *slash = strrchr(file, '/');
+    const char *folder = slash ? apr_pstrndup(pool, file, (size_t)(slash - file) + 1) : ".";
+    if (chdir(folder) == 0) {
+        return 0;
+    }
+    fprintf(stderr, "zerod: %s: %s\n", folder, strerror(errno));
+    return EXIT_IO;
+}
+
 /* An id of a replica, or of another node. */
 static int check_id(const zd_config_t *config, const options_t *options, apr_pool_t *pool)
 {
@@ -141,20 +163,32 @@ static bool take_lock(int fd)
     return true;
 }
 
+static int lock = -1; /* open as long as the process */
+
+/* Who stops a daemon without systemd has to find it. */
+static void say_pid(void)
+{
+    char text[16];
+    int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    if (ftruncate(lock, 0) != 0 || pwrite(lock, text, (size_t)n, 0) != n) {
+        zd_log("lock: the process cannot be named in it: %s", strerror(errno));
+    }
+}
+
 /* One daemon for each folder: a second one would write into the first one's log. */
 static int lock_folder(const char *dir, apr_pool_t *pool)
 {
     const char *path = apr_pstrcat(pool, dir, "/lock", NULL);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
+    lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0) {
         fprintf(stderr, "zerod: %s: %s\n", path, strerror(errno));
         return EXIT_IO;
     }
-    if (!take_lock(fd)) {
+    if (!take_lock(lock)) {
         fprintf(stderr, "zerod: %s: another zerod has this folder: it runs already\n", dir);
         return EXIT_RUNS;
     }
-    return 0; /* open as long as the process */
+    return 0;
 }
 
 static int make_dir(const char **dir, const zd_config_t *config, const char *id, apr_pool_t *pool)
@@ -311,9 +345,13 @@ static int run(const options_t *options, apr_pool_t *pool)
         code = check_id(conf.config, options, pool);
     }
     if (code || options->check) {
+        if (code == 0) {
+            printf("%s: Syntax OK\n", options->file);
+        }
         return code;
     }
     code = may_run(conf.config, options->file);
+    code = code ? code : enter_folder(options->file, pool);
     code = code ? code : read_first(&conf, conf.config, options->id);
     code = code ? code : read_secret(&conf.tls, conf.config);
     code = code ? code : make_dir(&conf.dir, conf.config, options->id, pool);
@@ -321,6 +359,9 @@ static int run(const options_t *options, apr_pool_t *pool)
     if (code) {
         return code;
     }
+    say_pid();
+    zd_log("zerod " PACKAGE_VERSION " begins: node %s of %s, by %s, in %s", options->id,
+           conf.config->app, options->file, conf.dir);
     while ((code = zd_daemon_run(&conf)) == ZD_DAEMON_FORCED) {
         zd_log("goes on alone, in term %" PRIu64, conf.forced);
     }
@@ -332,6 +373,10 @@ int main(int argc, char **argv)
 {
     options_t options = {.file = NULL};
     apr_pool_t *pool;
+    if (is_word(argv[1], "-help") || is_word(argv[1], "-version")) {
+        fputs(is_word(argv[1], "-help") ? usage : "zerod " PACKAGE_VERSION "\n", stdout);
+        return 0;
+    }
     int code = read_options(&options, argc, argv);
     if (code) {
         return code;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns which names of hosts cannot be looked up, so that each is said once. Does not look them up,
- * and does not say it.
+ * Owns which names of hosts cannot be looked up, and which addresses not be reached, so that each
+ * is said once. Does not look them up, and does not say it.
  */
 #ifndef ZD_NAMES_H
 #define ZD_NAMES_H
@@ -10,7 +10,7 @@
 
 #include "hap_map.h"
 
-enum { ZD_NAMES_MAX = HAP_MAP_NODES_MAX /* more are forgotten, and not said */ };
+enum { ZD_NAMES_MAX = 2 * HAP_MAP_NODES_MAX /* more are forgotten, and not said */ };
 
 /** All zero: every name can be looked up. */
 typedef struct zd_names_t {

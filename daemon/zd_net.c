@@ -4,6 +4,7 @@
  */
 #include "zd_net_int.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,8 @@
 
 enum {
     STRANGERS_MAX = 64, /* connections that have not proven themselves; then the oldest one goes */
-    REFUSED_SAID_MS = 1000, /* between two lines of the log about that */
-    ACCEPTS_MAX = 16,       /* in a row; then all else has its turn */
+    REFUSED_SAID_MS = 10000, /* between two lines of the log about that */
+    ACCEPTS_MAX = 16,        /* in a row; then all else has its turn */
     ACCEPTS_PAUSE_MS = 1,
     BACKLOG = 128
 };
@@ -36,18 +37,41 @@ void zd_net_known(zd_link_t *link)
 }
 
 /* Whoever likes may be refused, and must not fill the disk with that. */
-void zd_net_refuse(zd_net_t *net, const char *why)
+void zd_net_refuse(const zd_link_t *link, const char *why)
 {
+    zd_net_t *net = link->net;
     uint64_t now = uv_now(net->conf.loop);
+    struct sockaddr_storage peer;
+    int n = sizeof(peer);
+    char host[INET6_ADDRSTRLEN] = "somebody";
     net->refused++;
     net->refused_all++;
     if (net->said_ms && now - net->said_ms < REFUSED_SAID_MS) {
         return;
     }
-    zd_log("%u connection%s refused, the last one: %s", net->refused, net->refused == 1 ? "" : "s",
-           why);
+    if (uv_tcp_getpeername(&link->tcp, (struct sockaddr *)&peer, &n) == 0) {
+        uv_ip_name((struct sockaddr *)&peer, host, sizeof(host));
+    }
+    zd_log("%u connection%s refused, the last one: %s: %s", net->refused,
+           net->refused == 1 ? "" : "s", host, why);
     net->said_ms = now ? now : 1;
     net->refused = 0;
+}
+
+void zd_net_reach(const zd_link_t *link, const char *why)
+{
+    zd_net_t *net = link->net;
+    char address[ZD_NET_ADDRESS_BYTES + 2];
+    const char *end = link->host[0] == '[' ? "]" : ""; /* that was cut off */
+    snprintf(address, sizeof(address), "%s%s:%s", link->host, end, link->port);
+    if (net->closing || !zd_names_changed(&net->names, address, !why)) {
+        return;
+    }
+    if (why) {
+        zd_log("%s: cannot be reached: %s; it is tried again", address, why);
+    } else {
+        zd_log("%s: can be reached again", address);
+    }
 }
 
 /* --- those that come ------------------------------------------------------------------------- */
@@ -145,6 +169,7 @@ static void found(uv_getaddrinfo_t *request, int status, struct addrinfo *all)
     zd_link_t *link = request->data;
     int rv = status;
     say_lookup(link->net, link->host, status);
+    link->found = status == 0;
     if (rv == 0 && !link->closing) {
         rv = uv_tcp_connect(&link->connecting, &link->tcp, all->ai_addr, connected_tcp);
         link->handles += rv == 0;

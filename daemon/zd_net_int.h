@@ -52,6 +52,7 @@ struct zd_link_t {
     bool open; /* the user has its end */
     bool closing;
     bool stranger; /* counted as one */
+    bool found;    /* its name has an address */
     char host[ZD_NET_ADDRESS_BYTES];
     const char *port; /* in host */
     char hello[ZD_LINK_HELLO_BYTES_MAX];
@@ -78,7 +79,10 @@ void zd_link_release(zd_link_t *link);
 void zd_net_known(zd_link_t *link);
 
 /** One has not proven itself. */
-void zd_net_refuse(zd_net_t *net, const char *why);
+void zd_net_refuse(const zd_link_t *link, const char *why);
+
+/** This node has got through to another one, or not: `why` says so then. */
+void zd_net_reach(const zd_link_t *link, const char *why);
 
 /** Frees it once it is closing and all that belongs to it is closed. */
 void zd_net_maybe_free(zd_net_t *net);

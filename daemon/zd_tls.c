@@ -203,6 +203,18 @@ void zd_tls_free(zd_tls_t *tls)
     }
 }
 
+/* What libssl says of a key that is not the same here and there, people would have to look up. */
+static const char *why_broken(void)
+{
+    unsigned long error = ERR_peek_error();
+    int reason = ERR_GET_REASON(error);
+    if (reason == SSL_R_BINDER_DOES_NOT_VERIFY || reason == SSL_R_TLSV1_ALERT_DECRYPT_ERROR) {
+        return "it has another secret: secretFile has to be the same on all nodes";
+    }
+    const char *said = ERR_reason_error_string(error);
+    return said ? said : "the connection is broken";
+}
+
 /* What a step of libssl has come to. The first reason is the one that is kept. */
 static bool goes_on(zd_tls_t *tls, int rv)
 {
@@ -217,8 +229,7 @@ static bool goes_on(zd_tls_t *tls, int rv)
     default:
         break;
     }
-    const char *reason = ERR_reason_error_string(ERR_peek_error());
-    fail(tls, reason ? reason : "the connection is broken");
+    fail(tls, why_broken());
     ERR_clear_error();
     return false;
 }

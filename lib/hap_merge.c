@@ -146,15 +146,16 @@ static apr_status_t check_addresses(const hap_merge_t *merge, hap_diag_t *diag, 
 static apr_status_t check_hosts(const hap_merge_t *merge, hap_diag_t *diag, apr_pool_t *pool)
 {
     const hap_fragment_t *local = NULL;
-    bool several = false;
+    bool remote = false;
     for (size_t i = 0; i < merge->member_count; i++) {
         const hap_fragment_t *member = &merge->members[i];
-        several = several || strcmp(member->host, merge->members[0].host) != 0;
-        if (!local && hap_grammar_host_kind(member->host) != HAP_HOST_REMOTE) {
+        if (hap_grammar_host_kind(member->host) == HAP_HOST_REMOTE) {
+            remote = true;
+        } else if (!local) {
             local = member;
         }
     }
-    if (!several || !local) {
+    if (!remote || !local) {
         return APR_SUCCESS;
     }
     hap_diag_set(diag, 0,

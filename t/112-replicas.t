@@ -197,7 +197,7 @@ subtest 'H11: by hand' => sub {
     is($service->overlap_ms, 0, 'never two at once');
     settled();
     like($to->ask({ask => 'switchover', to => $to->{id}})->{error}, qr/it is the active one/, 'to itself is refused');
-    like($to->ask({ask => 'switchover', to => '7'})->{error}, qr/none of the replicas/, 'and to nobody');
+    like($to->ask({ask => 'switchover', to => '7'})->{error}, qr/is no replica's id, use 0, 1, 2$/, 'and to nobody');
 
     is($to->order('app-pause', app => 'Voting', paused => \1) =~ /^done/, 1, 'a pause');
     $to->lose($service);

@@ -133,7 +133,7 @@ subtest 'what cannot be started is said' => sub {
         my $pid = $t->spawn('programless', cmd => ["$zerod->{dir}/restartHalIfDead.sh", 0], env => {ZEROD => '/nowhere/zerod'});
         $t->{processes}{$pid}{may_fail} = 1;
         is($t->wait_end($pid) >> 8, 1, 'no program');
-        like(HA::Log->new($t->dir('programless.out'))->text, qr{^restartHalIfDead\.sh: /nowhere/zerod: there is no such program$}, 'in a sentence');
+        like(HA::Log->new($t->dir('programless.out'))->text, qr{^restartHalIfDead\.sh: /nowhere/zerod: there is no such program; ZEROD=PATH says where it is$}, 'in a sentence');
     }
 };
 

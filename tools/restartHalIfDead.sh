@@ -26,7 +26,7 @@ CDPATH='' cd -- "$(dirname -- "$0")" || fail 'its folder cannot be entered'
 # What a login over ssh lacks.
 PATH=$PATH:/usr/local/sbin:/usr/sbin
 zerod=${ZEROD:-zerod}
-command -v "$zerod" >/dev/null || fail "$zerod: there is no such program"
+command -v "$zerod" >/dev/null || fail "$zerod: there is no such program; ZEROD=PATH says where it is"
 said=$("$zerod" -c config.json -i "$1" 2>&1 </dev/null)
 code=$?
 [ "$code" -ne "$already" ] || exit 0

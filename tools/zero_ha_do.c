@@ -57,7 +57,8 @@ typedef struct move_t {
     json_int_t epoch; /* before it */
     bool given_up;    /* by the leader, or with the lead */
     const char *role; /* of `to`, when it was last looked */
-    const char *said; /* the same, by its last script */
+    const char *said; /* the same, by its last script, or the last one that has failed */
+    bool failed;      /* it is one that has */
     const zero_ha_t *ha;
 } move_t;
 
@@ -98,7 +99,11 @@ static bool has_moved(void *baton, const json_t *cluster)
     bool is_later = zero_ha_number(app, "epoch") > move->epoch;
     apr_pool_t *pool = move->ha->args->pool;
     move->role = apr_pstrdup(pool, zero_ha_text(node, "role", "not heard", move->ha));
-    move->said = apr_pstrdup(pool, zero_ha_text(node, "said", "none", move->ha));
+    bool fails = node && !json_is_true(json_object_get(node, "well"));
+    if (fails || !move->failed) {
+        move->said = apr_pstrdup(pool, zero_ha_text(node, "said", "none", move->ha));
+        move->failed = fails;
+    }
     move->given_up = !is_later && json_string_value(json_object_get(app, "active")) &&
                      !json_string_value(json_object_get(app, "to"));
     return (is_later && is_active(cluster, move->to)) || move->given_up;
@@ -117,9 +122,9 @@ static int wait_for_move(const zero_ha_t *ha, move_t *move, apr_interval_time_t 
         return zero_ha_done(ha, "%s is active after %s", move->to, since);
     }
     return zero_fail(ha->args->command, ZERO_REFUSED,
-                     "%s is not active after %s%s: it is %s, its last script: %s", move->to, since,
-                     move->given_up ? ", and the leader tries no more" : "", move->role,
-                     move->said);
+                     "%s is not active after %s%s: it is %s, its last script%s: %s", move->to,
+                     since, move->given_up ? ", and the leader tries no more" : "", move->role,
+                     move->failed ? " that failed" : "", move->said);
 }
 
 static int run_switchover(const zero_args_t *args)
@@ -355,7 +360,9 @@ static const char force_text[] =
     "It must be true, and nobody but you can know it, that the other host is down: switched off, "
     "or\n"
     "cut off from all that its service acts on. If it lives, and only these two do not reach each\n"
-    "other, the service may run twice.\n"
+    "other, it has stopped its service. That may run twice if it could not be stopped there, or "
+    "if\n"
+    "the other one is forced as well.\n"
     "\n"
     "A third host with a vote (zero ha init -witness=HOST) saves you from this.";
 

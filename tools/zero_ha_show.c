@@ -43,7 +43,7 @@ static const char *heard_text(const json_t *node, apr_pool_t *pool)
 {
     const json_t *value = json_object_get(node, "heard_ms");
     return value ? apr_pstrcat(pool, seconds_text(json_integer_value(value), pool), " ago", NULL)
-                 : "never";
+                 : "not yet";
 }
 
 static const char *kind_text(const json_t *node, const zero_ha_t *ha)

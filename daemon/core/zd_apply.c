@@ -202,7 +202,8 @@ static zd_end_t node_remove(zd_change_t *change)
         return ZD_UNCHANGED;
     }
     if (is_primary(cluster, node->map.id)) {
-        return zd_ends(change, ZD_REFUSED, "node %s is the primary", node->map.id);
+        return zd_ends(change, ZD_REFUSED, "node %s is the primary: have another one lead first",
+                       node->map.id);
     }
     says(change, "node %s: leaves", node->map.id);
     if (cluster->preferred && strcmp(cluster->preferred, node->map.id) == 0) {

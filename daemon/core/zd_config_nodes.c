@@ -129,6 +129,26 @@ static apr_status_t take_node(zd_reading_t *reading, unsigned i, const char *id,
                : zd_config_refuse(reading, id, "it has no address: add \"address\": \"HOST:PORT\"");
 }
 
+/* Where one listens no other one can, nor can its health URLs. */
+static apr_status_t check_addresses(const zd_reading_t *reading, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        const hap_map_node_t *node = &reading->nodes[i];
+        const char *http = reading->https[i];
+        if (http && strcmp(http, node->address) == 0) {
+            return zd_config_refuse(reading, node->id,
+                                    "its http is its address, %s: use another port", http);
+        }
+        for (unsigned j = 0; j < i; j++) {
+            if (strcmp(reading->nodes[j].address, node->address) == 0) {
+                return zd_config_refuse(reading, node->id, "%s is the address of node %s, too",
+                                        node->address, reading->nodes[j].id);
+            }
+        }
+    }
+    return APR_SUCCESS;
+}
+
 /* --- all of them --------------------------------------------------------------------------------
  */
 
@@ -175,5 +195,5 @@ apr_status_t zd_config_nodes(zd_reading_t *reading, const char *key, const json_
     reading->config->maps = reading->maps;
     reading->config->https = reading->https;
     reading->config->nodes_n = n;
-    return APR_SUCCESS;
+    return check_addresses(reading, n);
 }

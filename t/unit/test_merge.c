@@ -135,6 +135,8 @@ static void loopback_is_refused_only_beside_another_host(void)
         b.host = local[i];
         b.port = 8081;
         CU_ASSERT_TRUE(builds((const hap_fragment_t[]){a, b}, 2, true));
+        b.host = "127.0.0.2";
+        CU_ASSERT_TRUE(builds((const hap_fragment_t[]){a, b}, 2, true));
     }
 }
 

@@ -181,7 +181,7 @@ static void what_is_refused_changes_nothing(void)
     UNIT_STR_EQ(node("web", "witness", true, 3),
                 "refused 10: node web: only a voter can be electable");
     UNIT_STR_EQ(sent((zd_command_t){.what = ZD_DO_NODE_REMOVE, .node = "hostA"}),
-                "refused 10: node hostA is the primary");
+                "refused 10: node hostA is the primary: have another one lead first");
     UNIT_STR_EQ(sent((zd_command_t){.what = ZD_DO_MEMBER_SET,
                                     .app = "Voting",
                                     .route = "hostC",

@@ -147,7 +147,7 @@ static void a_wrong_secret_is_refused_by_both_before_anything_is_read(void)
 {
     CU_ASSERT_FALSE(meet(SECRET, UUID, OTHERS, UUID));
     CU_ASSERT_FALSE(zd_tls_is_ready(pair->end[0]) || zd_tls_is_ready(pair->end[1]));
-    UNIT_STR_EQ(why(1), "binder does not verify");
+    UNIT_STR_EQ(why(1), "it has another secret: secretFile has to be the same on all nodes");
     UNIT_STR_EQ(heard(1), "");
     CU_ASSERT_FALSE(says(1, "x"));
     end_pair();
