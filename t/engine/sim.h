@@ -19,6 +19,7 @@
 
 #include <apr_pools.h>
 
+#include "random.h"
 #include "zd_core.h"
 #include "zd_raft.h"
 
@@ -194,7 +195,7 @@ typedef struct sim_conf_t {
 struct sim_t {
     sim_conf_t conf;
     apr_pool_t *pool;
-    uint64_t random;
+    unit_random_t random;
     uint64_t now_us;
     uint64_t step;
     uint64_t order;

@@ -138,7 +138,7 @@ bool sim_run(const sim_conf_t *conf)
     sim_must(sim != NULL, "no memory");
     sim_now = sim;
     sim->conf = *conf;
-    sim->random = conf->seed;
+    sim->random.state = conf->seed;
     apr_pool_create(&sim->pool, NULL);
     sim_check_begin(sim);
     make_world(sim);

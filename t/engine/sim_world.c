@@ -17,18 +17,9 @@ sim_t *sim_now;
 
 /* --- chance ----------------------------------------------------------------------------------- */
 
-/* splitmix64 */
-static uint64_t next_random(sim_t *sim)
-{
-    uint64_t z = (sim->random += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
 uint64_t sim_random(sim_t *sim, uint64_t n)
 {
-    return next_random(sim) % n;
+    return unit_random(&sim->random, n);
 }
 
 bool sim_chance(sim_t *sim, unsigned percent)
