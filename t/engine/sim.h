@@ -257,6 +257,7 @@ struct raft_io;
 void sim_disk_make(struct raft_io *io);
 void sim_disk_crash(sim_node_t *node); /* what was not synced is there, or not */
 void sim_disk_cancel(sim_node_t *node);
+void sim_disk_room(const sim_node_t *node); /* libraft is told whether there is any */
 void sim_disk_free(sim_disk_t *disk);
 sim_node_t *sim_node_of(struct raft_io *io);
 void sim_io_turn(sim_node_t *node); /* before the loop waits */

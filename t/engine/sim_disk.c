@@ -371,6 +371,11 @@ static int load(struct raft_io *io, raft_term *term, raft_id *vote, struct raft_
     return 0;
 }
 
+void sim_disk_room(const sim_node_t *node)
+{
+    node->io->capacity = node->disk.full ? 0 : CAPACITY_KB;
+}
+
 void sim_disk_make(struct raft_io *io)
 {
     io->capacity = CAPACITY_KB;

@@ -246,7 +246,6 @@ void sim_faults_end(sim_t *sim)
     sim->delay_ms = 5;
     sim->loss_percent = 0;
     sim->answer_ms = 0;
-    cut(sim, 0x55555555, 3, false);
     for (unsigned i = 0; i < sim->n; i++) {
         sim_node_t *node = &sim->nodes[i];
         cut(sim, UINT64_C(1) << i, 3, false);

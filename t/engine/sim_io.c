@@ -274,7 +274,7 @@ void sim_io_turn(sim_node_t *node)
         while (tell_one(sim_raft(node))) {
         }
         node->turn->prepare_cb(node->turn);
-        node->io->capacity = node->disk.full ? 0 : 4096;
+        sim_disk_room(node);
     }
 }
 
