@@ -174,11 +174,16 @@ static void check_stopped(sim_t *sim, const zd_state_t *state)
 
 static void note_grant(sim_t *sim, const zd_command_t *command, const zd_result_t *result)
 {
-    if (command->what == ZD_DO_GRANT && result->end == ZD_DONE) {
-        int replica = zd_config_route(sim->config, command->route);
-        sim_sum.grants++;
-        note(&sim->check->grants, result->epoch, (uint64_t)(replica + 1));
+    list_t *grants = &sim->check->grants;
+    if (command->what != ZD_DO_GRANT || result->end != ZD_DONE) {
+        return;
     }
+    int replica = zd_config_route(sim->config, command->route);
+    sim_sum.grants++;
+    if (noted(grants, result->epoch)) {
+        sim_fail(sim, "epoch %" PRIu64 " was given twice", result->epoch);
+    }
+    note(grants, result->epoch, (uint64_t)(replica + 1));
 }
 
 void sim_check_begins(sim_t *sim, const sim_node_t *node, uint64_t epoch)
