@@ -41,7 +41,7 @@
 #include "zd_reap.h"
 #include "zd_watchdog.h"
 
-enum { LOOK_MS = 20, SCRIPT_MS_MAX = 60000, FEED_MS = 200, WHY_BYTES = 256 };
+enum { SCRIPT_MS_MAX = 60000, FEED_MS = 200, WHY_BYTES = 256 };
 
 /* What is in the file. Another boot's is void: its services are gone, and its clock. */
 typedef struct page_t {
@@ -182,7 +182,7 @@ static void look_at_passive(watch_t *watch, uint64_t now)
 static bool waits(int alive)
 {
     struct pollfd fd = {.fd = alive, .events = POLLIN};
-    return poll(&fd, 1, LOOK_MS) == 0;
+    return poll(&fd, 1, ZD_GUARD_LOOK_MS) == 0;
 }
 
 /* The time has come, and nobody has renewed the lease. What cannot be killed from here is stopped
@@ -265,7 +265,7 @@ static void watch_over(zd_guard_t *guard, int alive)
         if (daemon) {
             daemon = waits(alive);
         } else {
-            poll(NULL, 0, LOOK_MS);
+            poll(NULL, 0, ZD_GUARD_LOOK_MS);
         }
     } while (look(&watch, daemon));
 }

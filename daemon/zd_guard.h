@@ -14,6 +14,8 @@
 #include "zd_config.h"
 #include "zd_replica.h"
 
+enum { ZD_GUARD_LOOK_MS = 20 /* between two looks at the time */ };
+
 typedef struct zd_guard_t zd_guard_t;
 
 typedef struct zd_guard_conf_t {

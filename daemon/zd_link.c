@@ -16,7 +16,6 @@ enum {
     PIECE_BYTES = ZD_LINK_PIECE_BYTES,
     QUEUE_BYTES_MAX = 1 << 20, /* waiting to be written: then no more is read */
     HELLO_BYTES_MAX = ZD_LINK_HELLO_BYTES_MAX,
-    CONNECT_MS = 1500, /* to be connected at all; who is not tries again */
     UNHEARD_MS = 1500, /* after which what is sent and not acknowledged ends a connection */
     IDLE_SECONDS = 10, /* without a word, after which the other end is asked whether it is there */
 };
@@ -338,7 +337,7 @@ zd_link_t *zd_link_make(zd_net_t *net, bool server)
         link->next->at = &link->next;
     }
     net->links = link;
-    uv_timer_start(&link->timer, too_slow, server ? ZD_LINK_HELLO_MS : CONNECT_MS, 0);
+    uv_timer_start(&link->timer, too_slow, server ? ZD_NET_HELLO_MS : ZD_NET_CONNECT_MS, 0);
     return link;
 }
 
@@ -358,7 +357,7 @@ void zd_link_begin(zd_link_t *link)
 {
     uv_tcp_nodelay(&link->tcp, 1);
     notice_loss(link);
-    uv_timer_start(&link->timer, too_slow, ZD_LINK_HELLO_MS, 0);
+    uv_timer_start(&link->timer, too_slow, ZD_NET_HELLO_MS, 0);
     if (!link->server) {
         say_hello(link);
     }

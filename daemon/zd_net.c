@@ -113,7 +113,7 @@ static void accept_later(uv_timer_t *timer)
     zd_net_t *net = timer->data;
     zd_link_t *link = zd_link_make(net, true);
     if (!link) {
-        uv_timer_start(timer, accept_later, ZD_LINK_HELLO_MS, 0);
+        uv_timer_start(timer, accept_later, ZD_NET_HELLO_MS, 0);
         return;
     }
     net->accepts = 1;

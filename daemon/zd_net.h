@@ -13,7 +13,11 @@
 
 #include "zd_tls.h"
 
-enum { ZD_NET_ADDRESS_BYTES = 262 /* HOST:PORT and a NUL */ };
+enum {
+    ZD_NET_ADDRESS_BYTES = 262, /* HOST:PORT and a NUL */
+    ZD_NET_CONNECT_MS = 1500,   /* to be connected at all; who is not tries again */
+    ZD_NET_HELLO_MS = 5000      /* to prove oneself, and say who one is */
+};
 
 typedef struct zd_net_t zd_net_t;
 

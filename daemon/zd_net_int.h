@@ -9,11 +9,7 @@
 #include "zd_names.h"
 #include "zd_net.h"
 
-enum {
-    ZD_LINK_PIECE_BYTES = 16 << 10,
-    ZD_LINK_HELLO_BYTES_MAX = 320,
-    ZD_LINK_HELLO_MS = 5000 /* to prove oneself, and say who one is */
-};
+enum { ZD_LINK_PIECE_BYTES = 16 << 10, ZD_LINK_HELLO_BYTES_MAX = 320 };
 
 typedef struct zd_link_t zd_link_t;
 

@@ -12,8 +12,6 @@
 #include "zd_number.h"
 #include "zd_plan.h"
 
-enum { ELECTION_MS = 600 };
-
 /* The only node of a configuration that names none. */
 static const hap_map_node_t alone = {.address = ZD_PLAN_ALONE};
 
@@ -96,7 +94,7 @@ bool zd_open_raft(zd_daemon_t *self, hap_diag_t *diag)
         .number = self->number,
         .address = zd_own_node(self)->address,
         .peers = peers,
-        .election_ms = ELECTION_MS,
+        .election_ms = ZD_ELECTION_MS,
         .net = self->net,
         .joins = self->joins,
         .forced = self->conf->forced,
@@ -156,7 +154,7 @@ static bool open_core(zd_daemon_t *self)
         .uuid = self->uuid,
         .first = self->conf->first,
         .primary = self->conf->primary,
-        .election_ms = ELECTION_MS,
+        .election_ms = ZD_ELECTION_MS,
         .left = self->guard ? *zd_guard_left(self->guard) : (zd_left_t){.home = ""},
         .drivers = &zd_daemon_drivers,
         .baton = self,

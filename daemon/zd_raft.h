@@ -12,6 +12,8 @@
 #include "zd_net.h"
 #include "zd_wish.h"
 
+enum { ZD_ELECTION_MS = 600 /* without a sign of the leader */ };
+
 typedef struct zd_raft_t zd_raft_t;
 
 /** A node of the cluster as it begins. */
@@ -28,7 +30,7 @@ typedef struct zd_raft_conf_t {
     const char *address;    /* of this node */
     const zd_peer_t *peers; /* all that have a vote, this one too */
     unsigned peers_n;
-    unsigned election_ms; /* without a sign of the leader */
+    unsigned election_ms; /* ZD_ELECTION_MS */
     zd_net_t *net;        /* NULL: there are no others */
     bool joins;           /* a folder without a log waits until a leader adds this node */
     uint64_t forced;      /* this node alone has a vote from now on, in that term; 0: not so */

@@ -9,10 +9,7 @@
 #include "hap_map.h"
 #include "zd_log.h"
 
-enum {
-    LINE_BYTES_MAX = 4 * HAP_MAP_BYTES_MAX, /* a map with each of its bytes escaped fits */
-    CALL_AGAIN_MS = 100
-};
+enum { LINE_BYTES_MAX = 4 * HAP_MAP_BYTES_MAX /* a map with each of its bytes escaped fits */ };
 
 struct zd_caller_t {
     zd_talk_t *talk;
@@ -82,7 +79,7 @@ static void again(uv_timer_t *timer)
 static void call_later(zd_talk_t *talk)
 {
     if (!talk->closing) {
-        uv_timer_start(&talk->again, again, CALL_AGAIN_MS, 0);
+        uv_timer_start(&talk->again, again, ZD_TALK_AGAIN_MS, 0);
     }
 }
 

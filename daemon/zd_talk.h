@@ -10,6 +10,8 @@
 #include "zd_lines.h"
 #include "zd_net.h"
 
+enum { ZD_TALK_AGAIN_MS = 100 /* after which the next node is called */ };
+
 typedef struct zd_talk_t zd_talk_t;
 
 /** Somebody who has connected to this node. */

@@ -28,8 +28,7 @@ enum {
     SIM_CLIENTS = 3,
     SIM_LINE_BYTES = 240,
     SIM_TRACE_LINES = 60,
-    SIM_US_A_MS = 1000,
-    SIM_ELECTION_MS = 600 /* as zd_daemon.c has it */
+    SIM_US_A_MS = 1000
 };
 
 /** What is broken on purpose, to see that it is found, as V(NAME, "word"). */

@@ -11,12 +11,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum {
-    SCRIPT_MS = 60,
-    SLOW_SCRIPT_MS = 700,
-    SLOW_PERCENT = 10,
-    GUARD_LOOK_MS = 20 /* zd_guard.c */
-};
+#include "zd_guard.h"
+
+enum { SCRIPT_MS = 60, SLOW_SCRIPT_MS = 700, SLOW_PERCENT = 10 };
 
 /* A script that runs. */
 struct sim_script_t {
@@ -212,7 +209,7 @@ static void guard_looks(sim_node_t *node, void *baton, uint64_t run)
         service->guard_stops = true;
         begin(node, ZD_RUN_PASSIVE, 0);
     }
-    sim_in(sim, SIM_HOST, node, sim_node_us(node, GUARD_LOOK_MS), guard_looks, NULL, run);
+    sim_in(sim, SIM_HOST, node, sim_node_us(node, ZD_GUARD_LOOK_MS), guard_looks, NULL, run);
 }
 
 void sim_host_hold(sim_node_t *node, uint64_t kill_at_ms)
@@ -225,7 +222,7 @@ void sim_host_hold(sim_node_t *node, uint64_t kill_at_ms)
         service->guard_run = node->run;
         service->guarded = true;
         service->guard_stops = false;
-        sim_in(node->sim, SIM_HOST, node, GUARD_LOOK_MS * SIM_US_A_MS, guard_looks, NULL,
+        sim_in(node->sim, SIM_HOST, node, ZD_GUARD_LOOK_MS * SIM_US_A_MS, guard_looks, NULL,
                node->run);
     }
     service->guard_kill_ms = kill_at_ms;
