@@ -4,10 +4,19 @@
  *
  *     real    daemon/core, daemon/zd_raft.c, libraft
  *     faked   what libraft calls for disk, network and clock (a raft_io), the connections between
- *             daemons, scripts, services and guards, and zd_daemon.c, which ties them together
+ *             daemons (zd_net.c, zd_talk.c), scripts, services and guards, and what ties them
+ *             together (zd_daemon.c, zd_open.c, zd_hear.c, zd_drivers.c)
  *
  * A step is an event: a message that arrives, a write that ends, a timer that runs out, something
  * that goes wrong. What happens depends on the seed alone.
+ *
+ * What is faked is not the same as in the daemon where
+ *
+ *     a connection over which nothing comes breaks at some time, not when zd_net gives it up
+ *     libraft's connections are there again at once when one of them was lost
+ *     a map that could not be written is tried again with the next tick, not each second
+ *     a map that is newer than the log of who leads is a failure: the daemon ends
+ *     nobody joins, goes on alone by force, has a watchdog, or asks the leader through another node
  */
 #ifndef SIM_H
 #define SIM_H
@@ -113,6 +122,7 @@ typedef struct sim_disk_t {
     uint64_t first; /* index of the first of them */
     unsigned n;
     unsigned latency_ms;
+    unsigned again_ms; /* after which what fails is tried again */
     uint64_t fails_until_us;
     bool full;
     /* of the daemon that runs */
@@ -173,9 +183,13 @@ struct sim_node_t {
     zd_core_t *core;
     uint64_t new_version; /* of the map that is to be written */
     char *new_text;
+    uint64_t put_ms; /* when one was written that the log has */
     /* its connections */
-    sim_conn_t *up_conn; /* to the node that it calls; NULL: none */
-    int calls;           /* place of that; -1: none */
+    sim_conn_t *up_conn; /* to the node that it has called; NULL: none */
+    int calls;           /* place of the node to call; -1: one after the other */
+    unsigned asks;       /* the next of those */
+    bool rests;          /* it calls nobody */
+    uint64_t again;      /* number of the timer that counts, after which it calls */
     sim_conn_t *callers[SIM_NODES_MAX];
     /* of raft's messages to each: not before the one before */
     uint64_t sent_us[SIM_NODES_MAX];
@@ -263,7 +277,8 @@ void sim_io_turn(sim_node_t *node); /* before the loop waits */
 struct raft *sim_raft(const sim_node_t *node);
 
 /* sim_talk.c: connections between daemons */
-void sim_talk_call(sim_node_t *node, int place); /* -1: anybody */
+void sim_talk_call(sim_node_t *node, int place); /* -1: one after the other */
+void sim_talk_next(sim_node_t *node);
 void sim_talk_rest(sim_node_t *node);
 void sim_talk_up(sim_node_t *node, json_t *object);                     /* takes it */
 void sim_talk_to(sim_node_t *node, const char *to, json_t *object);     /* takes it */
@@ -279,12 +294,12 @@ void sim_host_kill_service(sim_node_t *node);
 void sim_host_hold(sim_node_t *node, uint64_t kill_at_ms);
 void sim_host_crash(sim_node_t *node); /* the whole host */
 
-/* sim_node.c: what zd_daemon.c does */
+/* sim_node.c: what ties a daemon together */
 void sim_node_start(sim_node_t *node);
 void sim_node_crash(sim_node_t *node, const char *why);
 void sim_node_heard(sim_node_t *node, sim_conn_t *conn, const json_t *object);
 void sim_node_told(sim_node_t *node, const json_t *object);
-void sim_node_connected(sim_node_t *node);
+void sim_node_way(sim_node_t *node, bool is_up);
 void sim_node_ran(sim_node_t *node, bool well, const char *said);
 bool sim_node_leads(const sim_node_t *node);
 int sim_node_place(const sim_t *sim, const char *address); /* -1: none */

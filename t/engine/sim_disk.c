@@ -11,7 +11,7 @@
 
 #include <raft.h>
 
-enum { RETRY_MS = 100, CAPACITY_KB = 4096, LOST_MAX = 4 };
+enum { CAPACITY_KB = 4096, LOST_MAX = 4 };
 
 typedef enum sim_op_what_t { APPEND, TRUNCATE, PUT, GET } sim_op_what_t;
 
@@ -188,7 +188,7 @@ static void work(sim_node_t *node)
         return;
     }
     uint64_t us = 100 + sim_random(sim, disk->latency_ms * 2 * SIM_US_A_MS);
-    us = sim->now_us < disk->fails_until_us ? RETRY_MS * SIM_US_A_MS : us;
+    us = sim->now_us < disk->fails_until_us ? disk->again_ms * SIM_US_A_MS : us;
     disk->working = true;
     sim_in(sim, SIM_MESSAGE, node, us, worked, NULL, 0);
 }

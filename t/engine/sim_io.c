@@ -323,8 +323,7 @@ void raft_uv_set_connect_retry_delay(struct raft_io *io, unsigned msecs)
 
 void raft_uv_set_disk_retry(struct raft_io *io, unsigned msecs)
 {
-    (void)io;
-    (void)msecs;
+    sim_node_of(io)->disk.again_ms = msecs;
 }
 
 /* There are no files. */

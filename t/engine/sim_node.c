@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns a daemon as zd_daemon.c ties it together, less what has a file of its own here: its core's
- * drivers, what it tells its core and when, and its file of the map.
+ * Owns a daemon as zd_daemon.c, zd_open.c, zd_hear.c and zd_drivers.c tie it together, less what
+ * has a file of its own here: its core's drivers, what it tells its core and when, and its file of
+ * the map.
  */
 #include "sim.h"
 
@@ -181,9 +182,9 @@ static void write_map(sim_node_t *node)
     zd_core_wrote(node->core, node->map_version, sim_node_now(node));
 }
 
-static void put_map(sim_node_t *node, const char *text, uint64_t version)
+static void take_map(sim_node_t *node, const char *text, uint64_t version)
 {
-    if (version == 0 || version <= node->new_version) {
+    if (version <= node->new_version) {
         return;
     }
     sim_check_map(node->sim, node, version, text);
@@ -211,7 +212,8 @@ static void offer_map(sim_node_t *node, const char *text)
     }
     hap_map_offer_t offer = hap_map_offer(has, map, pool);
     if (offer == HAP_MAP_NEWER) {
-        put_map(node, text, map->version);
+        take_map(node, text, map->version);
+        write_map(node);
     } else if (offer == HAP_MAP_OTHERS || offer == HAP_MAP_CONTRADICTS) {
         sim_fail(node->sim, "node %s: the leader's map %" PRIu64 " contradicts", node->id,
                  map->version);
@@ -261,9 +263,18 @@ static void hear_answer(sim_node_t *node, const json_t *object)
     bool counts = zd_core_answered(node->core, &answer, sim_node_now(node));
     if (counts && answer.map && !overtaken) {
         offer_map(node, answer.map);
-        write_map(node);
     }
     apr_pool_destroy(pool);
+}
+
+static void go_elsewhere(sim_node_t *node, const char *leader)
+{
+    int place = sim_node_place(node->sim, leader);
+    if (place >= 0 && place != (int)node->place) {
+        sim_talk_call(node, place);
+    } else {
+        sim_talk_next(node);
+    }
 }
 
 void sim_node_told(sim_node_t *node, const json_t *object)
@@ -272,14 +283,18 @@ void sim_node_told(sim_node_t *node, const json_t *object)
     const json_t *elsewhere = json_object_get(object, "elsewhere");
     if (answer) {
         hear_answer(node, answer);
-    } else if (elsewhere && node->observes) {
-        sim_talk_call(node, sim_node_place(node->sim, json_string_value(elsewhere)));
+    } else if (elsewhere) {
+        go_elsewhere(node, json_string_value(elsewhere));
     }
 }
 
-void sim_node_connected(sim_node_t *node)
+void sim_node_way(sim_node_t *node, bool is_up)
 {
-    zd_core_connected(node->core, sim_node_now(node));
+    if (is_up) {
+        zd_core_connected(node->core, sim_node_now(node));
+    } else if (!(node->raft && zd_raft_leader(node->raft))) {
+        sim_talk_call(node, -1);
+    }
 }
 
 /* --- what has changed ------------------------------------------------------------------------- */
@@ -294,23 +309,34 @@ static void call_leader(sim_node_t *node)
     }
 }
 
+/* Of maps that come one after the other, each tick writes the last one. */
+static void put_map(sim_node_t *node)
+{
+    const zd_state_t *state = zd_raft_state(node->raft);
+    uint64_t version = zd_state_cluster(state)->version;
+    uint64_t now = sim_node_now(node);
+    if (version <= node->map_version || now - node->put_ms < ZD_TICK_MS) {
+        return;
+    }
+    node->put_ms = now;
+    take_map(node, zd_state_map(state).p, version);
+    write_map(node);
+}
+
 static void changed(void *baton)
 {
     sim_node_t *node = baton;
-    const zd_state_t *now = zd_raft_state(node->raft);
-    const zd_cluster_t *cluster = zd_state_cluster(now);
     if (!node->up || node->ends) {
         return;
     }
-    if (zd_raft_leads(node->raft) && cluster->version < node->map_version) {
+    uint64_t version = zd_state_cluster(zd_raft_state(node->raft))->version;
+    if (zd_raft_leads(node->raft) && version < node->map_version) {
         sim_fail(node->sim, "node %s: the log has lost what was agreed on", node->id);
         return;
     }
     call_leader(node);
-    if (cluster->version) {
-        put_map(node, zd_state_map(now).p, cluster->version);
-    }
     zd_core_changed(node->core, sim_node_now(node));
+    put_map(node);
 }
 
 static void ended(void *baton, const char *why)
@@ -334,6 +360,9 @@ static void tick(sim_node_t *node, void *baton, uint64_t number)
     uint64_t now = sim_node_now(node);
     sim_in(node->sim, SIM_TIMER, node, sim_node_us(node, ZD_TICK_MS), tick, NULL, 0);
     zd_core_tick(node->core, now);
+    if (node->raft) {
+        put_map(node);
+    }
     write_map(node);
 }
 
@@ -395,6 +424,7 @@ void sim_node_start(sim_node_t *node)
     node->paused_until_us = 0;
     node->loop_ms = sim_node_now(node);
     node->new_version = 0;
+    node->put_ms = 0;
     node->service.script = 0;
     for (unsigned i = 0; i < sim->n; i++) {
         node->ways[i] = ++sim->numbers;
@@ -402,7 +432,7 @@ void sim_node_start(sim_node_t *node)
     apr_snprintf(node->client, sizeof(node->client), "run-%" PRIu64, node->run);
     sim_say(sim, node, "the daemon begins, run %" PRIu64, node->run);
     if (node->map_text) {
-        put_map(node, node->map_text, node->map_version);
+        take_map(node, node->map_text, node->map_version);
     }
     open_core(node);
     if (node->observes) {

@@ -68,6 +68,7 @@ static void make_node(sim_t *sim, unsigned place)
         .drift_ppm = (int)sim_random(sim, 2 * DRIFT_PPM + 1) - DRIFT_PPM,
         .disk = {.latency_ms = 2, .first = 1},
         .calls = -1,
+        .rests = true,
     };
     if (sim->conf.broken == SIM_BREAK_CLOCK && place % 2 == 0) {
         node->drift_ppm = FAST_PPM;

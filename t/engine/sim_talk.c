@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the connections between daemons, as zd_talk.c has them: a node calls the one that leads.
- * What one side says comes in its order or not at all; where the network is cut it waits, until
- * that is mended or the connection breaks. A side whose process is gone hears nothing, and the
- * other learns of that when it says something.
+ * Owns the connections between daemons, as zd_talk.c has them: a node calls the one that leads, or
+ * one after the other. What one side says comes in its order or not at all; where the network is cut
+ * it waits, until that is mended or the connection breaks. A side whose process is gone hears
+ * nothing, and the other learns of that when it says something.
  */
 #include "sim.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { AGAIN_MS = 300, HELLO_MS = 5000, BREAKS_PERCENT = 15 };
+#include "zd_talk.h"
+
+enum { BREAKS_PERCENT = 15 };
 
 typedef struct text_t {
     struct text_t *next;
@@ -32,7 +34,8 @@ struct sim_conn_t {
     sim_node_t *ends[2];
     uint64_t runs[2];
     bool open[2];
-    bool is_up; /* for the caller */
+    bool reached; /* the other host has answered */
+    bool is_up;   /* for the caller */
     uint64_t number;
     way_t ways[2]; /* by who says it */
 };
@@ -83,7 +86,19 @@ static void hang_up(sim_conn_t *conn, int side)
 
 /* --- what the other side gets ----------------------------------------------------------------- */
 
-static void call_again(sim_node_t *node, void *baton, uint64_t number);
+static void call_later(sim_node_t *node);
+
+/* Who does not answer, or no more, may be dead: the others are asked who leads now. */
+static void lost_up(sim_node_t *node)
+{
+    bool was_up = node->up_conn->is_up;
+    node->up_conn = NULL;
+    node->calls = -1;
+    if (was_up) {
+        sim_node_way(node, false);
+    }
+    call_later(node);
+}
 
 static void lost(sim_conn_t *conn, int side)
 {
@@ -94,8 +109,7 @@ static void lost(sim_conn_t *conn, int side)
             node->callers[conn->ends[CALLER]->place] = NULL;
         }
     } else if (node->up_conn == conn) {
-        node->up_conn = NULL;
-        sim_in(conn->sim, SIM_TIMER, node, AGAIN_MS * SIM_US_A_MS, call_again, NULL, 0);
+        lost_up(node);
     }
 }
 
@@ -108,6 +122,25 @@ static void break_off(sim_conn_t *conn, int side)
     }
 }
 
+/* The number says which connection, and which side of it. */
+static void broke(sim_node_t *node, void *baton, uint64_t number)
+{
+    for (sim_conn_t *conn = node->sim->conns; conn; conn = conn->next) {
+        if (conn->number == number >> 1) {
+            break_off(conn, (int)(number & 1));
+            return;
+        }
+    }
+}
+
+static void breaks(sim_conn_t *conn, int side)
+{
+    if (is_open(conn, side)) {
+        sim_in(conn->sim, SIM_MESSAGE, conn->ends[side], 0, broke, NULL,
+               conn->number << 1 | (uint64_t)side);
+    }
+}
+
 static void get(sim_conn_t *conn, int side, const text_t *text)
 {
     sim_node_t *node = conn->ends[side];
@@ -117,7 +150,7 @@ static void get(sim_conn_t *conn, int side, const text_t *text)
         say(conn, CALLED, NULL, false);
     } else if (!text->json) {
         conn->is_up = true;
-        sim_node_connected(node);
+        sim_node_way(node, true);
     } else {
         json_t *object = json_loads(text->json, 0, NULL);
         sim_must(object != NULL, "what was said is no JSON");
@@ -162,11 +195,12 @@ static void comes(sim_node_t *node, void *baton, uint64_t side)
     int to = side == CALLER ? CALLED : CALLER;
     if (sim->cut[conn->ends[side]->place][node->place]) {
         if (sim_chance(sim, BREAKS_PERCENT)) {
-            break_off(conn, (int)sim_random(sim, 2));
+            breaks(conn, (int)sim_random(sim, 2));
         }
         sim_in(sim, SIM_HOST, node, sim_between(sim, 20, 800) * SIM_US_A_MS, comes, conn, side);
         return;
     }
+    conn->reached = true;
     const sim_event_t event = {
         .at_us = sim->now_us,
         .order = ++sim->order,
@@ -226,7 +260,7 @@ static void sweep(sim_t *sim)
     }
 }
 
-/* Whoever does not answer is not waited for. */
+/* Whoever does not answer is not waited for: neither a host, nor a process of it. */
 static void no_hello(sim_node_t *node, void *baton, uint64_t number)
 {
     sim_conn_t *conn = node->up_conn;
@@ -235,7 +269,15 @@ static void no_hello(sim_node_t *node, void *baton, uint64_t number)
     }
 }
 
-static void call(sim_node_t *node, int place)
+static void not_reached(sim_node_t *node, void *baton, uint64_t number)
+{
+    const sim_conn_t *conn = node->up_conn;
+    if (conn && conn->number == number && !conn->reached) {
+        no_hello(node, baton, number);
+    }
+}
+
+static void dial(sim_node_t *node, int place)
 {
     sim_t *sim = node->sim;
     sim_conn_t *conn = calloc(1, sizeof(*conn));
@@ -252,47 +294,74 @@ static void call(sim_node_t *node, int place)
     sim->conns = conn;
     node->up_conn = conn;
     say(conn, CALLER, NULL, false);
-    sim_in(sim, SIM_TIMER, node, HELLO_MS * SIM_US_A_MS, no_hello, NULL, conn->number);
+    sim_in(sim, SIM_TIMER, node, sim_node_us(node, ZD_NET_CONNECT_MS), not_reached, NULL,
+           conn->number);
+    sim_in(sim, SIM_TIMER, node, sim_node_us(node, ZD_NET_HELLO_MS), no_hello, NULL, conn->number);
 }
 
-static int anybody(sim_node_t *node)
+static int next_place(sim_node_t *node)
 {
-    int place;
+    unsigned place;
     do {
-        place = (int)sim_random(node->sim, node->sim->n);
-    } while (place == (int)node->place || node->sim->nodes[place].observes);
-    return place;
+        place = node->asks++ % node->sim->n;
+    } while (place == node->place || node->sim->nodes[place].observes);
+    return (int)place;
 }
 
-static void call_again(sim_node_t *node, void *baton, uint64_t number)
+static void call(sim_node_t *node)
 {
-    if (node->observes && !node->up_conn) {
-        call(node, anybody(node));
-    } else if (node->calls >= 0 && !node->up_conn) {
-        call(node, node->calls);
+    if (!node->rests && !node->up_conn) {
+        dial(node, node->calls >= 0 ? node->calls : next_place(node));
+    }
+}
+
+static void again(sim_node_t *node, void *baton, uint64_t number)
+{
+    if (number == node->again) {
+        call(node);
+    }
+}
+
+/* One timer, which begins anew. */
+static void call_later(sim_node_t *node)
+{
+    node->again = ++node->sim->numbers;
+    sim_in(node->sim, SIM_TIMER, node, sim_node_us(node, ZD_TALK_AGAIN_MS), again, NULL,
+           node->again);
+}
+
+static void hang_up_own(sim_node_t *node)
+{
+    sim_conn_t *conn = node->up_conn;
+    node->up_conn = NULL;
+    if (conn) {
+        hang_up(conn, CALLER);
     }
 }
 
 void sim_talk_call(sim_node_t *node, int place)
 {
-    place = place >= 0 ? place : anybody(node);
-    if (place == (int)node->place ||
-        (node->up_conn && node->up_conn->ends[CALLED]->place == (unsigned)place)) {
-        return;
-    }
-    sim_talk_rest(node);
+    const sim_conn_t *conn = node->up_conn;
+    node->rests = false;
     node->calls = place;
-    call(node, place);
+    if (place >= 0 && conn && conn->ends[CALLED]->place != (unsigned)place) {
+        hang_up_own(node);
+    }
+    call(node);
+}
+
+void sim_talk_next(sim_node_t *node)
+{
+    node->rests = false;
+    node->calls = -1;
+    hang_up_own(node);
+    call_later(node);
 }
 
 void sim_talk_rest(sim_node_t *node)
 {
-    sim_conn_t *conn = node->up_conn;
-    node->calls = -1;
-    node->up_conn = NULL;
-    if (conn) {
-        hang_up(conn, CALLER);
-    }
+    node->rests = true;
+    hang_up_own(node);
 }
 
 /* --- saying ----------------------------------------------------------------------------------- */
@@ -358,6 +427,8 @@ void sim_talk_crash(sim_node_t *node)
     }
     node->up_conn = NULL;
     node->calls = -1;
+    node->rests = true;
+    node->asks = 0;
     memset(node->callers, 0, sizeof(node->callers));
 }
 
