@@ -137,9 +137,9 @@ static void boots(sim_node_t *node, void *baton, uint64_t number)
 static void crash_host(sim_t *sim)
 {
     sim_node_t *node = any_victim(sim);
+    node->down = true;
     sim_node_crash(node, "with its host");
     sim_host_crash(node);
-    node->down = true;
     sim_in(sim, SIM_HOST, node, 300 * SIM_US_A_MS + lasting_us(sim), boots, NULL, 0);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns the connections between daemons, as zd_talk.c has them: a node calls the one that leads, or
- * one after the other. What one side says comes in its order or not at all; where the network is cut
- * it waits, until that is mended or the connection breaks. A side whose process is gone hears
- * nothing, and the other learns of that when it says something.
+ * one after the other. What one side says comes in its order or not at all; where the network is
+ * cut or the host is down it waits, until that is mended or the connection breaks. A side whose
+ * process is gone hears nothing, and the other learns of that when it says something.
  */
 #include "sim.h"
 
@@ -193,7 +193,7 @@ static void comes(sim_node_t *node, void *baton, uint64_t side)
     sim_t *sim = node->sim;
     sim_conn_t *conn = baton;
     int to = side == CALLER ? CALLED : CALLER;
-    if (sim->cut[conn->ends[side]->place][node->place]) {
+    if (sim->cut[conn->ends[side]->place][node->place] || node->down) {
         if (sim_chance(sim, BREAKS_PERCENT)) {
             breaks(conn, (int)sim_random(sim, 2));
         }
@@ -415,12 +415,12 @@ void sim_talk_name(sim_node_t *node, sim_conn_t *conn, const char *id)
 
 /* --- ends ------------------------------------------------------------------------------------- */
 
-/* The kernel hangs up for a process that is dead. */
+/* The kernel hangs up for a process that is dead, unless it is gone, too. */
 void sim_talk_crash(sim_node_t *node)
 {
     for (sim_conn_t *conn = node->sim->conns; conn; conn = conn->next) {
         for (int side = 0; side < 2; side++) {
-            if (conn->ends[side] == node && conn->runs[side] == node->run) {
+            if (conn->ends[side] == node && conn->runs[side] == node->run && !node->down) {
                 hang_up(conn, side);
             }
         }
