@@ -16,18 +16,18 @@
 
 #include <apr_strings.h>
 
+#include "folder.h"
+#include "process.h"
 #include "zd_guard.h"
 
 enum {
-    WAIT_MS = 20000,
-    TURN_MS = 10,
     CUT_MS = 10, /* what /proc/uptime leaves out, at most */
     KILL_MS = 2400,
     BEFORE_MS = 1200,
     LONG_MS = 600000
 };
 
-static char dir[] = "/tmp/zd-guard-XXXXXX";
+static char dir[FOLDER_BYTES];
 static zd_guard_conf_t conf;
 static pid_t service; /* a process that is marked */
 
@@ -40,88 +40,33 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void rest(void)
-{
-    usleep(TURN_MS * 1000);
-}
-
 /* --- processes -------------------------------------------------------------------------------- */
-
-/* Its state as ps has it, and its parent; 0: there is none. */
-static char state_of(pid_t pid, pid_t *parent)
-{
-    char state = 0;
-    int ppid = 0;
-    FILE *in = fopen(apr_psprintf(unit_pool, "/proc/%d/stat", (int)pid), "r");
-    if (in && fscanf(in, "%*d (%*[^)]) %c %d", &state, &ppid) != 2) {
-        state = 0;
-    }
-    if (in) {
-        fclose(in);
-    }
-    *parent = (pid_t)ppid;
-    return state;
-}
-
-static bool lives(pid_t pid)
-{
-    pid_t parent;
-    char state = state_of(pid, &parent);
-    return state && state != 'Z' && state != 'X';
-}
-
-static bool comes_to_end(pid_t pid)
-{
-    for (int i = 0; i < WAIT_MS / TURN_MS && lives(pid); i++) {
-        rest();
-    }
-    return !lives(pid);
-}
 
 /* The guard of that daemon, another one than `before`, once it is there. */
 static pid_t guard_of(pid_t daemon, pid_t before)
 {
     pid_t found = 0;
-    for (int i = 0; i < WAIT_MS / TURN_MS && !found; i++) {
+    for (int i = 0; i < UNIT_TURNS && !found; i++) {
         DIR *proc = opendir("/proc");
         for (struct dirent *entry; (entry = readdir(proc));) {
             pid_t parent = 0;
             pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-            bool child = pid > 0 && state_of(pid, &parent) && parent == daemon;
-            found = child && pid != before && lives(pid) ? pid : found;
+            bool child = pid > 0 && process_state(pid, &parent) && parent == daemon;
+            found = child && pid != before && process_lives(pid) ? pid : found;
         }
         closedir(proc);
-        rest();
+        unit_rest();
     }
     CU_ASSERT_TRUE_FATAL(found > 0);
     return found;
 }
 
-static const char *in_dir(const char *name)
-{
-    return apr_pstrcat(unit_pool, dir, "/", name, NULL);
-}
-
-static bool exists(const char *name)
-{
-    return access(in_dir(name), F_OK) == 0;
-}
-
-static bool comes_to_exist(const char *name)
-{
-    for (int i = 0; i < WAIT_MS / TURN_MS && !exists(name); i++) {
-        rest();
-    }
-    return exists(name);
-}
-
-/* --- what a watchdog was told: a file in its place
- * ------------------------------------------------ */
+/* --- what a watchdog was told: a file in its place --- */
 
 static const char *told(void)
 {
     static char text[4096];
-    FILE *in = fopen(in_dir("dog"), "r");
+    FILE *in = fopen(folder_path(dir, "dog"), "r");
     size_t n = in ? fread(text, 1, sizeof(text) - 1, in) : 0;
     if (in) {
         fclose(in);
@@ -143,8 +88,8 @@ static bool is_stopped(void)
 
 static bool comes_to_stop(void)
 {
-    for (int i = 0; i < WAIT_MS / TURN_MS && !is_stopped(); i++) {
-        rest();
+    for (int i = 0; i < UNIT_TURNS && !is_stopped(); i++) {
+        unit_rest();
     }
     return is_stopped();
 }
@@ -152,8 +97,8 @@ static bool comes_to_stop(void)
 static bool comes_to_be_fed(void)
 {
     size_t before = strlen(told());
-    for (int i = 0; i < WAIT_MS / TURN_MS && strlen(told()) < before + 2; i++) {
-        rest();
+    for (int i = 0; i < UNIT_TURNS && strlen(told()) < before + 2; i++) {
+        unit_rest();
     }
     return strlen(told()) >= before + 2;
 }
@@ -179,7 +124,7 @@ static void be_daemon(uint64_t kill_at_ms, int ready)
         _exit(1);
     }
     for (;;) {
-        rest();
+        unit_rest();
         zd_guard_check(guard);
     }
 }
@@ -208,7 +153,7 @@ static void kill_daemon(pid_t pid)
 
 static void begin(const char *passive)
 {
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+    folder_make(dir, "guard");
     const char **argv = apr_pcalloc(unit_pool, 4 * sizeof(*argv));
     const char **env = apr_pcalloc(unit_pool, 2 * sizeof(*env));
     const char **marks = apr_pcalloc(unit_pool, 2 * sizeof(*marks));
@@ -234,8 +179,8 @@ static void begin(const char *passive)
 static void begin_watched(const char *passive)
 {
     begin(passive);
-    fclose(fopen(in_dir("dog"), "w"));
-    conf.watchdog = in_dir("dog");
+    fclose(fopen(folder_path(dir, "dog"), "w"));
+    conf.watchdog = folder_path(dir, "dog");
     conf.watchdog_s = SECONDS;
     conf.after_ms = AFTER_MS;
 }
@@ -243,8 +188,7 @@ static void begin_watched(const char *passive)
 static void finish(void)
 {
     kill_daemon(service);
-    CU_ASSERT_EQUAL(system(apr_pstrcat(unit_pool, "rm -r ", dir, NULL)), 0);
-    memcpy(strrchr(dir, '-'), "-XXXXXX", sizeof("-XXXXXX"));
+    folder_remove(dir);
 }
 
 /* When it runs: the seconds since boot that the guard counts in, too. */
@@ -255,7 +199,7 @@ static const char notes[] = "read up rest </proc/uptime; echo $up >$HA_TEST_TO/a
 static uint64_t noted_ms(void)
 {
     double up_s = 0;
-    FILE *in = fopen(in_dir("passive"), "r");
+    FILE *in = fopen(folder_path(dir, "passive"), "r");
     CU_ASSERT_PTR_NOT_NULL_FATAL(in);
     CU_ASSERT_EQUAL(fscanf(in, "%lf", &up_s), 1);
     fclose(in);
@@ -271,12 +215,12 @@ static void h8_when_the_daemon_dies_the_service_is_stopped_and_then_killed_in_ti
     pid_t daemon = begin_daemon(at);
     pid_t guard = guard_of(daemon, 0);
     kill_daemon(daemon);
-    CU_ASSERT_TRUE(comes_to_exist("passive"));
+    CU_ASSERT_TRUE(folder_comes_to_have(dir, "passive"));
     CU_ASSERT_TRUE(noted_ms() + CUT_MS > at - BEFORE_MS);
     CU_ASSERT_TRUE(noted_ms() + CUT_MS <= at);
-    CU_ASSERT_TRUE(comes_to_end(service));
+    CU_ASSERT_TRUE(process_comes_to_end(service));
     CU_ASSERT_TRUE(now_ms() >= at);
-    CU_ASSERT_TRUE(comes_to_end(guard));
+    CU_ASSERT_TRUE(process_comes_to_end(guard));
     finish();
 }
 
@@ -287,10 +231,10 @@ static void a_script_that_hangs_does_not_keep_the_service_alive(void)
     pid_t daemon = begin_daemon(at);
     pid_t guard = guard_of(daemon, 0);
     kill_daemon(daemon);
-    CU_ASSERT_TRUE(comes_to_exist("passive"));
-    CU_ASSERT_TRUE(comes_to_end(service));
+    CU_ASSERT_TRUE(folder_comes_to_have(dir, "passive"));
+    CU_ASSERT_TRUE(process_comes_to_end(service));
     CU_ASSERT_TRUE(now_ms() >= at);
-    CU_ASSERT_TRUE(lives(guard)); /* it waits for the script */
+    CU_ASSERT_TRUE(process_lives(guard)); /* it waits for the script */
     kill(guard, SIGKILL);
     CU_ASSERT_EQUAL(system(apr_pstrcat(unit_pool, "kill -9 $(cat ", dir, "/hangs)", NULL)), 0);
     finish();
@@ -304,12 +248,12 @@ static void h8_a_daemon_that_is_stopped_does_not_keep_the_service_alive(void)
     pid_t daemon = begin_daemon(at);
     pid_t guard = guard_of(daemon, 0);
     kill(daemon, SIGSTOP);
-    CU_ASSERT_TRUE(comes_to_end(service));
+    CU_ASSERT_TRUE(process_comes_to_end(service));
     CU_ASSERT_TRUE(now_ms() >= at);
-    CU_ASSERT_TRUE(comes_to_exist("passive"));
-    CU_ASSERT_TRUE(lives(guard));
+    CU_ASSERT_TRUE(folder_comes_to_have(dir, "passive"));
+    CU_ASSERT_TRUE(process_lives(guard));
     kill_daemon(daemon);
-    CU_ASSERT_TRUE(comes_to_end(guard));
+    CU_ASSERT_TRUE(process_comes_to_end(guard));
     finish();
 }
 
@@ -321,15 +265,15 @@ static void h9_a_new_daemon_that_holds_ends_the_guard_of_the_one_before(void)
     pid_t guard = guard_of(daemon, 0);
     kill_daemon(daemon);
     pid_t next = begin_daemon(now_ms() + LONG_MS);
-    CU_ASSERT_TRUE(comes_to_end(guard));
-    while (now_ms() < at + 10 * TURN_MS) {
-        rest();
+    CU_ASSERT_TRUE(process_comes_to_end(guard));
+    while (now_ms() < at + 10 * UNIT_TURN_MS) {
+        unit_rest();
     }
-    CU_ASSERT_TRUE(lives(service));
-    CU_ASSERT_FALSE(exists("passive"));
+    CU_ASSERT_TRUE(process_lives(service));
+    CU_ASSERT_FALSE(folder_has(dir, "passive"));
     pid_t other = guard_of(next, 0);
     kill_daemon(next);
-    CU_ASSERT_TRUE(lives(other));
+    CU_ASSERT_TRUE(process_lives(other));
     kill(other, SIGKILL);
     finish();
 }
@@ -343,9 +287,9 @@ static void a_new_daemon_that_only_looks_leaves_the_guard_of_the_one_before(void
     zd_guard_t *next = zd_guard_open(&conf, &diag);
     CU_ASSERT_PTR_NOT_NULL_FATAL(next);
     zd_guard_check(next);
-    CU_ASSERT_TRUE(comes_to_end(service));
+    CU_ASSERT_TRUE(process_comes_to_end(service));
     zd_guard_close(next);
-    CU_ASSERT_TRUE(exists("passive"));
+    CU_ASSERT_TRUE(folder_has(dir, "passive"));
     finish();
 }
 
@@ -354,11 +298,11 @@ static void a_guard_that_nothing_is_held_for_just_ends(void)
     begin(notes);
     pid_t daemon = begin_daemon(0);
     pid_t guard = guard_of(daemon, 0);
-    CU_ASSERT_TRUE(lives(guard));
+    CU_ASSERT_TRUE(process_lives(guard));
     kill_daemon(daemon);
-    CU_ASSERT_TRUE(comes_to_end(guard));
-    CU_ASSERT_TRUE(lives(service));
-    CU_ASSERT_FALSE(exists("passive"));
+    CU_ASSERT_TRUE(process_comes_to_end(guard));
+    CU_ASSERT_TRUE(process_lives(service));
+    CU_ASSERT_FALSE(folder_has(dir, "passive"));
     finish();
 }
 
@@ -371,10 +315,10 @@ static void a_guard_that_was_killed_has_a_follower_that_knows_the_time(void)
     kill(guard, SIGKILL);
     pid_t next = guard_of(daemon, guard);
     kill_daemon(daemon);
-    CU_ASSERT_TRUE(comes_to_end(service));
+    CU_ASSERT_TRUE(process_comes_to_end(service));
     CU_ASSERT_TRUE(now_ms() >= at);
-    CU_ASSERT_TRUE(comes_to_exist("passive"));
-    CU_ASSERT_TRUE(comes_to_end(next));
+    CU_ASSERT_TRUE(folder_comes_to_have(dir, "passive"));
+    CU_ASSERT_TRUE(process_comes_to_end(next));
     finish();
 }
 
@@ -395,20 +339,20 @@ static void the_watchdog_is_fed_while_what_it_counts_ends_before_another_may_hav
     pid_t guard = guard_of(daemon, 0);
     CU_ASSERT_TRUE(comes_to_be_fed());
     while (now_ms() < at + AFTER_MS - SECONDS * 1000) {
-        rest();
+        unit_rest();
     }
     size_t fed = fed_times();
     CU_ASSERT_TRUE(fed >= 2);
-    rest();
-    while (now_ms() < at - 2 * TURN_MS) {
+    unit_rest();
+    while (now_ms() < at - 2 * UNIT_TURN_MS) {
         CU_ASSERT_TRUE(fed_times() <= fed + 1); /* what was on its way */
-        rest();
+        unit_rest();
     }
-    CU_ASSERT_TRUE(comes_to_end(service));
+    CU_ASSERT_TRUE(process_comes_to_end(service));
     CU_ASSERT_TRUE(comes_to_stop());
-    CU_ASSERT_TRUE(comes_to_exist("passive"));
+    CU_ASSERT_TRUE(folder_comes_to_have(dir, "passive"));
     kill_daemon(daemon);
-    CU_ASSERT_TRUE(comes_to_end(guard));
+    CU_ASSERT_TRUE(process_comes_to_end(guard));
     finish();
 }
 
@@ -421,7 +365,7 @@ static void the_watchdog_is_not_fed_by_who_stands_still(void)
     kill(daemon, SIGSTOP);
     CU_ASSERT_TRUE(comes_to_be_fed());
     kill(guard, SIGSTOP);
-    rest();
+    unit_rest();
     CU_ASSERT_TRUE(is_fed_no_more());
     CU_ASSERT_PTR_NULL(strchr(told(), 'V'));
     kill_daemon(daemon);
@@ -438,7 +382,7 @@ static void h9_a_guard_hands_the_watchdog_on_and_never_stops_it_between(void)
     kill_daemon(daemon);
     CU_ASSERT_TRUE(comes_to_be_fed());
     pid_t next = begin_daemon(now_ms() + LONG_MS);
-    CU_ASSERT_TRUE(comes_to_end(guard));
+    CU_ASSERT_TRUE(process_comes_to_end(guard));
     pid_t other = guard_of(next, 0);
     CU_ASSERT_TRUE(comes_to_be_fed());
     kill(other, SIGKILL);
@@ -459,8 +403,8 @@ static void the_watchdog_is_left_to_reset_a_host_where_something_would_not_die(v
     pid_t guard = guard_of(daemon, 0);
     CU_ASSERT_TRUE(comes_to_be_fed());
     kill_daemon(daemon);
-    CU_ASSERT_TRUE(comes_to_end(guard));
-    CU_ASSERT_TRUE(lives(service));
+    CU_ASSERT_TRUE(process_comes_to_end(guard));
+    CU_ASSERT_TRUE(process_lives(service));
     CU_ASSERT_PTR_NULL(strchr(told(), 'V'));
     CU_ASSERT_EQUAL(waitpid(service, NULL, 0), service);
     ptrace(PTRACE_CONT, service, NULL, NULL);
@@ -476,7 +420,7 @@ static void a_daemon_that_becomes_passive_stops_the_watchdog_of_the_one_before(v
     CU_ASSERT_TRUE(comes_to_be_fed());
     kill_daemon(daemon);
     kill(guard, SIGKILL);
-    CU_ASSERT_TRUE(comes_to_end(guard));
+    CU_ASSERT_TRUE(process_comes_to_end(guard));
     pid_t next = begin_daemon(0);
     CU_ASSERT_TRUE(comes_to_stop());
     CU_ASSERT_TRUE(is_fed_no_more());
@@ -510,12 +454,12 @@ static const char *counts(const char *path)
     UNIT_STR_EQ(diag.why, "it is not there");
     zd_guard_hold(guard, now_ms() + LONG_MS);
     bool good = false;
-    for (int i = 0; i < WAIT_MS / TURN_MS && !good; i++) {
+    for (int i = 0; i < UNIT_TURNS && !good; i++) {
         good = zd_guard_counts(guard, &diag);
         if (!good && strcmp(diag.why, "it does not answer") != 0) {
             break;
         }
-        rest();
+        unit_rest();
     }
     zd_guard_hold(guard, 0);
     pid_t pid = guard_of(getpid(), service);
@@ -527,7 +471,7 @@ static const char *counts(const char *path)
 static void a_watchdog_that_cannot_be_had_is_said(void)
 {
     begin_watched(notes);
-    UNIT_STR_EQ(counts(in_dir("dog")), "yes");
+    UNIT_STR_EQ(counts(folder_path(dir, "dog")), "yes");
     UNIT_STR_EQ(counts("/nowhere/watchdog"), "/nowhere/watchdog: No such file or directory");
     UNIT_STR_EQ(counts("/dev/null"), "/dev/null: it is no watchdog");
     CU_ASSERT_TRUE(is_stopped());

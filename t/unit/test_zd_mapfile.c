@@ -4,43 +4,37 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
 
+#include "folder.h"
 #include "hap_map.h"
 #include "zd_mapfile.h"
 
 #define UUID   "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 #define OTHERS "1f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 
-static char dir[] = "/tmp/zd-map-XXXXXX";
+static char dir[FOLDER_BYTES];
 static const char *own;
 static const char *copy;
 static mode_t mask;
 static zd_mapfile_t *file;
 
-static const char *in_dir(const char *name)
-{
-    return apr_pstrcat(unit_pool, dir, "/", name, NULL);
-}
-
 static void begin(void)
 {
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+    folder_make(dir, "map");
     mask = umask(022);
-    own = in_dir("map");
-    copy = in_dir("proxy/map");
-    CU_ASSERT_EQUAL(mkdir(in_dir("proxy"), 0755), 0);
+    own = folder_path(dir, "map");
+    copy = folder_path(dir, "proxy/map");
+    CU_ASSERT_EQUAL(mkdir(folder_path(dir, "proxy"), 0755), 0);
 }
 
 static void finish(void)
 {
     umask(mask);
-    CU_ASSERT_EQUAL(system(apr_pstrcat(unit_pool, "rm -r ", dir, NULL)), 0);
-    memcpy(strrchr(dir, '-'), "-XXXXXX", sizeof("-XXXXXX"));
+    folder_remove(dir);
 }
 
 /* --- what is said ----------------------------------------------------------------------------- */
@@ -49,7 +43,7 @@ static int stderr_fd;
 
 static void listen_begin(void)
 {
-    int fd = open(in_dir("log"), O_RDWR | O_CREAT | O_TRUNC, 0600);
+    int fd = open(folder_path(dir, "log"), O_RDWR | O_CREAT | O_TRUNC, 0600);
     fflush(stderr);
     stderr_fd = dup(STDERR_FILENO);
     dup2(fd, STDERR_FILENO);
@@ -220,12 +214,12 @@ static void a_copy_that_cannot_be_written_does_not_hold_up_its_own(void)
 {
     begin();
     opened();
-    CU_ASSERT_EQUAL(rmdir(in_dir("proxy")), 0);
+    CU_ASSERT_EQUAL(rmdir(folder_path(dir, "proxy")), 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(put(1), "proxy/map: version 1: "));
     CU_ASSERT_EQUAL(zd_mapfile_version(file), 1);
     UNIT_STR_EQ(put(2), "");
     UNIT_STR_EQ(retried(), "");
-    CU_ASSERT_EQUAL(mkdir(in_dir("proxy"), 0755), 0);
+    CU_ASSERT_EQUAL(mkdir(folder_path(dir, "proxy"), 0755), 0);
     UNIT_STR_EQ(retried(), "proxy/map: written, as it can be again, version 2");
     check_places(2);
     finish();

@@ -16,21 +16,17 @@
 #include <apr_strings.h>
 #include <apr_tables.h>
 
+#include "folder.h"
 #include "zd_raft_files.h"
 #include "zd_raft_kept.h"
 #include "zd_raft_reached.h"
 
-static char dir[] = "/tmp/zd-raft-XXXXXX";
+static char dir[FOLDER_BYTES];
 static hap_diag_t diag;
-
-static const char *in_dir(const char *name)
-{
-    return apr_pstrcat(unit_pool, dir, "/", name, NULL);
-}
 
 static void put(const char *name, const void *bytes, size_t n)
 {
-    int fd = open(in_dir(name), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    int fd = open(folder_path(dir, name), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     CU_ASSERT_FATAL(fd >= 0);
     CU_ASSERT_EQUAL(write(fd, bytes, n), (ssize_t)n);
     close(fd);
@@ -53,7 +49,7 @@ static void lay(const char *names)
     static const unsigned char nothing[64];
     static const unsigned char something[64] = {1};
     char *last;
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+    folder_make(dir, "raft");
     for (char *name = apr_strtok(apr_pstrdup(unit_pool, names), " ", &last); name;
          name = apr_strtok(NULL, " ", &last)) {
         char *text = strchr(name, '=');
@@ -95,8 +91,7 @@ static const char *there(void)
 
 static void clear(void)
 {
-    CU_ASSERT_EQUAL(system(apr_pstrcat(unit_pool, "rm -r ", dir, NULL)), 0);
-    memcpy(strrchr(dir, '-'), "-XXXXXX", sizeof("-XXXXXX"));
+    folder_remove(dir);
 }
 
 /* What is there after a look at these; "refused" when it is refused and nothing is changed. */
@@ -285,7 +280,7 @@ static void a_cut_ends_with_its_note(void)
     lay("1-4 open-2* open-3 open-4");
     CU_ASSERT_FALSE(zd_files_end(dir, ZD_FILES_CUT, 5));
     CU_ASSERT_EQUAL(zd_files_begin(dir, ZD_FILES_CUT, 5), 0);
-    CU_ASSERT_EQUAL(unlink(in_dir("open-2")), 0);
+    CU_ASSERT_EQUAL(unlink(folder_path(dir, "open-2")), 0);
     put("open-3", "\1", 1);
     CU_ASSERT_TRUE(zd_files_end(dir, ZD_FILES_CUT, 5));
     UNIT_STR_EQ(there(), "1-4 open-3 open-4");
@@ -297,7 +292,7 @@ static void a_cut_ends_with_its_note(void)
 static bool is_there(const char *name, const char *text)
 {
     char got[64] = "";
-    int fd = open(in_dir(name), O_RDONLY);
+    int fd = open(folder_path(dir, name), O_RDONLY);
     ssize_t n = fd >= 0 ? read(fd, got, sizeof(got) - 1) : -1;
     close(fd);
     return n == (ssize_t)strlen(text) && strcmp(got, text) == 0;
@@ -309,9 +304,9 @@ static void what_libraft_has_closed_is_opened_again(void)
     put("open-2", "5 to 9, and what is damaged", 27);
     zd_kept_t *kept = zd_kept_read(dir);
     CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
-    CU_ASSERT_EQUAL(rename(in_dir("open-2"), in_dir("5-9")), 0);
-    CU_ASSERT_EQUAL(truncate(in_dir("5-9"), 6), 0);
-    CU_ASSERT_EQUAL(unlink(in_dir("open-3")), 0);
+    CU_ASSERT_EQUAL(rename(folder_path(dir, "open-2"), folder_path(dir, "5-9")), 0);
+    CU_ASSERT_EQUAL(truncate(folder_path(dir, "5-9"), 6), 0);
+    CU_ASSERT_EQUAL(unlink(folder_path(dir, "open-3")), 0);
     zd_kept_put_back(kept);
     UNIT_STR_EQ(there(), "1-4 open-2 open-3");
     CU_ASSERT_TRUE(is_there("open-2", "5 to 9, and what is damaged"));
@@ -325,10 +320,10 @@ static void what_cannot_be_put_back_costs_nothing_else(void)
     put("open-2", "5 to 9, and what is damaged", 27);
     zd_kept_t *kept = zd_kept_read(dir);
     CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
-    CU_ASSERT_EQUAL(rename(in_dir("open-2"), in_dir("5-9")), 0);
-    CU_ASSERT_EQUAL(truncate(in_dir("5-9"), 6), 0);
-    CU_ASSERT_EQUAL(rename(in_dir("open-3"), in_dir("10-11")), 0);
-    CU_ASSERT_EQUAL(mkdir(in_dir("tmp-open-2"), 0700), 0);
+    CU_ASSERT_EQUAL(rename(folder_path(dir, "open-2"), folder_path(dir, "5-9")), 0);
+    CU_ASSERT_EQUAL(truncate(folder_path(dir, "5-9"), 6), 0);
+    CU_ASSERT_EQUAL(rename(folder_path(dir, "open-3"), folder_path(dir, "10-11")), 0);
+    CU_ASSERT_EQUAL(mkdir(folder_path(dir, "tmp-open-2"), 0700), 0);
     zd_kept_put_back(kept);
     UNIT_STR_EQ(there(), "1-4 open-2 open-3 tmp-open-2");
     CU_ASSERT_TRUE(is_there("open-2", "5 to 9"));
@@ -341,7 +336,7 @@ static void what_libraft_has_written_anew_is_removed(void)
     lay("1-4 open-2*");
     zd_kept_t *kept = zd_kept_read(dir);
     CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
-    CU_ASSERT_EQUAL(rename(in_dir("open-2"), in_dir("5-9")), 0);
+    CU_ASSERT_EQUAL(rename(folder_path(dir, "open-2"), folder_path(dir, "5-9")), 0);
     put("10-10", "alone", 5);
     zd_kept_put_back(kept);
     UNIT_STR_EQ(there(), "1-4 open-2");
@@ -354,11 +349,11 @@ static void what_nobody_has_changed_is_not_written(void)
     struct stat before;
     struct stat now;
     lay("1-4 open-2*");
-    CU_ASSERT_EQUAL(stat(in_dir("open-2"), &before), 0);
+    CU_ASSERT_EQUAL(stat(folder_path(dir, "open-2"), &before), 0);
     zd_kept_t *kept = zd_kept_read(dir);
     CU_ASSERT_PTR_NOT_NULL_FATAL(kept);
     zd_kept_put_back(kept);
-    CU_ASSERT_EQUAL(stat(in_dir("open-2"), &now), 0);
+    CU_ASSERT_EQUAL(stat(folder_path(dir, "open-2"), &now), 0);
     CU_ASSERT_EQUAL(before.st_ino, now.st_ino);
     zd_kept_free(kept);
     clear();

@@ -12,15 +12,17 @@
 
 #include <apr_strings.h>
 
+#include "folder.h"
+#include "process.h"
 #include "zd_reap.h"
 #include "zd_script.h"
 
-enum { LIMIT_MS = 20000, WAIT_MS = 20000, SOON_MS = 5000, SHORT_MS = 1000, TURN_MS = 10 };
+enum { LIMIT_MS = 20000, WAIT_MS = 20000, SOON_MS = 5000, SHORT_MS = 1000 };
 
 static uv_loop_t loop;
 static zd_script_end_t end; /* with texts in the test's pool */
 static int done_n;
-static char dir[] = "/tmp/zd-script-XXXXXX";
+static char dir[FOLDER_BYTES];
 static const char *mark; /* of this test's processes */
 static const char *file; /* of the next script's shim */
 
@@ -73,7 +75,7 @@ static void run_sh(const char *text, unsigned limit_ms)
 
 static void setup(void)
 {
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+    folder_make(dir, "script");
     mark = apr_pstrcat(unit_pool, "ZD_TEST=", dir, NULL);
     file = NULL;
     uv_loop_init(&loop);
@@ -88,17 +90,12 @@ static unsigned reap(const char *more)
     return killed;
 }
 
-static const char *file_of(const char *name)
-{
-    return apr_pstrcat(unit_pool, dir, "/", name, NULL);
-}
-
 /* Those only who are below a shim. */
 static unsigned reap_below(const char *name)
 {
     unsigned killed;
     const char *nobody[] = {"ZD_TEST=nobody", NULL};
-    CU_ASSERT_TRUE(zd_reap(&killed, nobody, file_of(name)));
+    CU_ASSERT_TRUE(zd_reap(&killed, nobody, folder_path(dir, name)));
     return killed;
 }
 
@@ -109,24 +106,18 @@ static void finish(void)
     reap_below("other");
     CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
     signal(SIGPIPE, SIG_DFL);
-    CU_ASSERT_EQUAL(system(apr_pstrcat(unit_pool, "rm -r ", dir, NULL)), 0);
-    memcpy(strrchr(dir, '-'), "-XXXXXX", sizeof("-XXXXXX"));
-}
-
-static bool exists(const char *name)
-{
-    return access(apr_pstrcat(unit_pool, dir, "/", name, NULL), F_OK) == 0;
+    folder_remove(dir);
 }
 
 /* The number in a file of the folder, once it is there. */
 static pid_t pid_in(const char *name)
 {
     int pid = 0;
-    for (int i = 0; i < WAIT_MS / TURN_MS && pid == 0; i++) {
-        FILE *in = fopen(apr_pstrcat(unit_pool, dir, "/", name, NULL), "r");
+    for (int i = 0; i < UNIT_TURNS && pid == 0; i++) {
+        FILE *in = fopen(folder_path(dir, name), "r");
         if (!in || fscanf(in, "%d\n", &pid) != 1) {
             pid = 0;
-            usleep(TURN_MS * 1000);
+            unit_rest();
         }
         if (in) {
             fclose(in);
@@ -136,54 +127,12 @@ static pid_t pid_in(const char *name)
     return pid;
 }
 
-/* The state of a process as ps has it; 0: there is none. */
-static char state_of(pid_t pid)
-{
-    char state = 0;
-    FILE *in = fopen(apr_psprintf(unit_pool, "/proc/%d/stat", (int)pid), "r");
-    if (in) {
-        if (fscanf(in, "%*d (%*[^)]) %c", &state) != 1) {
-            state = 0;
-        }
-        fclose(in);
-    }
-    return state;
-}
-
-static bool runs(pid_t pid)
-{
-    char state = state_of(pid);
-    return state && state != 'Z' && state != 'X';
-}
-
 static pid_t parent_of(pid_t pid)
 {
-    int parent = 0;
-    FILE *in = fopen(apr_psprintf(unit_pool, "/proc/%d/stat", (int)pid), "r");
-    if (in) {
-        if (fscanf(in, "%*d (%*[^)]) %*c %d", &parent) != 1) {
-            parent = 0;
-        }
-        fclose(in);
-    }
+    pid_t parent;
+    process_state(pid, &parent);
     CU_ASSERT_TRUE_FATAL(parent > 1); /* it is killed: 0 would be all of us */
     return parent;
-}
-
-static bool comes_to_exist(const char *name)
-{
-    for (int i = 0; i < WAIT_MS / TURN_MS && !exists(name); i++) {
-        usleep(TURN_MS * 1000);
-    }
-    return exists(name);
-}
-
-static bool comes_to_end(pid_t pid)
-{
-    for (int i = 0; i < WAIT_MS / TURN_MS && runs(pid); i++) {
-        usleep(TURN_MS * 1000);
-    }
-    return !runs(pid);
 }
 
 /* --- how it ends ------------------------------------------------------------------------------ */
@@ -367,7 +316,7 @@ static void who_prints_without_end_uses_no_memory_and_does_not_stop_the_loop(voi
     ticks = 0;
     done_n = 0;
     uv_timer_init(&loop, &timer);
-    uv_timer_start(&timer, tick, TURN_MS, TURN_MS);
+    uv_timer_start(&timer, tick, UNIT_TURN_MS, UNIT_TURN_MS);
     run_sh("exec yes it-goes-on", SHORT_MS);
     CU_ASSERT_TRUE(end.timed_out);
     CU_ASSERT_EQUAL(end.signal, SIGTERM);
@@ -409,7 +358,7 @@ static void who_does_something_about_sigterm_has_the_time_for_it(void)
     CU_ASSERT_TRUE(end.timed_out);
     CU_ASSERT_EQUAL(end.code, 3);
     UNIT_STR_EQ(output(), "cleaned\n");
-    CU_ASSERT_TRUE(comes_to_end(pid_in("child")));
+    CU_ASSERT_TRUE(process_comes_to_end(pid_in("child")));
     finish();
 }
 
@@ -420,7 +369,7 @@ static void who_ignores_sigterm_is_killed_at_the_limit(void)
     CU_ASSERT_TRUE(end.timed_out);
     CU_ASSERT_EQUAL(end.signal, SIGKILL);
     CU_ASSERT_TRUE(end.ms >= SHORT_MS && end.ms < SOON_MS);
-    CU_ASSERT_TRUE(comes_to_end(pid_in("child")));
+    CU_ASSERT_TRUE(process_comes_to_end(pid_in("child")));
     finish();
 }
 
@@ -438,7 +387,7 @@ static void its_group_goes_with_it(void)
     setup();
     run_sh("(trap '' TERM; sh -c 'echo $$ >$1/child; sleep 60' sh $1; :) & sleep 60", SHORT_MS);
     CU_ASSERT_TRUE(end.timed_out);
-    CU_ASSERT_TRUE(comes_to_end(pid_in("child")));
+    CU_ASSERT_TRUE(process_comes_to_end(pid_in("child")));
     finish();
 }
 
@@ -454,7 +403,7 @@ static void killing_it_takes_its_group_and_is_done_once(void)
     wait_done();
     CU_ASSERT_EQUAL(end.signal, SIGKILL);
     CU_ASSERT_FALSE(end.timed_out);
-    CU_ASSERT_TRUE(comes_to_end(child));
+    CU_ASSERT_TRUE(process_comes_to_end(child));
     finish();
 }
 
@@ -474,7 +423,7 @@ static void who_does_not_end_is_given_up(void)
     const char *argv[] = {"sh", "-c", "echo before; echo $$ >$1/pid; exec sleep 60",
                           "sh", dir,  NULL};
     setup();
-    file = file_of("active");
+    file = folder_path(dir, "active");
     begin(argv, NULL, SHORT_MS);
     pid_t shim = parent_of(pid_in("pid"));
     kill(shim, SIGSTOP);
@@ -485,7 +434,7 @@ static void who_does_not_end_is_given_up(void)
     CU_ASSERT_TRUE(end.ms >= SHORT_MS + ZD_SCRIPT_GIVE_UP_MS && end.ms < SOON_MS);
     UNIT_STR_EQ(output(), "before\n");
     CU_ASSERT_EQUAL(reap_below("active"), 0);
-    CU_ASSERT_FALSE(runs(shim));
+    CU_ASSERT_FALSE(process_lives(shim));
     run_sh("exit 3", LIMIT_MS);
     CU_ASSERT_TRUE(end.code == 3 && !end.lives);
     finish();
@@ -501,8 +450,8 @@ static void who_loses_the_shim_is_killed(void)
     kill(parent_of(script), SIGKILL);
     wait_done();
     CU_ASSERT_EQUAL(end.signal, SIGKILL);
-    CU_ASSERT_TRUE(comes_to_end(script));
-    CU_ASSERT_TRUE(comes_to_end(pid_in("child")));
+    CU_ASSERT_TRUE(process_comes_to_end(script));
+    CU_ASSERT_TRUE(process_comes_to_end(pid_in("child")));
     finish();
 }
 
@@ -521,12 +470,12 @@ static void none_of_its_descriptors_stay_open(void)
     setup();
     run_sh("exit 0", LIMIT_MS);
     unsigned before = count_descriptors();
-    file = file_of("active");
+    file = folder_path(dir, "active");
     run_sh("exit 0", LIMIT_MS);
     run_sh("sleep 60 &", LIMIT_MS);
-    run_sh("sleep 60", TURN_MS);
+    run_sh("sleep 60", UNIT_TURN_MS);
     run(missing, NULL, LIMIT_MS);
-    file = file_of("no/such/folder");
+    file = folder_path(dir, "no/such/folder");
     run_sh("exit 0", LIMIT_MS);
     CU_ASSERT_PTR_NOT_NULL(end.why);
     CU_ASSERT_EQUAL(count_descriptors(), before);
@@ -563,7 +512,7 @@ static const char wiped_chatty[] = CHATTY("env -i");
 
 static void touch(const char *name)
 {
-    int fd = open(apr_pstrcat(unit_pool, dir, "/", name, NULL), O_WRONLY | O_CREAT, 0600);
+    int fd = open(folder_path(dir, name), O_WRONLY | O_CREAT, 0600);
     CU_ASSERT_TRUE(fd >= 0 && close(fd) == 0);
 }
 
@@ -574,12 +523,12 @@ static void a_service_that_keeps_the_output_holds_up_nothing_and_may_go_on_print
     CU_ASSERT_EQUAL(end.code, 0);
     CU_ASSERT_TRUE(end.ms < SOON_MS);
     pid_t service = pid_in("pid");
-    CU_ASSERT_TRUE(runs(service));
+    CU_ASSERT_TRUE(process_lives(service));
     touch("go");
-    CU_ASSERT_TRUE(comes_to_exist("printed"));
-    CU_ASSERT_TRUE(runs(service));
+    CU_ASSERT_TRUE(folder_comes_to_have(dir, "printed"));
+    CU_ASSERT_TRUE(process_lives(service));
     CU_ASSERT_TRUE(reap(NULL) >= 1);
-    CU_ASSERT_FALSE(runs(service));
+    CU_ASSERT_FALSE(process_lives(service));
     finish();
 }
 
@@ -597,8 +546,8 @@ static void a_service_outlives_the_daemon_that_is_killed(void)
     kill(daemon, SIGKILL);
     waitpid(daemon, NULL, 0);
     touch("go");
-    CU_ASSERT_TRUE(comes_to_exist("printed"));
-    CU_ASSERT_TRUE(runs(service));
+    CU_ASSERT_TRUE(folder_comes_to_have(dir, "printed"));
+    CU_ASSERT_TRUE(process_lives(service));
     CU_ASSERT_TRUE(reap(NULL) >= 3); /* the script and its sleep, too */
     finish();
 }
@@ -640,13 +589,13 @@ static void a_shim_stays_as_long_as_anybody_whom_nobody_hears(void)
            LIMIT_MS);
     pid_t last = pid_in("last");
     pid_t shim = parent_of(last);
-    for (int i = 0; i < WAIT_MS / TURN_MS && state_of(pid_in("first")); i++) {
-        usleep(TURN_MS * 1000);
+    for (int i = 0; i < UNIT_TURNS && process_state(pid_in("first"), NULL); i++) {
+        unit_rest();
     }
-    CU_ASSERT_EQUAL(state_of(pid_in("first")), 0); /* it was waited for */
-    CU_ASSERT_TRUE(runs(shim));
+    CU_ASSERT_EQUAL(process_state(pid_in("first"), NULL), 0); /* it was waited for */
+    CU_ASSERT_TRUE(process_lives(shim));
     kill(last, SIGKILL);
-    CU_ASSERT_TRUE(comes_to_end(shim));
+    CU_ASSERT_TRUE(process_comes_to_end(shim));
     finish();
 }
 
@@ -655,7 +604,7 @@ static void shims_that_have_ended_are_waited_for(void)
     setup();
     for (int i = 0; i < 20; i++) {
         run_sh("exit 0", LIMIT_MS);
-        usleep(TURN_MS * 1000);
+        unit_rest();
     }
     CU_ASSERT_TRUE(count_shims() <= 5);
     finish();
@@ -682,10 +631,10 @@ static void who_left_the_session_is_found_by_its_marks(void)
     run(argv, other, LIMIT_MS);
     pid_t marked = pid_in("marked");
     pid_t passive = pid_in("passive");
-    CU_ASSERT_TRUE(runs(marked) && runs(passive));
+    CU_ASSERT_TRUE(process_lives(marked) && process_lives(passive));
     CU_ASSERT_TRUE(reap("HA_ROLE=active") >= 1);
-    CU_ASSERT_FALSE(runs(marked));
-    CU_ASSERT_TRUE(runs(passive));
+    CU_ASSERT_FALSE(process_lives(marked));
+    CU_ASSERT_TRUE(process_lives(passive));
     CU_ASSERT_EQUAL(reap("HA_ROLE=active"), 0);
     CU_ASSERT_TRUE(reap(NULL) >= 1);
     finish();
@@ -719,28 +668,29 @@ static pid_t run_wiped(const char *name)
 static void who_wiped_its_environment_is_found_by_its_shim(void)
 {
     setup();
-    file = file_of("active");
+    file = folder_path(dir, "active");
     pid_t active = run_wiped("pid");
-    file = file_of("other");
+    file = folder_path(dir, "other");
     pid_t other = run_wiped("other-pid");
     file = NULL;
     pid_t nobodys = run_wiped("nobodys-pid");
     CU_ASSERT_EQUAL(reap(NULL), 0);
     pid_t shim = parent_of(active);
     CU_ASSERT_TRUE(reap_below("active") >= 2);
-    CU_ASSERT_FALSE(runs(active));
-    CU_ASSERT_TRUE(comes_to_end(shim)); /* one that has closed its descriptors is none any more */
-    CU_ASSERT_TRUE(runs(other) && runs(nobodys));
+    CU_ASSERT_FALSE(process_lives(active));
+    /* One that has closed its descriptors is none any more. */
+    CU_ASSERT_TRUE(process_comes_to_end(shim));
+    CU_ASSERT_TRUE(process_lives(other) && process_lives(nobodys));
     CU_ASSERT_EQUAL(reap_below("active"), 0);
     CU_ASSERT_EQUAL(reap_below("nothing-was-run-with-it"), 0);
     CU_ASSERT_TRUE(reap_below("other") >= 2);
-    CU_ASSERT_FALSE(runs(other));
-    CU_ASSERT_TRUE(runs(nobodys));
+    CU_ASSERT_FALSE(process_lives(other));
+    CU_ASSERT_TRUE(process_lives(nobodys));
     shim = parent_of(nobodys);
     pid_t group = getpgid(nobodys);
     CU_ASSERT_TRUE_FATAL(group > 1 && group != getpgrp());
     kill(-group, SIGKILL);
-    CU_ASSERT_TRUE(comes_to_end(shim));
+    CU_ASSERT_TRUE(process_comes_to_end(shim));
     finish();
 }
 
@@ -755,24 +705,24 @@ static void who_is_below_a_marked_one_is_killed_too(void)
            LIMIT_MS);
     pid_t wiped = pid_in("pid");
     CU_ASSERT_TRUE(reap(NULL) >= 2);
-    CU_ASSERT_FALSE(runs(wiped));
+    CU_ASSERT_FALSE(process_lives(wiped));
     finish();
 }
 
 static void a_marked_one_is_found_without_its_shim(void)
 {
     setup();
-    file = file_of("active");
+    file = folder_path(dir, "active");
     run_sh("(setsid sh -c 'echo $$ >$1/pid; exec sleep 60' sh $1 >/dev/null 2>&1 &); "
            "while [ ! -s $1/pid ]; do sleep 0.01; done",
            LIMIT_MS);
     pid_t service = pid_in("pid");
     pid_t shim = parent_of(service);
     kill(shim, SIGKILL);
-    CU_ASSERT_TRUE(comes_to_end(shim));
-    CU_ASSERT_TRUE(runs(service));
+    CU_ASSERT_TRUE(process_comes_to_end(shim));
+    CU_ASSERT_TRUE(process_lives(service));
     CU_ASSERT_EQUAL(reap(NULL), 1);
-    CU_ASSERT_FALSE(runs(service));
+    CU_ASSERT_FALSE(process_lives(service));
     finish();
 }
 
@@ -781,7 +731,7 @@ static void another_script_that_runs_meanwhile_is_not_hit(void)
 {
     const char *argv[] = {"sh", "-c", "sleep 0.3; echo stopped", NULL};
     setup();
-    file = file_of("active");
+    file = folder_path(dir, "active");
     run_wiped("pid");
     file = NULL;
     begin(argv, NULL, LIMIT_MS);
@@ -796,7 +746,7 @@ static void a_script_that_is_killed_with_its_service_says_so(void)
 {
     const char *argv[] = {"sh", "-c", "echo before; echo $$ >$1/pid; sleep 60; :", "sh", dir, NULL};
     setup();
-    file = file_of("active");
+    file = folder_path(dir, "active");
     begin(argv, NULL, LIMIT_MS);
     pid_in("pid");
     CU_ASSERT_TRUE(reap_below("active") >= 2);
@@ -812,7 +762,7 @@ static void who_outlived_the_daemon_is_found_by_its_shim(void)
     pid_t daemon = fork();
     if (daemon == 0) {
         uv_loop_fork(&loop);
-        file = file_of("active");
+        file = folder_path(dir, "active");
         run_sh(apr_pstrcat(unit_pool, wiped_chatty, "sleep 60", NULL), 60000);
         _exit(0);
     }
@@ -820,19 +770,19 @@ static void who_outlived_the_daemon_is_found_by_its_shim(void)
     kill(daemon, SIGKILL);
     waitpid(daemon, NULL, 0);
     touch("go");
-    CU_ASSERT_TRUE(comes_to_exist("printed"));
+    CU_ASSERT_TRUE(folder_comes_to_have(dir, "printed"));
     pid_t shim = parent_of(service);
-    CU_ASSERT_TRUE(runs(service) && runs(shim));
+    CU_ASSERT_TRUE(process_lives(service) && process_lives(shim));
     CU_ASSERT_TRUE(reap_below("active") >= 3); /* the script and its sleep, too */
-    CU_ASSERT_FALSE(runs(service));
-    CU_ASSERT_TRUE(comes_to_end(shim));
+    CU_ASSERT_FALSE(process_lives(service));
+    CU_ASSERT_TRUE(process_comes_to_end(shim));
     finish();
 }
 
 static void two_hundred_that_begin_anew_are_killed_in_time(void)
 {
     setup();
-    file = file_of("active");
+    file = folder_path(dir, "active");
     run_sh("i=0; while [ $i -lt 200 ]; do\n"
            "(setsid env -i sh -c 'while :; do sleep 60; done' >/dev/null 2>&1 &); i=$((i + 1))\n"
            "done",

@@ -2,15 +2,14 @@
 /* Tests of zd_service: which end of a script is a good one, on real processes. */
 #include "unit.h"
 
-#include <stdlib.h>
-
 #include <apr_strings.h>
 
+#include "folder.h"
 #include "zd_service.h"
 
 enum { SCRIPT_MS = 20000, SHORT_MS = 500, EPOCH = 7 };
 
-static char dir[] = "/tmp/zd-service-XXXXXX";
+static char dir[FOLDER_BYTES];
 static uv_loop_t loop;
 static zd_service_t *service;
 static const char *script[] = {"/bin/sh", "-c", NULL, NULL}; /* both do the same */
@@ -29,7 +28,7 @@ static void ran(void *baton, bool well, const char *said)
 
 static void begin(void)
 {
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+    folder_make(dir, "service");
     uv_loop_init(&loop);
     config.script_ms = SCRIPT_MS;
     const zd_service_conf_t conf = {
@@ -42,8 +41,7 @@ static void finish(void)
 {
     zd_service_close(service);
     CU_ASSERT_EQUAL(uv_loop_close(&loop), 0);
-    CU_ASSERT_EQUAL(system(apr_pstrcat(unit_pool, "rm -r ", dir, NULL)), 0);
-    memcpy(strrchr(dir, '-'), "-XXXXXX", sizeof("-XXXXXX"));
+    folder_remove(dir);
 }
 
 static void run(zd_run_t what, const char *text)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <CUnit/Basic.h>
 #include <apr_general.h>
@@ -34,6 +35,11 @@ void unit_str_eq(const char *got, const char *want, const char *file, int line)
                 want ? want : "(null)");
     }
     CU_assertImplementation(same, (unsigned)line, "same text", file, "", CU_FALSE);
+}
+
+void unit_rest(void)
+{
+    usleep(UNIT_TURN_MS * 1000);
 }
 
 static void setup(void)

@@ -29,6 +29,10 @@ typedef struct unit_test_t {
 /** A pool that lives as long as the running test. */
 extern apr_pool_t *unit_pool;
 
+/** What takes its time is looked at so often, with a rest between: 20 s in all. */
+enum { UNIT_TURN_MS = 10, UNIT_TURNS = 2000 };
+void unit_rest(void);
+
 /** Fails the running test with both texts shown unless they are equal. */
 #define UNIT_STR_EQ(got, want) unit_str_eq((got), (want), __FILE__, __LINE__)
 void unit_str_eq(const char *got, const char *want, const char *file, int line);
