@@ -206,6 +206,16 @@ static uint64_t noted_ms(void)
     return (uint64_t)(up_s * 1000 + 0.5);
 }
 
+/* A daemon that holds until then, and its guard, which feeds the watchdog. */
+static pid_t begin_fed(pid_t *guard, uint64_t kill_at_ms)
+{
+    begin_watched(notes);
+    pid_t daemon = begin_daemon(kill_at_ms);
+    *guard = guard_of(daemon, 0);
+    CU_ASSERT_TRUE(comes_to_be_fed());
+    return daemon;
+}
+
 /* --- tests ------------------------------------------------------------------------------------ */
 
 static void h8_when_the_daemon_dies_the_service_is_stopped_and_then_killed_in_time(void)
@@ -333,11 +343,9 @@ static void a_folder_that_is_not_there_is_said(void)
 /* The daemon holds once, and lives: nobody renews. */
 static void the_watchdog_is_fed_while_what_it_counts_ends_before_another_may_have_the_lease(void)
 {
-    begin_watched(notes);
+    pid_t guard;
     const uint64_t at = now_ms() + KILL_MS;
-    pid_t daemon = begin_daemon(at);
-    pid_t guard = guard_of(daemon, 0);
-    CU_ASSERT_TRUE(comes_to_be_fed());
+    pid_t daemon = begin_fed(&guard, at);
     while (now_ms() < at + AFTER_MS - SECONDS * 1000) {
         unit_rest();
     }
@@ -358,10 +366,8 @@ static void the_watchdog_is_fed_while_what_it_counts_ends_before_another_may_hav
 
 static void the_watchdog_is_not_fed_by_who_stands_still(void)
 {
-    begin_watched(notes);
-    pid_t daemon = begin_daemon(now_ms() + LONG_MS);
-    pid_t guard = guard_of(daemon, 0);
-    CU_ASSERT_TRUE(comes_to_be_fed());
+    pid_t guard;
+    pid_t daemon = begin_fed(&guard, now_ms() + LONG_MS);
     kill(daemon, SIGSTOP);
     CU_ASSERT_TRUE(comes_to_be_fed());
     kill(guard, SIGSTOP);
@@ -375,10 +381,8 @@ static void the_watchdog_is_not_fed_by_who_stands_still(void)
 
 static void h9_a_guard_hands_the_watchdog_on_and_never_stops_it_between(void)
 {
-    begin_watched(notes);
-    pid_t daemon = begin_daemon(now_ms() + LONG_MS);
-    pid_t guard = guard_of(daemon, 0);
-    CU_ASSERT_TRUE(comes_to_be_fed());
+    pid_t guard;
+    pid_t daemon = begin_fed(&guard, now_ms() + LONG_MS);
     kill_daemon(daemon);
     CU_ASSERT_TRUE(comes_to_be_fed());
     pid_t next = begin_daemon(now_ms() + LONG_MS);
@@ -414,10 +418,8 @@ static void the_watchdog_is_left_to_reset_a_host_where_something_would_not_die(v
 /* What a guard before has begun goes on without it. */
 static void a_daemon_that_becomes_passive_stops_the_watchdog_of_the_one_before(void)
 {
-    begin_watched(notes);
-    pid_t daemon = begin_daemon(now_ms() + LONG_MS);
-    pid_t guard = guard_of(daemon, 0);
-    CU_ASSERT_TRUE(comes_to_be_fed());
+    pid_t guard;
+    pid_t daemon = begin_fed(&guard, now_ms() + LONG_MS);
     kill_daemon(daemon);
     kill(guard, SIGKILL);
     CU_ASSERT_TRUE(process_comes_to_end(guard));
@@ -430,16 +432,15 @@ static void a_daemon_that_becomes_passive_stops_the_watchdog_of_the_one_before(v
 
 static void a_daemon_without_a_watchdog_has_the_one_before_stop_it(void)
 {
-    begin_watched(notes);
-    pid_t daemon = begin_daemon(now_ms() + LONG_MS);
-    CU_ASSERT_TRUE(comes_to_be_fed());
-    kill_daemon(daemon);
+    pid_t guard;
+    kill_daemon(begin_fed(&guard, now_ms() + LONG_MS));
     conf.watchdog = NULL;
     pid_t next = begin_daemon(now_ms() + LONG_MS);
     CU_ASSERT_TRUE(comes_to_stop());
-    pid_t guard = guard_of(next, 0);
+    CU_ASSERT_TRUE(process_comes_to_end(guard));
+    pid_t other = guard_of(next, 0);
     kill_daemon(next);
-    kill(guard, SIGKILL);
+    kill(other, SIGKILL);
     finish();
 }
 
