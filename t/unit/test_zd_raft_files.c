@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <apr_escape.h>
 #include <apr_strings.h>
 #include <apr_tables.h>
 
@@ -94,15 +95,39 @@ static void clear(void)
     folder_remove(dir);
 }
 
-/* What is there after a look at these; "refused" when it is refused and nothing is changed. */
+/* The same with what each one has, in hex. */
+static const char *contents(void)
+{
+    char *last;
+    const char *all = "";
+    for (char *name = apr_strtok(apr_pstrdup(unit_pool, there()), " ", &last); name;
+         name = apr_strtok(NULL, " ", &last)) {
+        unsigned char bytes[128];
+        int fd = open(folder_path(dir, name), O_RDONLY);
+        ssize_t n = fd >= 0 ? read(fd, bytes, sizeof(bytes)) : -1;
+        CU_ASSERT_TRUE_FATAL(n >= 0 && n < (ssize_t)sizeof(bytes));
+        close(fd);
+        all = apr_pstrcat(unit_pool, all, " ", name, "=",
+                          apr_pescape_hex(unit_pool, bytes, (apr_size_t)n, 0), NULL);
+    }
+    return all;
+}
+
+/* What is there after a look; "refused" when it is refused and nothing is changed. */
+static const char *looked(void)
+{
+    const char *before = contents();
+    bool good = zd_files_check(dir, &diag);
+    const char *now = there();
+    bool same = strcmp(contents(), before) == 0;
+    clear();
+    return good ? now : same ? "refused" : "refused, and changed";
+}
+
 static const char *after(const char *names)
 {
     lay(names);
-    const char *before = there();
-    bool good = zd_files_check(dir, &diag);
-    const char *now = there();
-    clear();
-    return good ? now : strcmp(now, before) == 0 ? "refused" : "refused, and changed";
+    return looked();
 }
 
 /* --- a cut ------------------------------------------------------------------------------------ */
@@ -227,10 +252,7 @@ static const char *after_start(const char *names, unsigned version, unsigned ter
 {
     lay(names);
     put_metadata("metadata1", version, term, vote);
-    bool good = zd_files_check(dir, &diag);
-    const char *now = there();
-    clear();
-    return good ? now : "refused";
+    return looked();
 }
 
 static void a_first_start_that_was_killed_begins_anew(void)
