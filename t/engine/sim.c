@@ -4,9 +4,11 @@
  * longer: sim -seeds=10000 -steps=100000. What fails is repeated with -seed.
  *
  *     sim [-seed=N] [-seeds=N] [-steps=N] [-break=WHAT] [-loud]
+ *     sim -breaks    what can be broken, one a line
  *
  * Exit: 0 nothing was found, 1 something was, 2 it could not run. With -break=WHAT, what is broken
- * has to be found by one of the seeds: 0 if it was.
+ * has to be found by one of the seeds: 0 if it was. That a daemon dies finds nothing but
+ * -break=disk, of which libraft does not survive all.
  */
 #include "sim.h"
 
@@ -26,6 +28,7 @@ const char *const sim_break_names[] = {SIM_BREAKS(SIM_BREAK_NAME)};
 typedef struct ask_t {
     sim_conf_t conf;
     uint64_t seeds;
+    bool breaks; /* it is asked what can be broken */
 } ask_t;
 
 static const char *value_of(const char *arg, const char *name)
@@ -47,11 +50,20 @@ static bool read_arg(ask_t *ask, const char *arg)
         int what = hap_str_word(hap_str(value), sim_break_names, SIM_BREAK_COUNT);
         ask->conf.broken = (sim_break_t)what;
         return what >= 0;
+    } else if (strcmp(arg, "-breaks") == 0) {
+        ask->breaks = true;
     } else {
         ask->conf.loud = strcmp(arg, "-loud") == 0;
         return ask->conf.loud;
     }
     return true;
+}
+
+static void print_breaks(void)
+{
+    for (int i = SIM_BREAK_NOTHING + 1; i < SIM_BREAK_COUNT; i++) {
+        printf("%s\n", sim_break_names[i]);
+    }
 }
 
 static void print_sum(uint64_t seeds)
@@ -75,7 +87,7 @@ static void crashed(int number)
                      ".000 s: a daemon dies of signal %d\n",
                      sim->conf.seed, sim->step, sim->now_us / 1000000, number);
     (void)!write(STDOUT_FILENO, line, (size_t)n);
-    _exit(sim->conf.broken == SIM_BREAK_NOTHING ? 1 : 0);
+    _exit(sim->conf.broken == SIM_BREAK_DISK ? 0 : 1);
 }
 
 static int run(ask_t *ask)
@@ -106,6 +118,10 @@ int main(int argc, char **argv)
             fprintf(stderr, "sim: %s: see the top of sim.c\n", argv[i]);
             return 2;
         }
+    }
+    if (ask.breaks) {
+        print_breaks();
+        return 0;
     }
     apr_initialize();
     signal(SIGABRT, crashed);
