@@ -134,14 +134,16 @@ typedef struct sim_disk_t {
 /** A service and who watches over it: of the host, not of the daemon. */
 typedef struct sim_service_t {
     bool alive;
-    uint64_t epoch;         /* for which it was begun last */
-    sim_script_t *scripts;  /* that run, of this daemon and of earlier ones */
-    uint64_t script;        /* number of the one that the daemon waits for; 0: none */
-    bool guarded;           /* there is a guard */
-    uint64_t guard_run;     /* the daemon's that it belongs to */
-    uint64_t guard_kill_ms; /* 0: nothing is to be killed */
-    bool guard_stops;       /* it has begun ensure-passive */
-    unsigned fail_percent;  /* of scripts */
+    uint64_t epoch;          /* for which it was begun last */
+    sim_script_t *scripts;   /* that run, of this daemon and of earlier ones */
+    uint64_t script;         /* number of the one that the daemon waits for; 0: none */
+    bool guarded;            /* there is a guard */
+    uint64_t guard_run;      /* the daemon's that it belongs to */
+    uint64_t guard_kill_ms;  /* 0: nothing is to be killed */
+    uint64_t guard_lease_ms; /* the last one of those that it has seen */
+    bool guard_stops;        /* it has begun ensure-passive for that */
+    uint64_t guard_script;   /* number of that */
+    unsigned fail_percent;   /* of scripts */
     unsigned hang_percent;
     unsigned
         lie_percent; /* of those of ensure-passive: they stop nothing, and say that they have */

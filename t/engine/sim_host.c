@@ -179,14 +179,50 @@ void sim_host_kill_service(sim_node_t *node)
 
 /* --- the guard -------------------------------------------------------------------------------- */
 
+/* Nobody waits for its end. */
+static void guard_begins(sim_node_t *node)
+{
+    node->service.guard_stops = true;
+    node->service.guard_script = begin(node, ZD_RUN_PASSIVE, 0);
+}
+
+static void guard_kills_script(sim_node_t *node)
+{
+    sim_script_t *script = take(node, node->service.guard_script);
+    if (script) {
+        kill_one(node, script);
+    }
+}
+
+/* Something is to be killed, then or now. */
+static void guard_watches(sim_node_t *node, bool daemon)
+{
+    sim_service_t *service = &node->service;
+    const zd_times_t times = zd_times(node->sim->config->timeout_ms);
+    uint64_t now = sim_node_now(node);
+    if (service->guard_lease_ms != service->guard_kill_ms) {
+        guard_kills_script(node);
+        service->guard_lease_ms = service->guard_kill_ms;
+        service->guard_stops = false;
+    }
+    bool is_over = now >= service->guard_kill_ms;
+    bool soon = now + times.guard_ms - times.stop_ms >= service->guard_kill_ms;
+    if (is_over) {
+        sim_sum.guards++;
+        sim_say(node->sim, node, "guard: kills");
+        reap(node, "killed by the guard");
+        service->guard_kill_ms = 0;
+    }
+    if (!service->guard_stops && (is_over || (!daemon && soon))) {
+        guard_begins(node);
+    }
+}
+
 /* As zd_guard.c has it: it looks again and again, until nothing is left to be killed and its daemon
  * is gone, or another daemon has its own. */
 static void guard_looks(sim_node_t *node, void *baton, uint64_t run)
 {
     sim_service_t *service = &node->service;
-    sim_t *sim = node->sim;
-    uint64_t now = sim_node_now(node);
-    const zd_times_t times = zd_times(sim->config->timeout_ms);
     bool daemon = node->up && node->run == run;
     if (service->guard_run != run) {
         return;
@@ -195,21 +231,10 @@ static void guard_looks(sim_node_t *node, void *baton, uint64_t run)
         service->guarded = false;
         return;
     }
-    if (service->guard_kill_ms && now >= service->guard_kill_ms) {
-        sim_sum.guards++;
-        sim_say(sim, node, "guard: kills");
-        reap(node, "killed by the guard");
-        service->guard_kill_ms = 0;
-        if (!service->guard_stops) {
-            begin(node, ZD_RUN_PASSIVE, 0);
-        }
-        service->guard_stops = false;
-    } else if (service->guard_kill_ms && !daemon && !service->guard_stops &&
-               now + times.guard_ms - times.stop_ms >= service->guard_kill_ms) {
-        service->guard_stops = true;
-        begin(node, ZD_RUN_PASSIVE, 0);
+    if (service->guard_kill_ms) {
+        guard_watches(node, daemon);
     }
-    sim_in(sim, SIM_HOST, node, sim_node_us(node, ZD_GUARD_LOOK_MS), guard_looks, NULL, run);
+    sim_in(node->sim, SIM_HOST, node, sim_node_us(node, ZD_GUARD_LOOK_MS), guard_looks, NULL, run);
 }
 
 void sim_host_hold(sim_node_t *node, uint64_t kill_at_ms)
@@ -221,7 +246,8 @@ void sim_host_hold(sim_node_t *node, uint64_t kill_at_ms)
     if (service->guard_run != node->run || !service->guarded) {
         service->guard_run = node->run;
         service->guarded = true;
-        service->guard_stops = false;
+        service->guard_lease_ms = 0;
+        guard_kills_script(node);
         sim_in(node->sim, SIM_HOST, node, ZD_GUARD_LOOK_MS * SIM_US_A_MS, guard_looks, NULL,
                node->run);
     }
