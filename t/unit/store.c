@@ -107,6 +107,11 @@ unsigned shelf_said(shelf_t *shelf, const char *text)
     return n;
 }
 
+const char *shelf_sid(int i)
+{
+    return apr_psprintf(unit_pool, "session%d", i);
+}
+
 void shelf_name(const shelf_t *shelf, char name[HAP_ZONE_NAME_BYTES + 1], const char *sid)
 {
     hap_zone_id_t id = {hap_str("app"), hap_str("USER"), hap_str(sid), {NULL, 0}};

@@ -54,6 +54,9 @@ unsigned shelf_node(const shelf_t *shelf, const char *sid, unsigned place);
 /** How often a line with this text was said. */
 unsigned shelf_said(shelf_t *shelf, const char *text);
 
+/** The id of a session by its number. */
+const char *shelf_sid(int i);
+
 /** The name of a session's record. */
 void shelf_name(const shelf_t *shelf, char name[HAP_ZONE_NAME_BYTES + 1], const char *sid);
 

@@ -2,9 +2,6 @@
 /* Tests of hapstore, on real memcached servers: what is kept when these come and go. */
 #include "unit.h"
 
-#include <limits.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <apr_strings.h>
@@ -13,17 +10,12 @@
 #include "liar.h"
 #include "store.h"
 
-static const char *sid_of(int i)
-{
-    return apr_psprintf(unit_pool, "session%d", i);
-}
-
 /* Looks at that many; how many had their state. None may fail. */
 static int kept(hapstore_t *store, shelf_t *shelf, int sessions, unsigned *repaired)
 {
     int n = 0;
     for (int i = 0; i < sessions; i++) {
-        hapstore_op_t *op = do_look(store, shelf, sid_of(i));
+        hapstore_op_t *op = do_look(store, shelf, shelf_sid(i));
         CU_ASSERT_EQUAL(op->end, HAPSTORE_DONE);
         n += op->found && op->record.version == 1 && op->record.data.n == 5;
         *repaired += op->repaired;
@@ -36,7 +28,7 @@ static int kept(hapstore_t *store, shelf_t *shelf, int sessions, unsigned *repai
 static void fill(hapstore_t *store, shelf_t *shelf, int sessions)
 {
     for (int i = 0; i < sessions; i++) {
-        UNIT_STR_EQ(put(store, shelf, sid_of(i), 1, "state"), "2 state");
+        UNIT_STR_EQ(put(store, shelf, shelf_sid(i), 1, "state"), "2 state");
     }
 }
 
@@ -283,11 +275,11 @@ static void nodes_that_have_too_little_memory_lose_what_is_old_and_nothing_else(
     const char *data = xs(20000);
     int lost = 0;
     for (int i = 0; i < 500; i++) {
-        CU_ASSERT_EQUAL(put(store, shelf, sid_of(i), 1, data)[0], '2');
-        CU_ASSERT_EQUAL(look(store, shelf, sid_of(i))[0], '2');
+        CU_ASSERT_EQUAL(put(store, shelf, shelf_sid(i), 1, data)[0], '2');
+        CU_ASSERT_EQUAL(look(store, shelf, shelf_sid(i))[0], '2');
     }
     for (int i = 0; i < 500; i++) {
-        const char *text = look(store, shelf, sid_of(i));
+        const char *text = look(store, shelf, shelf_sid(i));
         lost += strcmp(text, "there is no record") == 0;
         CU_ASSERT_TRUE(text[0] == '2' || strcmp(text, "there is no record") == 0);
     }
@@ -330,7 +322,7 @@ static void beside_a_node_that_lies_the_other_one_is_enough(void)
         liar_start(liar);
         shelf_t *shelf = shelf_of_ports((uint16_t[]){server.port, liar->port}, 2);
         hapstore_t *store = store_open(shelf);
-        const char *sid = sid_of(lie);
+        const char *sid = shelf_sid(lie);
         int64_t began_ms = hapstore_now_ms();
         UNIT_STR_EQ(put(store, shelf, sid, 1, "true") + 1, " true");
         UNIT_STR_EQ(look(store, shelf, sid) + 1, " true");
@@ -384,7 +376,7 @@ static void who_wins_on_the_first_node_ends_whatever_the_other_one_does(void)
     memcached_server_t server = {0};
     memcached_up(&server, NULL);
     for (int i = 0; i < 12; i++) {
-        const char *sid = sid_of(i);
+        const char *sid = shelf_sid(i);
         liar_t *liar = apr_pcalloc(unit_pool, sizeof(*liar));
         liar->lie = lies[i % 2];
         liar_start(liar);
@@ -432,381 +424,6 @@ static void a_node_is_found_again_though_who_lost_it_has_ended(void)
     shelf_clear(shelf);
 }
 
-/* --- many at once ----------------------------------------------------------------------------- */
-
-enum {
-    WRITERS = 6,
-    PUTS_EACH = 40,
-    OWNERS = 3,
-    TAKERS = 9,
-    TAKES_EACH = 120,
-    ADDERS = 8,
-    ADDS_EACH = 150
-};
-
-typedef struct writer_t {
-    shelf_t *shelf;
-    hapstore_t *store;
-    const char *owner;
-    pthread_barrier_t *together;
-    _Atomic unsigned *version;
-    uint64_t epochs[TAKES_EACH];
-    unsigned bad;
-    pthread_t thread;
-} writer_t;
-
-static void *write_versions(void *data)
-{
-    writer_t *writer = data;
-    for (int i = 0; i < PUTS_EACH; i++) {
-        hapstore_op_t *op =
-            do_put(writer->store, writer->shelf, "sid", ++*writer->version, "state");
-        writer->bad += op->end != HAPSTORE_DONE;
-        hapstore_op_clear(op);
-        free(op);
-    }
-    return NULL;
-}
-
-static void run_writers(writer_t *writers, unsigned n, void *(*run)(void *))
-{
-    for (unsigned i = 0; i < n; i++) {
-        pthread_create(&writers[i].thread, NULL, run, &writers[i]);
-    }
-    for (unsigned i = 0; i < n; i++) {
-        pthread_join(writers[i].thread, NULL);
-        CU_ASSERT_EQUAL(writers[i].bad, 0);
-    }
-}
-
-/* What one node has by itself. */
-static uint64_t version_on(shelf_t *shelf, unsigned node)
-{
-    shelf_t *alone = shelf_of_ports(&shelf->spec.nodes[node].port, 1);
-    hapstore_t *store = store_open(alone);
-    hapstore_op_t *op = do_look(store, alone, "sid");
-    uint64_t version = op->found ? op->record.version : 0;
-    hapstore_op_clear(op);
-    free(op);
-    hapstore_destroy(store);
-    return version;
-}
-
-static void of_versions_that_are_put_at_once_the_highest_is_on_both_nodes(void)
-{
-    shelf_t *shelf = shelf_make(2, NULL);
-    shelf->budget_ms = STORE_PATIENT_MS;
-    _Atomic unsigned version = 0;
-    writer_t writers[WRITERS];
-    hapstore_t *stores[2] = {store_open(shelf), store_open(shelf)};
-    for (unsigned i = 0; i < WRITERS; i++) {
-        writers[i] = (writer_t){.shelf = shelf, .store = stores[i % 2], .version = &version};
-    }
-    run_writers(writers, WRITERS, write_versions);
-    CU_ASSERT_EQUAL(version_on(shelf, 0), WRITERS * PUTS_EACH);
-    CU_ASSERT_EQUAL(version_on(shelf, 1), WRITERS * PUTS_EACH);
-    hapstore_destroy(stores[0]);
-    hapstore_destroy(stores[1]);
-    shelf_clear(shelf);
-}
-
-static void *take_turns(void *data)
-{
-    writer_t *writer = data;
-    uint64_t known = 1;
-    for (int i = 0; i < TAKES_EACH; i++) {
-        pthread_barrier_wait(writer->together);
-        hapstore_op_t *op = do_take(writer->store, writer->shelf, "sid", known, writer->owner);
-        writer->bad += op->end != HAPSTORE_DONE && op->end != HAPSTORE_CONFLICT;
-        bool has = op->end == HAPSTORE_DONE && op->verdict != HAP_ZONE_FENCED;
-        writer->epochs[i] = has ? op->record.epoch : 0;
-        known = op->found ? op->record.epoch : known;
-        writer->bad += has && !hap_str_eq(op->record.owner, hap_str(writer->owner));
-        hapstore_op_clear(op);
-        free(op);
-    }
-    return NULL;
-}
-
-/* Who owns the session in which epoch, by what one of those who took it was told. How many there
- * were; fails for an epoch that has two. */
-static unsigned note_owners(const char *owner_of[], const writer_t *writer)
-{
-    unsigned n = 0;
-    for (int i = 0; i < TAKES_EACH; i++) {
-        uint64_t epoch = writer->epochs[i];
-        if (epoch) {
-            CU_ASSERT_TRUE(!owner_of[epoch] || strcmp(owner_of[epoch], writer->owner) == 0);
-            owner_of[epoch] = writer->owner;
-            n++;
-        }
-    }
-    return n;
-}
-
-/* Also those of the same owner are told no more than is so: what the first of them has stored on
- * one node only may not stay. */
-static void no_two_owners_are_ever_given_the_same_epoch(void)
-{
-    static const char *const owners[OWNERS] = {"host0", "host1", "host2"};
-    const char *owner_of[2 + TAKERS * TAKES_EACH] = {NULL};
-    shelf_t *shelf = shelf_make(2, NULL);
-    shelf->budget_ms = STORE_PATIENT_MS;
-    hapstore_t *store = store_open(shelf);
-    put(store, shelf, "sid", 1, "state");
-    pthread_barrier_t together;
-    pthread_barrier_init(&together, NULL, TAKERS);
-    writer_t writers[TAKERS];
-    for (unsigned i = 0; i < TAKERS; i++) {
-        writers[i] = (writer_t){.shelf = shelf,
-                                .store = store_open(shelf),
-                                .owner = owners[i % OWNERS],
-                                .together = &together};
-    }
-    run_writers(writers, TAKERS, take_turns);
-    unsigned told = 0;
-    for (unsigned i = 0; i < TAKERS; i++) {
-        told += note_owners(owner_of, &writers[i]);
-        hapstore_destroy(writers[i].store);
-    }
-    CU_ASSERT_TRUE(told > TAKERS);
-    pthread_barrier_destroy(&together);
-    hapstore_destroy(store);
-    shelf_clear(shelf);
-}
-
-/* Adds one to the number that is stored, if it is still the one that was read. */
-static bool add_one(writer_t *writer)
-{
-    char number[32];
-    hapstore_op_t *look = do_look(writer->store, writer->shelf, "sid");
-    unsigned long before = 0;
-    writer->bad += !hap_str_uint(&before, look->record.data, ULONG_MAX);
-    snprintf(number, sizeof(number), "%lu", before + 1);
-    hapstore_op_t *op = do_overwrite(writer->store, writer->shelf, "sid", &look->record, number);
-    bool stored = op->end == HAPSTORE_DONE && op->verdict == HAP_ZONE_STORE;
-    hapstore_op_clear(look);
-    hapstore_op_clear(op);
-    free(look);
-    free(op);
-    return stored;
-}
-
-static void *add_ones(void *data)
-{
-    writer_t *writer = data;
-    for (int i = 0; i < ADDS_EACH; i++) {
-        while (!add_one(writer)) {
-        }
-    }
-    return NULL;
-}
-
-static void of_writes_over_what_was_read_none_undoes_another(void)
-{
-    shelf_t *shelf = shelf_make(2, NULL);
-    shelf->budget_ms = STORE_PATIENT_MS;
-    writer_t writers[ADDERS];
-    for (unsigned i = 0; i < ADDERS; i++) {
-        writers[i] = (writer_t){.shelf = shelf, .store = store_open(shelf)};
-    }
-    put(writers[0].store, shelf, "sid", 1, "0");
-    run_writers(writers, ADDERS, add_ones);
-    UNIT_STR_EQ(look(writers[0].store, shelf, "sid"),
-                apr_psprintf(unit_pool, "2 %d", ADDERS * ADDS_EACH));
-    for (unsigned i = 0; i < ADDERS; i++) {
-        hapstore_destroy(writers[i].store);
-    }
-    shelf_clear(shelf);
-}
-
-/* --- without waiting -------------------------------------------------------------------------- */
-
-enum { IN_FLIGHT = 200 };
-
-static _Atomic unsigned ended, unreached, here;
-static pthread_t caller;
-
-static void on_done(hapstore_op_t *op)
-{
-    here += pthread_equal(pthread_self(), caller) != 0;
-    unreached += op->end == HAPSTORE_UNREACHED;
-    hapstore_op_clear(op);
-    ended++;
-}
-
-static void expect_looks(void)
-{
-    ended = unreached = here = 0;
-    caller = pthread_self();
-}
-
-static void begin_looks(hapstore_t *store, shelf_t *shelf, hapstore_op_t ops[IN_FLIGHT])
-{
-    for (int i = 0; i < IN_FLIGHT; i++) {
-        char name[HAP_ZONE_NAME_BYTES + 1];
-        shelf_name(shelf, name, sid_of(i));
-        ops[i] = (hapstore_op_t){.wish = {.act = HAP_ZONE_LOOK}, .done = on_done};
-        memcpy(ops[i].name, name, HAP_ZONE_NAME_BYTES);
-        if (hapstore_run(store, &ops[i])) {
-            on_done(&ops[i]);
-        }
-    }
-}
-
-static void run_looks(hapstore_t *store, shelf_t *shelf, hapstore_op_t ops[IN_FLIGHT])
-{
-    expect_looks();
-    begin_looks(store, shelf, ops);
-}
-
-static void wait_for_looks(void)
-{
-    for (int i = 0; i < 20000 && ended < IN_FLIGHT; i++) {
-        poll(NULL, 0, 1);
-    }
-    CU_ASSERT_EQUAL(ended, IN_FLIGHT);
-}
-
-static void each_operation_ends_once_on_a_thread_of_the_store(void)
-{
-    shelf_t *shelf = shelf_make(2, NULL);
-    shelf->budget_ms = STORE_PATIENT_MS;
-    hapstore_t *store = store_open(shelf);
-    hapstore_op_t ops[IN_FLIGHT];
-    run_looks(store, shelf, ops);
-    wait_for_looks();
-    CU_ASSERT_EQUAL(unreached, 0);
-    CU_ASSERT_EQUAL(here, 0);
-    shelf_clear(shelf);
-    run_looks(store, shelf, ops);
-    hapstore_destroy(store);
-    CU_ASSERT_EQUAL(ended, IN_FLIGHT);
-    CU_ASSERT_EQUAL(unreached, IN_FLIGHT);
-}
-
-static void without_a_thread_the_turns_are_the_callers(void)
-{
-    shelf_t *shelf = shelf_make(2, NULL);
-    shelf->budget_ms = STORE_PATIENT_MS;
-    hapstore_t *store = store_open_idle(shelf);
-    hapstore_op_t ops[IN_FLIGHT];
-    struct pollfd wait = {.fd = hapstore_fd(store), .events = POLLIN};
-    run_looks(store, shelf, ops);
-    CU_ASSERT_EQUAL(ended, 0);
-    hapstore_flush(store);
-    while (ended < IN_FLIGHT && poll(&wait, 1, STORE_PATIENT_MS) == 1) {
-        hapstore_turn(store);
-    }
-    CU_ASSERT_EQUAL(ended, IN_FLIGHT);
-    CU_ASSERT_EQUAL(here, IN_FLIGHT);
-    CU_ASSERT_EQUAL(unreached, 0);
-    memcached_freeze(&shelf->servers[0]);
-    memcached_freeze(&shelf->servers[1]);
-    run_looks(store, shelf, ops);
-    hapstore_destroy(store);
-    CU_ASSERT_EQUAL(ended, IN_FLIGHT);
-    CU_ASSERT_EQUAL(unreached, IN_FLIGHT);
-    shelf_clear(shelf);
-}
-
-static void what_waits_for_longer_than_the_budget_ends(void)
-{
-    liar_t *liar = apr_pcalloc(unit_pool, sizeof(*liar));
-    liar->lie = LIE_SLOW;
-    liar_start(liar);
-    shelf_t *shelf = shelf_of_ports(&liar->port, 1);
-    hapstore_t *store = store_open(shelf);
-    hapstore_op_t ops[IN_FLIGHT];
-    int64_t began_ms = hapstore_now_ms();
-    run_looks(store, shelf, ops);
-    wait_for_looks();
-    CU_ASSERT_TRUE(hapstore_now_ms() - began_ms < STORE_LATE_MS);
-    CU_ASSERT_TRUE(unreached > 0 && unreached < IN_FLIGHT);
-    CU_ASSERT_EQUAL(shelf->lines_n, 0); /* the node is well */
-    hapstore_destroy(store);
-    liar_stop(liar);
-}
-
-static void a_node_that_answers_many_at_once_is_well(void)
-{
-    enum { MANY = 5 };
-    static hapstore_op_t ops[MANY][IN_FLIGHT];
-    liar_t *liar = apr_pcalloc(unit_pool, sizeof(*liar));
-    liar->lie = LIE_BATCH;
-    liar_start(liar);
-    shelf_t *shelf = shelf_of_ports(&liar->port, 1);
-    hapstore_t *store = store_open(shelf);
-    expect_looks();
-    for (int i = 0; i < MANY; i++) {
-        begin_looks(store, shelf, ops[i]);
-    }
-    for (int i = 0; i < 20000 && ended < MANY * IN_FLIGHT; i++) {
-        poll(NULL, 0, 1);
-    }
-    CU_ASSERT_EQUAL(ended, MANY * IN_FLIGHT);
-    CU_ASSERT_EQUAL(shelf->lines_n, 0);
-    hapstore_destroy(store);
-    liar_stop(liar);
-}
-
-static void what_a_node_is_doing_when_its_store_ends_is_told(void)
-{
-    liar_t *liar = apr_pcalloc(unit_pool, sizeof(*liar));
-    liar->lie = LIE_PUT_OTHER;
-    liar_start(liar);
-    shelf_t *shelf = shelf_of_ports(&liar->port, 1);
-    char name[HAP_ZONE_NAME_BYTES + 1];
-    shelf_name(shelf, name, "sid");
-    for (int after_ms = 0; after_ms < 60; after_ms += 3) {
-        hapstore_t *store = store_open(shelf);
-        hapstore_op_t op = {.wish = {.act = HAP_ZONE_PUT, .version = 1, .fresh = true},
-                            .done = on_done};
-        memcpy(op.name, name, HAP_ZONE_NAME_BYTES);
-        expect_looks();
-        hapstore_run(store, &op);
-        poll(NULL, 0, after_ms);
-        hapstore_destroy(store);
-        CU_ASSERT_EQUAL(ended, 1);
-    }
-    liar_stop(liar);
-}
-
-static void what_several_threads_find_out_at_once_is_said_once(void)
-{
-    shelf_t *shelf = shelf_make(2, NULL);
-    hapstore_t *store = store_open(shelf);
-    hapstore_op_t ops[IN_FLIGHT];
-    memcached_freeze(&shelf->servers[0]);
-    memcached_freeze(&shelf->servers[1]);
-    /* On a busy machine the time of all may be over before a node's own is. */
-    for (int i = 0; i < 20 && shelf_said(shelf, "up -> down") == 0; i++) {
-        run_looks(store, shelf, ops);
-        wait_for_looks();
-        CU_ASSERT_EQUAL(unreached, IN_FLIGHT);
-    }
-    CU_ASSERT_TRUE(shelf_said(shelf, "up -> down") == 1 || shelf_said(shelf, "up -> down") == 2);
-    hapstore_destroy(store);
-    shelf_clear(shelf);
-}
-
-static void the_end_of_a_store_ends_what_it_had_begun(void)
-{
-    shelf_t *shelf = shelf_make(2, NULL);
-    hapstore_t *store = store_open(shelf);
-    hapstore_op_t ops[IN_FLIGHT];
-    UNIT_STR_EQ(look(store, shelf, "sid"), "there is no record");
-    memcached_freeze(&shelf->servers[0]);
-    memcached_freeze(&shelf->servers[1]);
-    run_looks(store, shelf, ops);
-    int64_t began_ms = hapstore_now_ms();
-    hapstore_destroy(store);
-    CU_ASSERT_TRUE(hapstore_now_ms() - began_ms < STORE_LATE_MS);
-    CU_ASSERT_EQUAL(ended, IN_FLIGHT);
-    CU_ASSERT_EQUAL(unreached, IN_FLIGHT);
-    shelf_clear(shelf);
-}
-
 const unit_test_t suite_store[] = {
     UNIT_TEST(a_put_is_on_the_first_two_nodes_of_its_order_and_on_no_other),
     UNIT_TEST(a_put_does_not_read_what_the_store_knows),
@@ -825,18 +442,8 @@ const unit_test_t suite_store[] = {
     UNIT_TEST(beside_a_node_that_lies_the_other_one_is_enough),
     UNIT_TEST(a_node_that_trickles_holds_neither_operation_nor_end),
     UNIT_TEST(what_an_operation_has_stored_on_one_node_is_not_anothers_to_it),
-    UNIT_TEST(of_versions_that_are_put_at_once_the_highest_is_on_both_nodes),
-    UNIT_TEST(no_two_owners_are_ever_given_the_same_epoch),
-    UNIT_TEST(of_writes_over_what_was_read_none_undoes_another),
-    UNIT_TEST(each_operation_ends_once_on_a_thread_of_the_store),
-    UNIT_TEST(without_a_thread_the_turns_are_the_callers),
-    UNIT_TEST(what_waits_for_longer_than_the_budget_ends),
-    UNIT_TEST(a_node_that_answers_many_at_once_is_well),
-    UNIT_TEST(what_a_node_is_doing_when_its_store_ends_is_told),
     UNIT_TEST(who_wins_on_the_first_node_ends_whatever_the_other_one_does),
     UNIT_TEST(a_put_that_finds_a_node_dead_goes_to_the_next_one),
     UNIT_TEST(a_node_is_found_again_though_who_lost_it_has_ended),
-    UNIT_TEST(what_several_threads_find_out_at_once_is_said_once),
-    UNIT_TEST(the_end_of_a_store_ends_what_it_had_begun),
     UNIT_END,
 };
