@@ -25,6 +25,14 @@ char process_state(pid_t pid, pid_t *parent)
     return state;
 }
 
+pid_t process_parent(pid_t pid)
+{
+    pid_t parent;
+    process_state(pid, &parent);
+    CU_ASSERT_TRUE_FATAL(parent > 1); /* it is killed: 0 would be all of us */
+    return parent;
+}
+
 bool process_lives(pid_t pid)
 {
     char state = process_state(pid, NULL);
