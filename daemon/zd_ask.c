@@ -63,22 +63,21 @@ static json_t *replica_json(zd_daemon_t *self)
 static json_t *status_json(zd_daemon_t *self)
 {
     static const zd_cluster_t nothing = {.version = 0};
-    const zd_state_t *state = self->raft ? zd_raft_state(self->raft) : NULL;
+    const zd_state_t *state = zd_raft_state(self->raft);
     const zd_cluster_t *cluster = state ? zd_state_cluster(state) : &nothing;
     const char *uuid = cluster->uuid ? cluster->uuid : zd_mapfile_uuid(self->map);
     uint64_t written = zd_mapfile_version(self->map);
     return json_pack("{s:s, s:b, s:s?, s:I, s:s?, s:I, s:s?, s:I, s:I, s:o}", "id", self->conf->id,
-                     "leads", self->raft && zd_raft_leads(self->raft), "leader",
-                     zd_core_leader(self->core), "term",
-                     (json_int_t)(self->raft ? zd_raft_term(self->raft) : 0), "uuid", uuid,
-                     "version", (json_int_t)(state ? cluster->version : written), "primary",
-                     cluster->primary, "index", (json_int_t)(state ? zd_state_index(state) : 0),
-                     "written", (json_int_t)written, "replica", replica_json(self));
+                     "leads", zd_raft_leads(self->raft), "leader", zd_core_leader(self->core),
+                     "term", (json_int_t)zd_raft_term(self->raft), "uuid", uuid, "version",
+                     (json_int_t)(state ? cluster->version : written), "primary", cluster->primary,
+                     "index", (json_int_t)(state ? zd_state_index(state) : 0), "written",
+                     (json_int_t)written, "replica", replica_json(self));
 }
 
 static json_t *history_json(zd_daemon_t *self)
 {
-    const zd_state_t *state = self->raft ? zd_raft_state(self->raft) : NULL;
+    const zd_state_t *state = zd_raft_state(self->raft);
     const zd_event_t *event;
     json_t *lines = json_array();
     for (unsigned i = 0; state && (event = zd_state_event(state, i)); i++) {
@@ -373,7 +372,7 @@ static json_t *unreached(const zd_daemon_t *self, const json_t *object)
 /* This node may have become the leader itself meanwhile. */
 void zd_ask_expire(zd_daemon_t *self, bool all)
 {
-    bool leads = self->raft && zd_raft_leads(self->raft);
+    bool leads = zd_raft_leads(self->raft);
     for (zd_asked_up_t **at = &self->asked_up; *at;) {
         zd_asked_up_t *asked = *at;
         if (!all && leads) {
@@ -447,7 +446,7 @@ void zd_ask(void *baton, zd_question_t *question)
                                                 "switchover, primary, force or command"));
     } else if (!complete(self, object, zd_question_by(question))) {
         zd_question_answer(question, error_json("a command is an object of JSON"));
-    } else if (self->raft && zd_raft_leads(self->raft)) {
+    } else if (zd_raft_leads(self->raft)) {
         lead(self, &asker, object);
     } else {
         ask_up(self, question, object);

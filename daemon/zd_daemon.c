@@ -213,7 +213,7 @@ bool zd_daemon_force(zd_daemon_t *self, const char **why)
         votes += all[i].votes;
     }
     *why = NULL;
-    if (self->raft && zd_raft_leads(self->raft)) {
+    if (zd_raft_leads(self->raft)) {
         *why = "this node leads: there is nothing to force";
     } else if (!zd_own_node(self)->electable && !(self->conf->tls == NULL)) {
         *why = "this node may not lead";

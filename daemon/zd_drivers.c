@@ -13,19 +13,19 @@ enum { GUARD_MS = 1000 /* to open its watchdog, perhaps after the one before */ 
 static bool leads(void *baton)
 {
     zd_daemon_t *self = baton;
-    return self->raft && zd_raft_leads(self->raft);
+    return zd_raft_leads(self->raft);
 }
 
 static uint64_t term(void *baton)
 {
     zd_daemon_t *self = baton;
-    return self->raft ? zd_raft_term(self->raft) : 0;
+    return zd_raft_term(self->raft);
 }
 
 static const zd_state_t *state(void *baton)
 {
     zd_daemon_t *self = baton;
-    return self->raft ? zd_raft_state(self->raft) : NULL;
+    return zd_raft_state(self->raft);
 }
 
 static void send_command(void *baton, zd_wish_t *wish)
@@ -56,9 +56,7 @@ static bool member(void *baton, zd_member_change_t change, uint64_t number, cons
 static void doubt(void *baton)
 {
     zd_daemon_t *self = baton;
-    if (self->raft) {
-        zd_raft_doubt(self->raft);
-    }
+    zd_raft_doubt(self->raft);
 }
 
 static void send_beat(void *baton, const zd_beat_t *beat)

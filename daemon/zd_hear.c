@@ -23,14 +23,13 @@ static void hear_beat(zd_daemon_t *self, zd_caller_t *caller, const json_t *obje
     apr_pool_create(&pool, self->pool);
     if (zd_beat_read(&beat, object, &diag, pool) != APR_SUCCESS) {
         zd_log("another node's %s", diag.why);
-    } else if (self->raft && zd_raft_leads(self->raft) &&
-               zd_core_is_other(self->core, &beat, zd_now_ms())) {
+    } else if (zd_raft_leads(self->raft) && zd_core_is_other(self->core, &beat, zd_now_ms())) {
         zd_talk_say(caller, json_pack("{s:s}", "other", beat.node));
-    } else if (self->raft && zd_raft_leads(self->raft)) {
+    } else if (zd_raft_leads(self->raft)) {
         zd_talk_name(caller, beat.node);
         zd_core_heard(self->core, &beat, zd_now_ms());
     } else {
-        const char *leader = self->raft ? zd_raft_leader(self->raft) : NULL;
+        const char *leader = zd_raft_leader(self->raft);
         zd_talk_say(caller, json_pack("{s:s?}", "elsewhere", leader));
     }
     apr_pool_destroy(pool);
@@ -137,7 +136,7 @@ static void be_other(zd_daemon_t *self)
 /* By the engine's word, though it may not be ready to, such as with a full disk. */
 static bool is_leader_here(const zd_daemon_t *self)
 {
-    const char *leader = self->raft ? zd_raft_leader(self->raft) : NULL;
+    const char *leader = zd_raft_leader(self->raft);
     return leader && strcmp(leader, zd_own_node(self)->address) == 0;
 }
 
@@ -182,7 +181,7 @@ void zd_hear_way(void *baton, bool is_up)
     if (is_up && !self->ending) {
         zd_core_connected(self->core, zd_now_ms());
         zd_ask_again(self);
-    } else if (!is_up && !self->ending && !(self->raft && zd_raft_leader(self->raft))) {
+    } else if (!is_up && !self->ending && !zd_raft_leader(self->raft)) {
         zd_talk_call(self->talk, NULL);
     }
 }

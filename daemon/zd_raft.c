@@ -236,18 +236,18 @@ void zd_raft_send(zd_raft_t *self, zd_wish_t *wish)
 
 bool zd_raft_leads(const zd_raft_t *self)
 {
-    return self->ready_term == self->raft.current_term &&
+    return self && self->ready_term == self->raft.current_term &&
            raft_state((struct raft *)&self->raft) == RAFT_LEADER;
 }
 
 uint64_t zd_raft_term(const zd_raft_t *self)
 {
-    return self->raft.current_term;
+    return self ? self->raft.current_term : 0;
 }
 
 const zd_state_t *zd_raft_state(const zd_raft_t *self)
 {
-    return self->state;
+    return self ? self->state : NULL;
 }
 
 static void barrier_done(struct raft_barrier *barrier, int status)
@@ -262,14 +262,19 @@ static void barrier_done(struct raft_barrier *barrier, int status)
 
 void zd_raft_doubt(zd_raft_t *self)
 {
-    self->ready_term = 0;
-    self->barrier_void = self->barrier_term != 0;
+    if (self) {
+        self->ready_term = 0;
+        self->barrier_void = self->barrier_term != 0;
+    }
 }
 
 const char *zd_raft_leader(const zd_raft_t *self)
 {
     raft_id id;
     const char *address;
+    if (!self) {
+        return NULL;
+    }
     raft_leader((struct raft *)&self->raft, &id, &address);
     return id ? address : NULL;
 }

@@ -70,6 +70,9 @@ void zd_raft_send(zd_raft_t *raft, zd_wish_t *wish);
  * Borrows for the engine's life. */
 const uint64_t *zd_raft_ends(const zd_raft_t *raft);
 
+/* Of NULL, a node without an engine, these up to zd_raft_state may be asked, too: it does not lead,
+ * its term is 0, it knows no leader and has no state. */
+
 /** Whether this node leads, and has carried out all that was committed before. */
 bool zd_raft_leads(const zd_raft_t *raft);
 uint64_t zd_raft_term(const zd_raft_t *raft);
@@ -80,6 +83,9 @@ const char *zd_raft_leader(const zd_raft_t *raft);
 /** This node is not to be taken for the leader until more than half of the nodes have confirmed
  * that it is, from now on. */
 void zd_raft_doubt(zd_raft_t *raft);
+
+/** The state. Borrows until the loop goes on. */
+const zd_state_t *zd_raft_state(const zd_raft_t *raft);
 
 /** Hands the lead over to a node that has a vote. False if it cannot be tried now, as while it is
  * being tried with another one. */
@@ -92,8 +98,5 @@ unsigned zd_raft_members(const zd_raft_t *raft, zd_member_t *members, unsigned r
  * on its way. What comes of it is seen in zd_raft_members. */
 bool zd_raft_member(zd_raft_t *raft, zd_member_change_t change, uint64_t number,
                     const char *address);
-
-/** The state. Borrows until the loop goes on. */
-const zd_state_t *zd_raft_state(const zd_raft_t *raft);
 
 #endif

@@ -46,13 +46,13 @@ static bool leads(void *baton)
 static uint64_t term(void *baton)
 {
     const sim_node_t *node = baton;
-    return node->raft ? zd_raft_term(node->raft) : 0;
+    return zd_raft_term(node->raft);
 }
 
 static const zd_state_t *state(void *baton)
 {
     const sim_node_t *node = baton;
-    return node->raft ? zd_raft_state(node->raft) : NULL;
+    return zd_raft_state(node->raft);
 }
 
 static void send_command(void *baton, zd_wish_t *wish)
@@ -83,9 +83,7 @@ static bool member(void *baton, zd_member_change_t change, uint64_t number, cons
 static void doubt(void *baton)
 {
     sim_node_t *node = baton;
-    if (node->raft) {
-        zd_raft_doubt(node->raft);
-    }
+    zd_raft_doubt(node->raft);
 }
 
 static void send_beat(void *baton, const zd_beat_t *beat)
@@ -237,7 +235,7 @@ static void hear_beat(sim_node_t *node, sim_conn_t *conn, const json_t *object)
         sim_talk_name(node, conn, beat.node);
         zd_core_heard(node->core, &beat, sim_node_now(node));
     } else {
-        const char *leader = node->raft ? zd_raft_leader(node->raft) : NULL;
+        const char *leader = zd_raft_leader(node->raft);
         sim_talk_back(node, conn, json_pack("{s:s?}", "elsewhere", leader));
     }
     apr_pool_destroy(pool);
@@ -292,7 +290,7 @@ void sim_node_way(sim_node_t *node, bool is_up)
 {
     if (is_up) {
         zd_core_connected(node->core, sim_node_now(node));
-    } else if (!(node->raft && zd_raft_leader(node->raft))) {
+    } else if (!zd_raft_leader(node->raft)) {
         sim_talk_call(node, -1);
     }
 }
