@@ -16,8 +16,9 @@ enum { BREAKS_PERCENT = 15 };
 
 typedef struct text_t {
     struct text_t *next;
-    char *json; /* NULL: that there is a connection */
-    bool last;  /* hung up */
+    char *json;     /* NULL: that there is a connection */
+    bool last;      /* hung up */
+    uint64_t at_us; /* when it is there, if nothing comes in between */
 } text_t;
 
 /* What goes one way. */
@@ -65,7 +66,10 @@ static void free_text(text_t *text)
 
 static void say(sim_conn_t *conn, int side, char *json, bool last)
 {
+    sim_t *sim = conn->sim;
     text_t **at = &conn->ways[side].texts;
+    uint64_t us = 100 + sim_random(sim, sim->delay_ms * 2 * SIM_US_A_MS) +
+                  (uint64_t)(side == CALLED ? sim->answer_ms : 0) * SIM_US_A_MS;
     while (*at) {
         at = &(*at)->next;
     }
@@ -73,6 +77,7 @@ static void say(sim_conn_t *conn, int side, char *json, bool last)
     sim_must(*at != NULL, "no memory");
     (*at)->json = json;
     (*at)->last = last;
+    (*at)->at_us = sim->now_us + us;
     move(conn, side);
 }
 
@@ -223,10 +228,9 @@ static void move(sim_conn_t *conn, int side)
         return;
     }
     way->moving = true;
-    uint64_t us = 100 + sim_random(sim, sim->delay_ms * 2 * SIM_US_A_MS) +
-                  (uint64_t)(side == CALLED ? sim->answer_ms : 0) * SIM_US_A_MS;
-    sim_in(sim, SIM_HOST, conn->ends[side == CALLER ? CALLED : CALLER], us, comes, conn,
-           (uint64_t)side);
+    uint64_t at_us = way->texts->at_us;
+    sim_in(sim, SIM_HOST, conn->ends[side == CALLER ? CALLED : CALLER],
+           at_us > sim->now_us ? at_us - sim->now_us : 0, comes, conn, (uint64_t)side);
 }
 
 /* --- calling ---------------------------------------------------------------------------------- */
