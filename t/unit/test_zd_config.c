@@ -255,6 +255,25 @@ static void a_node_may_have_health_urls(void)
                 "13: \"1\": its http is not a text: write it between double quotes");
 }
 
+static void two_that_would_listen_at_one_address_are_refused(void)
+{
+    UNIT_STR_EQ(with("192.0.2.2:7946", "192.0.2.1:7946"),
+                "13: \"1\": 192.0.2.1:7946 is the address of node 0, too");
+    UNIT_STR_EQ(with("\"192.0.2.2:7946\"", "{\"address\": \"h:1\", \"http\": \"h:1\"}"),
+                "13: \"1\": its http is its address, h:1: use another port");
+}
+
+static void an_id_with_zeros_in_front_is_a_node_of_its_own(void)
+{
+    const zd_config_t *config;
+    const char *at = strstr(hal, "\"1\": \"192.0.2.2:7946\"");
+    const char *front = apr_pstrmemdup(unit_pool, hal, (size_t)(at - hal));
+    const char *all = apr_pstrcat(unit_pool, front, "\"01\": \"192.0.2.3:7946\", ", at, NULL);
+    UNIT_STR_EQ(parsed(all, &config), "ok");
+    CU_ASSERT_EQUAL_FATAL(config->nodes_n, 3);
+    UNIT_STR_EQ(config->nodes[2].id, "01");
+}
+
 static void a_witness_and_an_observer_never_lead(void)
 {
     const zd_config_t *config;
@@ -348,6 +367,8 @@ const unit_test_t suite_zd_config[] = {
     UNIT_TEST(h1_what_is_wrong_in_a_node_is_said_with_that_node),
     UNIT_TEST(h1_slips_of_json_have_sentences),
     UNIT_TEST(a_node_may_have_health_urls),
+    UNIT_TEST(two_that_would_listen_at_one_address_are_refused),
+    UNIT_TEST(an_id_with_zeros_in_front_is_a_node_of_its_own),
     UNIT_TEST(a_witness_and_an_observer_never_lead),
     UNIT_TEST(what_is_wrong_is_said_in_one_line_that_is_fit_for_a_terminal),
     UNIT_TEST(a_watchdog_is_a_device_and_needs_a_lease_of_whole_seconds),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -151,6 +152,17 @@ static void kill_daemon(pid_t pid)
     waitpid(pid, NULL, 0);
 }
 
+static pid_t begin_service(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        putenv((char *)conf.marks[0]);
+        execlp("sleep", "sleep", "600", (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
 static void begin(const char *passive)
 {
     folder_make(dir, "guard");
@@ -167,12 +179,7 @@ static void begin(const char *passive)
                              .env = env,
                              .marks = marks,
                              .before_ms = BEFORE_MS};
-    service = fork();
-    if (service == 0) {
-        putenv((char *)marks[0]);
-        execlp("sleep", "sleep", "600", (char *)NULL);
-        _exit(127);
-    }
+    service = begin_service();
 }
 
 /* It is told to all daemons that begin from now on. */
@@ -195,15 +202,21 @@ static void finish(void)
 static const char notes[] = "read up rest </proc/uptime; echo $up >$HA_TEST_TO/at && "
                             "mv $HA_TEST_TO/at $HA_TEST_TO/passive";
 
+/* The number that the script has written down. */
+static double noted(void)
+{
+    double number = 0;
+    FILE *in = fopen(folder_path(dir, "passive"), "r");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(in);
+    CU_ASSERT_EQUAL(fscanf(in, "%lf", &number), 1);
+    fclose(in);
+    return number;
+}
+
 /* Less CUT_MS at most. */
 static uint64_t noted_ms(void)
 {
-    double up_s = 0;
-    FILE *in = fopen(folder_path(dir, "passive"), "r");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(in);
-    CU_ASSERT_EQUAL(fscanf(in, "%lf", &up_s), 1);
-    fclose(in);
-    return (uint64_t)(up_s * 1000 + 0.5);
+    return (uint64_t)(noted() * 1000 + 0.5);
 }
 
 /* A daemon that holds until then, and its guard, which feeds the watchdog. */
@@ -479,6 +492,55 @@ static void a_watchdog_that_cannot_be_had_is_said(void)
     finish();
 }
 
+/* Once it is: there is no service without one. */
+static void a_guard_that_cannot_be_started_is_tried_again(void)
+{
+    hap_diag_t diag = {0, ""};
+    struct rlimit had;
+    begin(notes);
+    zd_guard_t *guard = zd_guard_open(&conf, &diag);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(guard);
+    getrlimit(RLIMIT_NOFILE, &had);
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = had.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    zd_guard_hold(guard, now_ms() + LONG_MS);
+    zd_guard_check(guard);
+    CU_ASSERT_FALSE(zd_guard_counts(guard, &diag));
+    UNIT_STR_EQ(diag.why, "it is not there");
+    setrlimit(RLIMIT_NOFILE, &had);
+    zd_guard_check(guard);
+    CU_ASSERT_TRUE(zd_guard_counts(guard, &diag));
+    zd_guard_hold(guard, 0);
+    pid_t pid = guard_of(getpid(), service);
+    zd_guard_close(guard);
+    CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+    finish();
+}
+
+/* What it has begun to stop the service of a lease that is over must not stop the next one. */
+static void while_a_script_hangs_the_next_lease_is_guarded_all_the_same(void)
+{
+    hap_diag_t diag = {0, ""};
+    begin("echo $$ >$HA_TEST_TO/at && mv $HA_TEST_TO/at $HA_TEST_TO/passive; exec sleep 600");
+    zd_guard_t *guard = zd_guard_open(&conf, &diag);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(guard);
+    zd_guard_hold(guard, now_ms());
+    CU_ASSERT_TRUE(process_comes_to_end(service));
+    CU_ASSERT_TRUE(folder_comes_to_have(dir, "passive"));
+    pid_t script = (pid_t)noted();
+    CU_ASSERT_TRUE(process_lives(script));
+    pid_t next = begin_service();
+    zd_guard_hold(guard, now_ms() + KILL_MS);
+    CU_ASSERT_TRUE(process_comes_to_end(script));
+    CU_ASSERT_TRUE(process_lives(next));
+    CU_ASSERT_TRUE(process_comes_to_end(next));
+    pid_t pid = guard_of(getpid(), service);
+    zd_guard_close(guard);
+    kill_daemon(pid);
+    waitpid(next, NULL, 0);
+    finish();
+}
+
 const unit_test_t suite_zd_guard[] = {
     UNIT_TEST(h8_when_the_daemon_dies_the_service_is_stopped_and_then_killed_in_time),
     UNIT_TEST(a_script_that_hangs_does_not_keep_the_service_alive),
@@ -495,5 +557,7 @@ const unit_test_t suite_zd_guard[] = {
     UNIT_TEST(a_daemon_that_becomes_passive_stops_the_watchdog_of_the_one_before),
     UNIT_TEST(a_daemon_without_a_watchdog_has_the_one_before_stop_it),
     UNIT_TEST(a_watchdog_that_cannot_be_had_is_said),
+    UNIT_TEST(a_guard_that_cannot_be_started_is_tried_again),
+    UNIT_TEST(while_a_script_hangs_the_next_lease_is_guarded_all_the_same),
     UNIT_END,
 };
