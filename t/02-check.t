@@ -21,7 +21,7 @@ sub start_check($name, $recipe)
 {
     $t->write_file("$tree/build/Makefile", "check:\n" . $recipe =~ s/^/\t/gmr);
     my $pid = $t->spawn($name, cmd => ["$tree/tools/check", '--quick'], env => {MAKEFLAGS => '', TESTS => ''}, death => POSIX::SIGTERM);
-    $t->{processes}{$pid}{may_fail} = 1;
+    $t->may_fail($pid);
     return ($pid, HA::Log->new($t->dir("$name.out")));
 }
 
@@ -89,7 +89,7 @@ for my $signal (qw(INT TERM)) {
         my ($pid, $log) = start_check("stopped by $signal", "(sh -c '$^X $script; echo FAIL: slow')\n");
         $t->wait_for(sub { -e "$tree/left" });
         # As a terminal does, to all that are in front.
-        $t->{processes}{$pid}{signals}{$signal} = 1;
+        $t->may_die_by($pid, $signal);
         kill $signal, -$pid;
         is($t->wait_end($pid) >> 8, 128 + {INT => 2, TERM => 15}->{$signal}, 'exit 128 + signal');
         ok(!-e "$tree/left", 'the test has removed its file');

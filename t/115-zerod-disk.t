@@ -36,7 +36,7 @@ sub revive()
 {
     for my $zerod (grep {!$_->running} @all) {
         my $status = $t->ended($zerod->pid);
-        $t->{processes}{$zerod->pid}{may_fail} = 1;
+        $t->may_fail($zerod->pid);
         is($status, 1 << 8, "$zerod->{id} has ended, by itself");
         like((split /\n/, $zerod->said)[-1] . $zerod->said, SENTENCE, 'and says why');
         $zerod->launch;
@@ -213,7 +213,7 @@ subtest 'killed in the middle of a cut' => sub {
     my $next = leave_behind($ex, 'Cut');
     ok(order($next, 'After'), 'something else is agreed on');
     my $faults = HA::Disk::faults($t, $ex->pid, 'EIO:signal=KILL:when=1', 'unlink');
-    $t->{processes}{$ex->pid}{signals}{KILL} = 1;
+    $t->may_die_by($ex->pid, 'KILL');
     $ex->resume;
     $t->wait_for(sub { !$ex->running }, SOON, 'it to end');
     HA::Disk::end_faults($faults);

@@ -154,7 +154,7 @@ sub damage($zerod, $kind, $make)
     return wrong() if $zerod->running;
 
     my $status = $t->ended($zerod->pid);
-    $t->{processes}{$zerod->pid}{may_fail} = 1;
+    $t->may_fail($zerod->pid);
     my $why = substr $zerod->said, $said;
     my %after = files($zerod);
     my ($stem) = $name =~ m{([^/]+?)(?:\.meta)?$};
@@ -204,7 +204,7 @@ subtest 'all are killed, and one of them has a damaged log' => sub {
     $_->launch for @all;
     $leader = HA::Zerod::leader_of(others($one));
     $t->wait_for(sub { !$one->running }, SOON, 'it to be refused');
-    $t->{processes}{$one->pid}{may_fail} = 1;
+    $t->may_fail($one->pid);
     orders($leader, 2);
     ok(eval { $t->wait_for(sub { lost($leader) eq '' }, SOON, 'the map'); 1 }, 'the others go on without it, with all that was acknowledged');
 };

@@ -30,7 +30,7 @@ sub hello($port)
 {
     my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1) or die "no port: $!\n";
     my $pid = $t->spawn('hello', cmd => ['openssl', 's_client', '-tls1_3', '-connect', '127.0.0.1:' . $listener->sockport]);
-    $t->{processes}{$pid}{may_fail} = 1;
+    $t->may_fail($pid);
     my $client = $listener->accept;
     sysread $client, my $bytes, 4096;
     close $client;

@@ -31,7 +31,7 @@ sub call($zerod, @arguments)
     state $n = 0;
     $zerod->{said_in} = 'call' . $n++;
     my $pid = $t->spawn($zerod->{said_in}, cmd => ["$zerod->{dir}/restartHalIfDead.sh", @arguments], env => {ZEROD => HA::Zerod::program()});
-    $t->{processes}{$pid}{may_fail} = 1;
+    $t->may_fail($pid);
     return $pid;
 }
 
@@ -131,7 +131,7 @@ subtest 'what cannot be started is said' => sub {
     {
         local $ENV{ZEROD};
         my $pid = $t->spawn('programless', cmd => ["$zerod->{dir}/restartHalIfDead.sh", 0], env => {ZEROD => '/nowhere/zerod'});
-        $t->{processes}{$pid}{may_fail} = 1;
+        $t->may_fail($pid);
         is($t->wait_end($pid) >> 8, 1, 'no program');
         like(HA::Log->new($t->dir('programless.out'))->text, qr{^restartHalIfDead\.sh: /nowhere/zerod: there is no such program; ZEROD=PATH says where it is$}, 'in a sentence');
     }

@@ -76,7 +76,7 @@ subtest 'one that cannot begin is not ready' => sub {
     mkdir $zerod->data;
     mkdir $zerod->data . '/control.sock';
     launch($zerod);
-    $t->{processes}{$zerod->{pid}}{may_fail} = 1;
+    $t->may_fail($zerod->{pid});
     isnt($t->wait_end($zerod->{pid}), 0, 'it ends');
     is(heard(1) // '', 'STOPPING=1', 'having said nothing else');
     is(heard(0), undef, 'at all');

@@ -344,7 +344,7 @@ subtest 'examples/java' => sub {
     }
     my $pid = $t->spawn('javac', cmd => ['javac', '-Xlint:all', '-Werror', '-d', "$dir/classes", '-cp', $jar,
         glob "$dir/*.java"]);
-    $t->{processes}{$pid}{may_fail} = 1;
+    $t->may_fail($pid);
     is($t->wait_end($pid, 120), 0, "compiles with $jar") or diag(HA::Log->new($t->dir('javac.out'))->text);
 };
 

@@ -63,7 +63,7 @@ sub start($self)
             15, "the start of $self->{name}"
         );
         return $self if $self->running;
-        $t->{processes}{$self->{pid}}{may_fail} = 1;
+        $t->may_fail($self->{pid});
         last if !$first;
         delete @$self{qw(port control_port)};
     }

@@ -58,7 +58,7 @@ sub start($self)
         );
         $t->wait_for(sub { $self->_listens || !$self->running }, 15, "the start of $self->{name}");
         return $self if $self->running;
-        $t->{processes}{$self->{pid}}{may_fail} = 1;
+        $t->may_fail($self->{pid});
         last if !$first;
         delete $self->{port};
     }

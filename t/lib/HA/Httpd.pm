@@ -215,7 +215,7 @@ sub _try($self, @arguments)
 {
     my ($t, $name) = ($self->{t}, "$self->{name}-try");
     my $pid = $t->spawn($name, cmd => $self->_command(@arguments), env => $self->_env);
-    $t->{processes}{$pid}{may_fail} = 1;
+    $t->may_fail($pid);
     my $ended = eval { $t->wait_end($pid); 1 };
     if (!$ended) {
         $t->signal($pid, 'TERM');
@@ -286,7 +286,7 @@ sub start($self)
         if ($said !~ /Address already in use/) {
             die "$self->{name} did not start:\n$said\n";
         }
-        $self->{t}{processes}{$self->{pid}}{may_fail} = 1;
+        $self->{t}->may_fail($self->{pid});
         unlink $self->error_log, $self->{t}->dir("$self->{name}.out");
         %{$self->{$_}} = %{HA::Log->new($self->{$_}->path)} for qw(log output);
         $self->_choose_ports;

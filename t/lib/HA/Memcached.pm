@@ -34,7 +34,7 @@ sub start($self)
         $self->{pid} = $t->spawn($self->{name}, cmd => [$self->_command]);
         $t->wait_for(sub { $self->_answers || !$self->running }, 15, "the start of $self->{name}");
         return $self if $self->running;
-        $t->{processes}{$self->{pid}}{may_fail} = 1;
+        $t->may_fail($self->{pid});
         delete $self->{port} if $first;
     }
     die "$self->{name} did not start\n";

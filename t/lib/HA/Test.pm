@@ -211,6 +211,19 @@ sub signal($self, $pid, $name)
     return;
 }
 
+# What it ends with is no surprise, or that it dies of this signal, which others send.
+sub may_fail($self, $pid)
+{
+    $self->{processes}{$pid}{may_fail} = 1;
+    return;
+}
+
+sub may_die_by($self, $pid, $signal)
+{
+    $self->{processes}{$pid}{signals}{$signal} = 1;
+    return;
+}
+
 # Waits until a process has ended. Its wait status.
 sub wait_end($self, $pid, $timeout = DEADLINE_SECONDS)
 {
@@ -391,7 +404,7 @@ sub kill_session($self, $pid)
     my $list = process_list();
     my @pids = grep {$list->{$_}{session} == $pid} keys %$list;
     my @shared = map {shared_memory($_)} @pids;
-    $self->{processes}{$pid}{signals}{KILL} = 1;
+    $self->may_die_by($pid, 'KILL');
     CORE::kill('KILL', $pid, @pids);
     unlink @shared;
     return;

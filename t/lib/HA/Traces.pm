@@ -29,7 +29,7 @@ sub start($self, $name, @command)
         top_builddir => HA::Test::top_builddir()
     );
     my $pid = $t->spawn($name, cmd => [$^X, @command], env => \%env);
-    $t->{processes}{$pid}{may_fail} = 1;
+    $t->may_fail($pid);
     return ($pid, HA::Log->new($t->dir("$name.out")));
 }
 

@@ -154,7 +154,7 @@ sub refusal($self)
 {
     my $before = length $self->said;
     $self->launch;
-    $self->{t}{processes}{$self->{pid}}{may_fail} = 1;
+    $self->{t}->may_fail($self->{pid});
     my $status = $self->{t}->wait_end($self->{pid});
     return ($status & 127 ? 'signal ' . ($status & 127) : $status >> 8, substr $self->said, $before);
 }
