@@ -11,7 +11,8 @@ use HA::Zerod;
 
 plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
 
-use constant {LEASE_MS => 8000, DELAY_MS => 100, JITTER_MS => 50, QUIET_MS => 10_000, STALL_MS => 3000, SOON => 40, CLIENTS => 2};
+# Who is not heard for MISSED_MS is missed (ZD_PRESENT_MS).
+use constant {LEASE_MS => 8000, DELAY_MS => 100, JITTER_MS => 50, QUIET_MS => 10_000, STALL_MS => 3000, MISSED_MS => 2000, SOON => 40, CLIENTS => 2};
 
 my $t = HA::Test->new;
 my $service = HA::Service->new($t, 'service');
@@ -39,13 +40,6 @@ sub state_now()
     );
 }
 
-sub wait_ms($ms)
-{
-    my $until = HA::Service::now_ms() + $ms;
-    $t->wait_for(sub { HA::Service::now_ms() > $until }, SOON, "$ms ms");
-    return;
-}
-
 # How many commands have been carried out.
 sub done($history) { return scalar grep {$_->{end} eq 'done'} $history->answers }
 
@@ -60,7 +54,7 @@ subtest 'all links are slow' => sub {
     like($follower->order('app-set', app => 'App', single => \0), qr/^done/, 'a command that another one than the leader is told');
     my $took = HA::Service::now_ms() - $since;
     cmp_ok($took, '>=', 4 * DELAY_MS, "goes there and to a third one, and back: $took ms");
-    wait_ms(QUIET_MS);
+    $t->pass_ms(QUIET_MS);
     is(state_now(), $before, 'G10: the same one leads, in the same term, and the same one is active');
     is(scalar(my @now = $service->lives), $lives, 'its service has run on');
     my $n = done($history);
@@ -86,7 +80,7 @@ subtest 'the link of the active one to the leader stands still, and goes on' => 
     $relay->stall($active->{id}, $leader->{id});
     my $missed = sub { my ($node) = grep {$_->{id} eq $active->{id}} @{$leader->ask({ask => 'cluster'})->{nodes}}; $node && !$node->{present} };
     $t->wait_for($missed, SOON, 'it to be missed');
-    wait_ms(STALL_MS - 2000);
+    $t->pass_ms(STALL_MS - MISSED_MS);
     $relay->heal;
     $t->wait_for(sub { !$missed->() }, SOON, 'it to be heard');
     $t->wait_for(sub { $active->status->{version} >= $leader->status->{version} - 10 }, SOON, 'it to have what it has missed');

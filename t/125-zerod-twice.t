@@ -35,13 +35,6 @@ sub make_active($zerod)
     return;
 }
 
-sub leases($n)
-{
-    my $until = HA::Service::now_ms() + $n * LEASE_MS;
-    $t->wait_for(sub { HA::Service::now_ms() > $until }, 60, "$n times of a lease");
-    return;
-}
-
 subtest 'the first one is active' => sub {
     make_active($first);
     my ($life) = reverse $service->lives;
@@ -49,7 +42,7 @@ subtest 'the first one is active' => sub {
     my $term = $leader->status->{term};
     $second->launch;
     $t->wait_for(sub { $second->said =~ /the leader hears another daemon that is node 1, and not this one: / }, 20, 'the second one to be told');
-    leases(2);
+    $t->pass_ms(2 * LEASE_MS);
     my ($now) = reverse $service->lives;
     is("$now->{pid} $now->{epoch}", "$life->{pid} $life->{epoch}", 'its service goes on, with its lease');
     is(join(' ', $elsewhere->lives), '', 'the other one has not begun');
@@ -69,7 +62,7 @@ subtest 'another leader' => sub {
     $leader->kill;
     HA::Zerod::leader_of(grep {$_ != $leader} @all);
     $leader->launch;
-    leases(3);
+    $t->pass_ms(3 * LEASE_MS);
     $t->wait_for(sub { my @alive = ($service->alive, $elsewhere->alive); @alive == 1 }, 30, 'one that is active');
     is(HA::Service::overlap_ms($service, $elsewhere), 0, 'never two at once');
 };

@@ -25,13 +25,6 @@ sub fed($what)
     return;
 }
 
-sub rest($ms)
-{
-    my $until = HA::Service::now_ms() + $ms;
-    $t->wait_for(sub { HA::Service::now_ms() > $until }, 30, "$ms ms");
-    return;
-}
-
 # The guard of the daemon that runs.
 sub guard()
 {
@@ -77,7 +70,7 @@ subtest 'the daemon and its guard stand still: nobody feeds it' => sub {
     kill 'STOP', $guard;
     $t->wait_for(sub { (HA::Zerod::slurp("/proc/$guard/stat")) =~ /\) T / }, 10, 'the guard to stand still');
     my $told = told();
-    rest(QUIET_MS);
+    $t->pass_ms(QUIET_MS);
     is(told(), $told, 'nothing is written any more: the host would be reset');
     is(join(' ', $service->alive), '0', 'and the service with it');
     kill 'CONT', $guard;
@@ -93,7 +86,7 @@ subtest 'H8: the daemon alone is dead' => sub {
     $t->wait_for(sub { told() =~ /V$/ }, 20, 'the device to be stopped');
     ok(is_dead(), 'when the service is');
     my $told = told();
-    rest(QUIET_MS / 2);
+    $t->pass_ms(QUIET_MS / 2);
     is(told(), $told, 'and left alone');
 };
 

@@ -13,7 +13,7 @@ use POSIX qw(:sys_wait_h setsid sigprocmask SIGHUP SIGINT SIGTERM SIG_BLOCK
     SIG_SETMASK);
 use Scalar::Util qw(weaken);
 use Test::More ();
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime sleep time);
 
 use HA::App;
 use HA::Client;
@@ -295,6 +295,17 @@ sub _caller($self)
     $depth++ while (caller $depth)[0] && (caller $depth)[0] =~ /^HA::/;
     my @frame = caller $depth;
     return @frame ? @frame : caller 1;
+}
+
+# Lets so much time pass; `while` is called all the time.
+sub pass_ms($self, $ms, $while = sub { })
+{
+    my $until = clock_gettime(CLOCK_MONOTONIC) + $ms / 1000;
+    while (clock_gettime(CLOCK_MONOTONIC) < $until) {
+        $while->();
+        sleep POLL_SECONDS;
+    }
+    return;
 }
 
 # Log lines up to now satisfy no wait_for from now on.
