@@ -38,7 +38,7 @@ sub revive()
         my $status = $t->ended($zerod->pid);
         $t->may_fail($zerod->pid);
         is($status, 1 << 8, "$zerod->{id} has ended, by itself");
-        like((split /\n/, $zerod->said)[-1] . $zerod->said, SENTENCE, 'and says why');
+        like($zerod->said_now, SENTENCE, 'and says why');
         $zerod->launch;
     }
     return;

@@ -148,14 +148,13 @@ sub damage($zerod, $kind, $make)
     return 'there is none' if !defined $name;
     my %damaged = (%before, $name => $make->($before{$name}));
     put($zerod->data . "/$name", $damaged{$name});
-    my $said = length $zerod->said;
     $zerod->launch;
     $t->wait_for(sub { !$zerod->running || ($zerod->status // {version => 0})->{version} }, SOON, 'it to begin or to end');
     return wrong() if $zerod->running;
 
     my $status = $t->ended($zerod->pid);
     $t->may_fail($zerod->pid);
-    my $why = substr $zerod->said, $said;
+    my $why = $zerod->said_now;
     my %after = files($zerod);
     my ($stem) = $name =~ m{([^/]+?)(?:\.meta)?$};
     put($zerod->data . "/$name", $before{$name});

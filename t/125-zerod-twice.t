@@ -71,9 +71,8 @@ subtest 'the first one leads' => sub {
     $second->stop;
     $t->wait_for(sub { HA::Zerod::leader_of(@all)->ask({ask => 'primary', node => '1'}); HA::Zerod::leader_of(@all) == $first }, 30, 'it to lead');
     my $term = $first->status->{term};
-    my $said = () = $second->said =~ /the leader hears another daemon/g;
     $second->launch;
-    $t->wait_for(sub { my $now = () = $second->said =~ /the leader hears another daemon/g; $now > $said }, 30, 'the second one to say so');
+    $t->wait_for(sub { $second->said_now =~ /the leader hears another daemon/ }, 30, 'the second one to say so');
     is($first->status->{term}, $term, 'the term is the same');
     is($first->status->{leads} ? 1 : 0, 1, 'it leads');
 };
@@ -87,7 +86,7 @@ subtest 'the first one is gone' => sub {
         $t->wait_for(sub { $first->ask({ask => 'primary', node => $other->{id}}); HA::Zerod::leader_of(@all) == $other }, 30, 'another one that leads');
     }
     $second->launch;
-    $t->wait_for(sub { $second->said =~ /the leader hears another daemon/ }, 20, 'the second one to be told');
+    $t->wait_for(sub { $second->said_now =~ /the leader hears another daemon/ }, 20, 'the second one to be told');
     $first->lose($service);
     my @rest = grep {$_ != $first} @all;
     my $heard = sub {

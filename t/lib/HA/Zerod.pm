@@ -145,6 +145,7 @@ sub env($self, %env)
 sub launch($self)
 {
     delete $self->{socket};
+    $self->{said_before} = length $self->said;
     $self->{pid} = $self->{t}->spawn($self->{name}, cmd => [@{$self->{by} // []}, $self->command('-d', $self->{joins} ? '-j' : ())], env => $self->{env}, death => POSIX::SIGTERM);
     return;
 }
@@ -152,17 +153,19 @@ sub launch($self)
 # Starts it, when it is expected to refuse: (its exit code, what it said then).
 sub refusal($self)
 {
-    my $before = length $self->said;
     $self->launch;
     $self->{t}->may_fail($self->{pid});
     my $status = $self->{t}->wait_end($self->{pid});
-    return ($status & 127 ? 'signal ' . ($status & 127) : $status >> 8, substr $self->said, $before);
+    return ($status & 127 ? 'signal ' . ($status & 127) : $status >> 8, $self->said_now);
 }
 
 sub pid($self)     { return $self->{pid} }
 sub running($self) { return !defined $self->{t}->ended($self->{pid}) }
 sub data($self)    { return "$self->{dir}/hal$self->{id}" }
 sub said($self)    { return HA::Log->new($self->{t}->dir("$self->{name}.out"))->text }
+
+# What it has said since its last start.
+sub said_now($self) { return substr $self->said, $self->{said_before} }
 
 sub kill($self)
 {
