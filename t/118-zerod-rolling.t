@@ -52,11 +52,10 @@ sub back($zerod, @all)
     # Both are on their way before one of them is carried out.
     my @differ;
     for my $seq (1 .. 50) {
-        my $line = JSON::PP->new->encode({ask => 'command', command => {do => 'app-set', client => 'twice', seq => $seq, app => 'Twice', single => $seq % 2 ? \1 : \0}});
-        my @sockets = map {IO::Socket::UNIX->new(Peer => $leader->data . '/control.sock') // die "connect: $!\n"} 1 .. 2;
-        syswrite $_, "$line\n" for @sockets;
-        my @answers = map {scalar readline $_} @sockets;
-        push @differ, @answers if $answers[0] ne $answers[1] || $answers[0] !~ /"end": ?"done"/;
+        my %command = (do => 'app-set', client => 'twice', seq => $seq, app => 'Twice', single => $seq % 2 ? \1 : \0);
+        my @later = map {$leader->ask_later({ask => 'command', command => \%command})} 1 .. 2;
+        my @answers = map {JSON::PP->new->canonical->encode($_->())} @later;
+        push @differ, @answers if $answers[0] ne $answers[1] || $answers[0] !~ /"end":"done"/;
     }
     is(join('', @differ), '', 'a command that is asked for twice at once is answered twice alike');
     # hostC is in the map alone, so who gets its answers follows that.

@@ -7,7 +7,6 @@ use HA::Hosts;
 use HA::Service;
 use HA::Test;
 use HA::Zerod;
-use IO::Socket::UNIX;
 
 plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
 my $lacks = HA::Hosts::enter();
@@ -61,9 +60,8 @@ sub ask_all(@zerods)
     my @told;
     for my $zerod (@zerods) {
         for my $command (@questions) {
-            my $socket = IO::Socket::UNIX->new(Peer => $zerod->data . '/control.sock') // die "connect: $!\n";
-            syswrite $socket, JSON::PP->new->encode({ask => 'command', command => $command}) . "\n";
-            push @told, {zerod => $zerod, what => $command->{do}, socket => $socket, map => $zerod->map_text};
+            my $answer = $zerod->ask_later({ask => 'command', command => $command});
+            push @told, {zerod => $zerod, what => $command->{do}, answer => $answer, map => $zerod->map_text};
         }
     }
     return @told;
@@ -73,7 +71,7 @@ sub ask_all(@zerods)
 sub is_refused($what, @told)
 {
     for my $one (@told) {
-        like(scalar readline $one->{socket}, qr/"error": ?"/, "G11: $what: $one->{zerod}{id} refuses $one->{what}");
+        like(JSON::PP->new->encode($one->{answer}->()), qr/"error":"/, "G11: $what: $one->{zerod}{id} refuses $one->{what}");
         is($one->{zerod}->map_text, $one->{map}, 'and keeps its map');
     }
     return;

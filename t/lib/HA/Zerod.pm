@@ -11,7 +11,8 @@ use JSON::PP ();
 use HA::Log;
 use HA::Test;
 
-use constant {TIMEOUT_SECONDS => 10, ELECTION_SECONDS => 30, SETTLE_SECONDS => 60, ORDER_TRIES => 30};
+# A daemon that finds no leader says so after 10 s.
+use constant {TIMEOUT_SECONDS => 10, ANSWER_SECONDS => 30, ELECTION_SECONDS => 30, SETTLE_SECONDS => 60, ORDER_TRIES => 30};
 
 my $orders = 0;
 
@@ -235,12 +236,12 @@ sub end($self, $service = undef)
     return;
 }
 
-# What it answers to a line; undef when nobody does, in so many seconds if it has such a `patience`.
+# What it answers to a line; undef when nobody does, in so many seconds as it has `patience`.
 sub ask_line($self, $line)
 {
     $self->{socket} //= IO::Socket::UNIX->new(Peer => $self->data . '/control.sock', Timeout => TIMEOUT_SECONDS) or return undef;
     local $SIG{PIPE} = 'IGNORE';
-    my $sent = syswrite($self->{socket}, "$line\n") && IO::Select->new($self->{socket})->can_read($self->{patience});
+    my $sent = syswrite($self->{socket}, "$line\n") && IO::Select->new($self->{socket})->can_read($self->{patience} // ANSWER_SECONDS);
     my $answer = $sent ? readline $self->{socket} : undef;
     delete $self->{socket} if !defined $answer;
     return $answer;
@@ -257,7 +258,10 @@ sub ask_later($self, $question)
 {
     my $socket = IO::Socket::UNIX->new(Peer => $self->data . '/control.sock', Timeout => TIMEOUT_SECONDS) or die "$self->{name}: $!\n";
     syswrite $socket, JSON::PP->new->encode($question) . "\n" or die "$self->{name}: $!\n";
-    return sub { return JSON::PP->new->decode(readline($socket) // die "$self->{name} has hung up\n") };
+    return sub {
+        IO::Select->new($socket)->can_read(ANSWER_SECONDS) or die "$self->{name} does not answer\n";
+        return JSON::PP->new->decode(readline($socket) // die "$self->{name} has hung up\n");
+    };
 }
 
 sub status($self) { return $self->ask({ask => 'status'}) }
