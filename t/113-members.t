@@ -105,7 +105,7 @@ subtest 'G7: a node joins during an election' => sub {
     is(scalar(grep {$_->{ready} != 503} grep {$_->{ready}} @mapless), 0, 'one leads: while it had no map, /ready was 503 each time');
     my $next = HA::Zerod::leader_of($left, $still);
     same_map('it has the map of the new leader', $next, $joiner);
-    $t->wait_for(sub { $joiner->role eq 'active' || !$next->ask({ask => 'switchover', to => '3'}) }, 30, 'it to be active');
+    $next->ask_until({ask => 'switchover', to => '3'}, sub { $joiner->role eq 'active' }, 'it to be active');
     my ($first) = grep {/^\d+ 3 active /} $service->lines('runs');
     cmp_ok((split ' ', $first)[0], '>', $mapless[-1]{at}, 'ensure-active has run there after that, and not before');
     is($service->overlap_ms, 0, 'never two at once');

@@ -14,7 +14,7 @@ plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Ze
 my $lacks = HA::Hosts::enter();
 plan skip_all => $lacks if $lacks;
 
-use constant {LEASE_MS => 3000, SOON => 30, FLAPS => 4, ASK_AGAIN_MS => 2000, CLIENTS => 3};
+use constant {LEASE_MS => 3000, SOON => 30, FLAPS => 4, CLIENTS => 3};
 
 my $t = HA::Test->new;
 my $hosts = HA::Hosts->new($t, 3);
@@ -70,20 +70,8 @@ sub healed($what)
 sub lead_at($active, $same)
 {
     my $leader = HA::Zerod::leader_of(@all);
-    if (($leader == $active) != $same) {
-        my $to = $same ? $active : (others($active))[0];
-        my $asked = 0;
-        my $leads = sub {
-            return 1 if ($to->status // {})->{leads};
-            return 0 if HA::Service::now_ms() - $asked < ASK_AGAIN_MS;
-            my $answer = $leader->ask({ask => 'primary', node => $to->{id}}) // {};
-            $asked = HA::Service::now_ms() if $answer->{end};
-            return 0;
-        };
-        $t->wait_for($leads, SOON, 'it to lead');
-        $leader = HA::Zerod::leader_of(@all);
-    }
-    return $leader;
+    return $leader if ($leader == $active) == $same;
+    return HA::Zerod::hand_lead($same ? $active : (others($active))[0], @all);
 }
 
 my ($leader, $active, $history);

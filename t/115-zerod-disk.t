@@ -12,7 +12,7 @@ plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Ze
 my $lacks = HA::Disk::enter();
 plan skip_all => $lacks if $lacks;
 
-use constant {LEASE_MS => 3000, SOON => 40, DISK_KB => 24 << 10, ASK_AGAIN_MS => 2000, LONG => 3000, SNAPSHOT => 1024};
+use constant {LEASE_MS => 3000, SOON => 40, DISK_KB => 24 << 10, LONG => 3000, SNAPSHOT => 1024};
 
 my $t = HA::Test->new;
 my $service = HA::Service->new($t, 'service');
@@ -89,25 +89,9 @@ sub healed($what)
     return $leader;
 }
 
-# One is to lead, which is refused while a node has not the map yet, until `done` says so.
-sub hand_over($to, $done)
-{
-    my $asked = 0;
-    my $is_done = sub {
-        return 1 if $done->();
-        return 0 if HA::Service::now_ms() - $asked < ASK_AGAIN_MS;
-        $asked = HA::Service::now_ms();
-        $to->ask({ask => 'primary', node => $to->{id}});
-        return 0;
-    };
-    $t->wait_for($is_done, SOON, "$to->{id} to lead");
-    return;
-}
-
 healed('at first');
 my ($first) = grep {$_->role eq 'active'} @all;
-hand_over($first, sub { ($first->status // {})->{leads} });
-my $leader = HA::Zerod::leader_of(@all);
+my $leader = HA::Zerod::hand_lead($first, @all);
 ok(order($leader, 'Flood'), 'an application');
 
 subtest 'the disk of the leader is full' => sub {
@@ -243,7 +227,8 @@ for my $kind (@kinds) {
         my $faults = HA::Disk::faults($t, $ex->pid, $error, $call);
         order($_, "$call$_->{id}") for @all;
         flood($to, sub($logged, $refused) { $logged + $refused >= $n });
-        hand_over($to, sub { !$ex->running }) if $call eq 'fdatasync';
+        # A new term is of another leader.
+        $to->ask_until({ask => 'primary', node => $to->{id}}, sub { !$ex->running }, "$ex->{id} to end") if $call eq 'fdatasync';
         cmp_ok(scalar(HA::Disk::end_faults($faults)), '>', 0, 'calls have failed');
         $leader = healed('it can be written again');
         ok(order($leader, "${call}Again"), 'a command');

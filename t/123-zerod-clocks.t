@@ -96,9 +96,7 @@ for my $role ('the leader', 'the active one', 'one that does neither') {
     subtest "the clock of $role is set" => sub {
         if ($leader == $active) {
             my ($to) = grep {$_ != $active} @all;
-            my $done = sub { ($leader->ask({ask => 'primary', node => $to->{id}})->{end} // '') eq 'done' };
-            $t->wait_for($done, SOON, 'another one to lead');
-            $t->wait_for(sub { $to->status->{leads} }, SOON, 'it to lead');
+            HA::Zerod::hand_lead($to, @all);
             settled();
         }
         my $zerod = $is{$role}->();

@@ -25,12 +25,7 @@ my $second = HA::Zerod->new($t, 'second', id => 1, start => 0, config => {%$conf
 
 sub make_active($zerod)
 {
-    my $is_active = sub {
-        return 1 if $zerod->role eq 'active';
-        $_->ask({ask => 'switchover', to => $zerod->{id}}) for HA::Zerod::leader_of(@all);
-        return 0;
-    };
-    $t->wait_for($is_active, 30, "node $zerod->{id} to be active");
+    $zerod->ask_until({ask => 'switchover', to => $zerod->{id}}, sub { $zerod->role eq 'active' }, "node $zerod->{id} to be active");
     $service->wait_for($zerod->{id}, 0, 'its service');
     return;
 }
@@ -54,11 +49,7 @@ subtest 'the first one is active' => sub {
 
 subtest 'another leader' => sub {
     my $leader = HA::Zerod::leader_of(@all);
-    if ($leader == $first) {
-        my ($other) = grep {$_ != $first} @all;
-        $t->wait_for(sub { $first->ask({ask => 'primary', node => $other->{id}}); HA::Zerod::leader_of(@all) == $other }, 30, 'another one that leads');
-        $leader = $other;
-    }
+    $leader = HA::Zerod::hand_lead((grep {$_ != $first} @all)[0], @all) if $leader == $first;
     $leader->kill;
     HA::Zerod::leader_of(grep {$_ != $leader} @all);
     $leader->launch;
@@ -69,7 +60,7 @@ subtest 'another leader' => sub {
 
 subtest 'the first one leads' => sub {
     $second->stop;
-    $t->wait_for(sub { HA::Zerod::leader_of(@all)->ask({ask => 'primary', node => '1'}); HA::Zerod::leader_of(@all) == $first }, 30, 'it to lead');
+    HA::Zerod::hand_lead($first, @all);
     my $term = $first->status->{term};
     $second->launch;
     $t->wait_for(sub { $second->said_now =~ /the leader hears another daemon/ }, 30, 'the second one to say so');
@@ -80,11 +71,7 @@ subtest 'the first one leads' => sub {
 subtest 'the first one is gone' => sub {
     $second->stop;
     make_active($first);
-    my $leader = HA::Zerod::leader_of(@all);
-    if ($leader == $first) {
-        my ($other) = grep {$_ != $first} @all;
-        $t->wait_for(sub { $first->ask({ask => 'primary', node => $other->{id}}); HA::Zerod::leader_of(@all) == $other }, 30, 'another one that leads');
-    }
+    HA::Zerod::hand_lead((grep {$_ != $first} @all)[0], @all) if HA::Zerod::leader_of(@all) == $first;
     $second->launch;
     $t->wait_for(sub { $second->said_now =~ /the leader hears another daemon/ }, 20, 'the second one to be told');
     $first->lose($service);

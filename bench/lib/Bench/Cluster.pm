@@ -11,7 +11,7 @@ use Time::HiRes qw(sleep);
 use HA::Service;
 use HA::Zerod;
 
-use constant {NODES => 3, LEAD_SECONDS => 30, LEASE_MS => 5000};
+use constant {NODES => 3, LEASE_MS => 5000};
 
 # A start may be interrupted: what has begun is known from the first daemon on.
 my @started;
@@ -56,14 +56,7 @@ sub settled($self)
 # Has this one lead.
 sub hand_lead($self, $to)
 {
-    my $leads = sub {
-        return 1 if ($to->status // {})->{leads};
-        my $answer = $to->ask({ask => 'primary', node => $to->{id}}) // {};
-        return 0 if ($answer->{end} // '') ne 'done';
-        return eval { $self->{t}->wait_for(sub { ($to->status // {})->{leads} }, 3, 'the lead') };
-    };
-    $self->{t}->wait_for($leads, LEAD_SECONDS, "$to->{name} to lead");
-    return $self->leader;
+    return HA::Zerod::hand_lead($to, $self->all);
 }
 
 # Starts who does not run, and waits until all is as it was.

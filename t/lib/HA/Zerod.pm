@@ -7,12 +7,13 @@ use v5.36;
 use IO::Select;
 use IO::Socket::UNIX;
 use JSON::PP ();
+use Time::HiRes qw(time);
 
 use HA::Log;
 use HA::Test;
 
 # A daemon that finds no leader says so after 10 s.
-use constant {TIMEOUT_SECONDS => 10, ANSWER_SECONDS => 30, ELECTION_SECONDS => 30, SETTLE_SECONDS => 60, ORDER_TRIES => 30};
+use constant {TIMEOUT_SECONDS => 10, ANSWER_SECONDS => 30, ELECTION_SECONDS => 30, SETTLE_SECONDS => 60, AGAIN_SECONDS => 2, REFUSED_SECONDS => 0.1, ORDER_TRIES => 30};
 
 my $orders = 0;
 
@@ -93,6 +94,13 @@ sub leader_of(@zerods)
     };
     $t->wait_for($agreed, ELECTION_SECONDS, 'a leader that all agree on');
     return $leader;
+}
+
+# Has this one lead. Who leads, once all of these agree on that.
+sub hand_lead($to, @zerods)
+{
+    $to->ask_until({ask => 'primary', node => $to->{id}}, sub { ($to->status // {})->{leads} }, "$to->{name} to lead");
+    return leader_of(@zerods);
 }
 
 # The one of these that is active, once what lives of this HA::Service is its alone.
@@ -262,6 +270,21 @@ sub ask_later($self, $question)
         IO::Select->new($socket)->can_read(ANSWER_SECONDS) or die "$self->{name} does not answer\n";
         return JSON::PP->new->decode(readline($socket) // die "$self->{name} has hung up\n");
     };
+}
+
+# Asks for something until `done` says that it is so: every 2 s, and sooner when it is refused, such as
+# while a node has not the map yet.
+sub ask_until($self, $question, $done, $what)
+{
+    my $next = 0;
+    my $is_done = sub {
+        return 1 if $done->();
+        return 0 if time < $next;
+        my $answer = $self->ask($question) // {error => 'nobody answers'};
+        $next = time + ($answer->{error} ? REFUSED_SECONDS : AGAIN_SECONDS);
+        return 0;
+    };
+    return $self->{t}->wait_for($is_done, SETTLE_SECONDS, $what);
 }
 
 sub status($self) { return $self->ask({ask => 'status'}) }
