@@ -206,10 +206,9 @@ subtest 'G12: a witness, and a voter that is not electable, have a vote, and nev
 subtest 'who does not know the secret has no part' => sub {
     my @all = HA::Zerod->cluster($t, 'secret', start => 0);
     my ($stranger) = splice @all, 2, 1;
-    my $config = JSON::PP->new->decode(do { open(my $in, '<', $stranger->{config}) or die; local $/; <$in> });
-    $config->{secretFile} = $t->write_file('other.secret', 'another secret of enough bytes, for a test');
-    chmod 0600, $config->{secretFile};
-    $t->write_file($stranger->{config}, JSON::PP->new->encode($config));
+    my $secret = $t->write_file('other.secret', 'another secret of enough bytes, for a test');
+    chmod 0600, $secret;
+    $stranger->reconfigure(sub($config) { $config->{secretFile} = $secret });
     $_->launch for @all, $stranger;
     my $leader = HA::Zerod::leader_of(@all);
     ok($leader, 'two of three lead themselves');
@@ -217,11 +216,11 @@ subtest 'who does not know the secret has no part' => sub {
     is($stranger->map_text, undef, 'the third one learns nothing');
     $_->stop for @all, $stranger;
     my ($code, $said);
-    $t->write_file($config->{secretFile}, "short\n");
-    chmod 0600, $config->{secretFile};
+    $t->write_file($secret, "short\n");
+    chmod 0600, $secret;
     ($code, $said) = $stranger->refusal;
     like("$code $said", qr/^1 zerod: \S+: the secret has less than 32 bytes/, 'a short secret is refused');
-    chmod 0644, $config->{secretFile};
+    chmod 0644, $secret;
     ($code, $said) = $stranger->refusal;
     is($code, 3, 'and one that others can read');
 };
@@ -230,9 +229,7 @@ subtest 'a name that cannot be looked up is said, and the others go on' => sub {
     my @all = HA::Zerod->cluster($t, 'names', start => 0);
     pop @all;
     for my $zerod (@all) {
-        my $config = JSON::PP->new->decode(HA::Zerod::slurp($zerod->{config}));
-        $config->{nodes}{2} = 'nobody.invalid:7946';
-        $t->write_file($zerod->{config}, JSON::PP->new->encode($config));
+        $zerod->reconfigure(sub($config) { $config->{nodes}{2} = 'nobody.invalid:7946' });
         $zerod->env(RES_OPTIONS => 'timeout:1 attempts:1');
         $zerod->launch;
     }

@@ -18,7 +18,7 @@ use constant {STRANGERS => 100_000, AT_ONCE => 200, CROWDS => 2, MORE_KB => 8 <<
 my $t = HA::Test->new(lean => 1);
 my @all = HA::Zerod->cluster($t, 'three');
 my $leader = HA::Zerod::leader_of(@all);
-my %port = map {$_->{id} => (JSON::PP->new->decode(HA::Zerod::slurp($_->{config}))->{nodes}{$_->{id}} =~ /:(\d+)$/)} @all;
+my %port = map {$_->{id} => ($_->config_of->{nodes}{$_->{id}} =~ /:(\d+)$/)} @all;
 
 sub rss_kb($zerod) { return HA::Zerod::slurp('/proc/' . $zerod->pid . '/status') =~ /^VmRSS:\s+(\d+)/m ? $1 : 0 }
 # How much it has said of those that it has refused.
@@ -142,15 +142,10 @@ subtest 'what a good connection has said opens nothing when it is said again' =>
     my $file = $t->dir('heard');
     # Another cluster, as the nodes of which have to be told of the way through us.
     my @two = HA::Zerod->cluster($t, 'heard', n => 3, start => 0);
-    my $config = JSON::PP->new->decode(HA::Zerod::slurp($two[0]{config}));
-    my ($bound) = $config->{nodes}{0} =~ /:(\d+)$/;
+    my ($bound) = $two[0]->config_of->{nodes}{0} =~ /:(\d+)$/;
     local $SIG{CHLD} = 'DEFAULT';
     my $pid = $t->spawn('relay', code => sub { $SIG{CHLD} = 'IGNORE'; record($relay, $bound, $file) });
-    for my $zerod (@two) {
-        my $own = JSON::PP->new->decode(HA::Zerod::slurp($zerod->{config}));
-        $own->{nodes}{0} = {address => "127.0.0.1:$relay", bind => "127.0.0.1:$bound"};
-        $t->write_file($zerod->{config}, JSON::PP->new->canonical->encode($own));
-    }
+    $_->reconfigure(sub($config) { $config->{nodes}{0} = {address => "127.0.0.1:$relay", bind => "127.0.0.1:$bound"} }) for @two;
     $_->launch for @two;
     my $first = HA::Zerod::leader_of(@two);
     ok($first, 'nodes talk through a relay, which advertises another address than is bound');

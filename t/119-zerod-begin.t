@@ -152,7 +152,7 @@ subtest 'G6: one of three has the folder of another cluster' => sub {
     my @ours = HA::Zerod->cluster($t, 'ours');
     HA::Zerod::leader_of(@ours)->order('app-set', app => 'Ours', single => \0);
     my $uuid = HA::Zerod::leader_of(@ours)->map->{uuid};
-    my $nodes = JSON::PP->new->decode(HA::Zerod::slurp($ours[0]{config}))->{nodes};
+    my $nodes = $ours[0]->config_of->{nodes};
     $_->stop for @ours;
     my @theirs = HA::Zerod->cluster($t, 'theirs', config => {nodes => $nodes});
     HA::Zerod::leader_of(@theirs)->order('app-set', app => 'Theirs', single => \0);

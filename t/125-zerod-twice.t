@@ -18,7 +18,7 @@ my $first = $all[1];
 
 # The second one listens elsewhere, and its service is on another host.
 my $elsewhere = HA::Service->new($t, 'elsewhere');
-my $config = JSON::PP->new->decode(HA::Zerod::slurp($first->{config}));
+my $config = $first->config_of;
 delete $config->{dataDir};
 $config->{nodes}{1} = {address => $config->{nodes}{1}, bind => '127.0.0.1:' . $t->port};
 my $second = HA::Zerod->new($t, 'second', id => 1, start => 0, config => {%$config, $elsewhere->config(0 .. 2)});

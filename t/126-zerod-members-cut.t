@@ -46,9 +46,8 @@ sub enlist($leader, $joiner)
 sub joiner()
 {
     my $joiner = $all[0]->joiner('web');
-    my $config = JSON::PP->new->decode(HA::Zerod::slurp($joiner->{config}));
-    $joiner->{address} = $config->{nodes}{web}{address} = '[fd00:77::4]:7946';
-    $t->write_file($joiner->{config}, JSON::PP->new->canonical->encode($config));
+    $joiner->{address} = '[fd00:77::4]:7946';
+    $joiner->reconfigure(sub($config) { $config->{nodes}{web}{address} = $joiner->{address} });
     $joiner->runs_by($hosts->before(JOINS));
     return $joiner;
 }

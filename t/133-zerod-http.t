@@ -3,7 +3,6 @@
 # else calls there, however slowly, wrongly or often, does not keep them from that.
 use v5.36;
 
-use JSON::PP ();
 use Time::HiRes qw(time);
 
 use HA::Test;
@@ -21,14 +20,14 @@ sub with_http(@all)
 {
     my %ports = map {$_->{id} => $t->port} @all;
     for my $zerod (@all) {
-        open(my $in, '<', $zerod->{config}) or die "$zerod->{config}: $!\n";
-        my $config = JSON::PP->new->decode(join '', <$in>);
-        for my $id (keys %ports) {
-            my $node = \$config->{nodes}{$id};
-            $$node = {address => $$node} if !ref $$node;
-            $$node->{http} = "127.0.0.1:$ports{$id}";
-        }
-        $t->write_file($zerod->{config}, JSON::PP->new->canonical->encode($config));
+        my $change = sub($config) {
+            for my $id (keys %ports) {
+                my $node = \$config->{nodes}{$id};
+                $$node = {address => $$node} if !ref $$node;
+                $$node->{http} = "127.0.0.1:$ports{$id}";
+            }
+        };
+        $zerod->reconfigure($change);
         $zerod->{http} = $ports{$zerod->{id}};
     }
     return @all;

@@ -70,7 +70,7 @@ sub _node($class, $t, $map_file)
 sub joiner($self, $id, %node)
 {
     my $t = $self->{t};
-    my $config = JSON::PP->new->decode(slurp($self->{config}));
+    my $config = $self->config_of;
     delete $config->{dataDir};
     $config->{nodes}{$id} = {%node, address => '127.0.0.1:' . $t->port};
     my $joiner = (ref $self)->new($t, "$self->{name}-$id", id => $id, config => $config, start => 0);
@@ -118,6 +118,17 @@ sub settled($service, @zerods)
     my $roles = join ' ', 'active', ('passive') x (@zerods - 1);
     $zerods[0]{t}->wait_for(sub { join(' ', sort map {$_->role} @zerods) eq $roles }, SETTLE_SECONDS, $roles);
     return active_of($service, @zerods);
+}
+
+# What its config.json says.
+sub config_of($self) { return JSON::PP->new->decode(slurp($self->{config})) }
+
+# Has `change` make another configuration of it, for its next start.
+sub reconfigure($self, $change)
+{
+    my $config = $self->config_of;
+    $change->($config);
+    return $self->{t}->write_file($self->{config}, JSON::PP->new->canonical->encode($config));
 }
 
 sub program { return HA::Test::top_builddir() . '/zerod' }
