@@ -11,21 +11,6 @@ plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Ze
 
 my $t = HA::Test->new;
 
-sub others($zerod, @all)
-{
-    return grep {$_ != $zerod} @all;
-}
-
-sub same_map($what, @zerods)
-{
-    my $same = sub {
-        my %maps = map {($_->map_text // '') => 1} @zerods;
-        return keys %maps == 1;
-    };
-    ok(eval { $t->wait_for($same, 10, 'the same map'); 1 }, $what);
-    return;
-}
-
 sub apps($zerod)
 {
     return join ' ', sort map {$_->{name}} @{$zerod->map->{apps}};
@@ -41,17 +26,17 @@ my @three = HA::Zerod->cluster($t, 'three');
 
 subtest 'three agree' => sub {
     my $leader = HA::Zerod::leader_of(@three);
-    same_map('G2: the same version is the same bytes on every node', @three);
+    HA::Zerod::same_map('G2: the same version is the same bytes on every node', @three);
     is($leader->order('app-set', app => 'App', single => \0), 'done ' . $leader->status->{version}, 'the leader takes a command');
     $t->wait_for(sub { !grep {apps($_) ne 'App Voting'} @three }, 10, 'it to come to all');
-    same_map('and all have it', @three);
+    HA::Zerod::same_map('and all have it', @three);
 };
 
 subtest 'G8, G5: the leader is killed, and comes back with an old map' => sub {
     my $leader = HA::Zerod::leader_of(@three);
     my $version = $leader->map->{version};
     $leader->kill;
-    my @rest = others($leader, @three);
+    my @rest = HA::Zerod::others([$leader], @three);
     my $next = HA::Zerod::leader_of(@rest);
     isnt($next->{id}, $leader->{id}, 'G8: the leader is killed, and another one leads');
     cmp_ok($next->map->{version}, '>', $version, 'with a later map');
@@ -66,7 +51,7 @@ subtest 'G8, G5: the leader is killed, and comes back with an old map' => sub {
     $leader->env;
     $t->wait_for(sub { ($leader->status // {version => 0})->{version} == $next->status->{version} }, 10, 'the old one to follow');
     ok(!$leader->status->{leads}, 'G5: it comes back as one of the others, though its environment says AIS_IS_PRIMARY=true');
-    same_map('with the same map', @three);
+    HA::Zerod::same_map('with the same map', @three);
     is(HA::Zerod::leader_of(@three)->{id}, $next->{id}, 'who leads goes on');
     is($next->status->{term}, $term, 'in the same term');
     is(apps($leader), 'App Next1 Next2 Next3 Store Voting', 'and nothing is missing');
@@ -81,7 +66,7 @@ subtest 'G15: an ex-primary that was paused installs its map nowhere' => sub {
     $t->wait_stopped($ex->pid);
     my %late = (app => 'Late', single => \0, client => 'late', seq => 1);
     my $answer = $ex->ask_later({ask => 'command', command => {do => 'app-set', %late}});
-    my @rest = others($ex, @three);
+    my @rest = HA::Zerod::others([$ex], @three);
     my $next = HA::Zerod::leader_of(@rest);
     my $made;
     $t->wait_for(sub { ($made) = grep {$_->{primary} eq $next->{id}} @{$maps->seen} }, 10, 'a look at its map');
@@ -99,13 +84,13 @@ subtest 'G15: an ex-primary that was paused installs its map nowhere' => sub {
     } else {
         like($said->{error}, qr/may be (?:carried out|done) or not/, 'what it was told meanwhile is not done');
     }
-    same_map('all agree again', @three);
+    HA::Zerod::same_map('all agree again', @three);
     cmp_ok(begun($next, 'Late'), '<=', 1, 'nor twice');
     my $again = $next->order('app-set', %late);
     like($again, qr/^done (\d+)$/, 'the same again, and it is done');
     cmp_ok((split ' ', $again)[1], '>', $version, 'after all that the new leader had made');
     is($next->order('app-set', %late), $again, 'and again, and the answer is the same');
-    same_map('all have the same map', @three);
+    HA::Zerod::same_map('all have the same map', @three);
     my $same_log = sub { my %indexes = map {$_->status->{index} => 1} @three; keys %indexes == 1 };
     ok(eval { $t->wait_for($same_log, 10); 1 }, 'and the same log');
     is(join(' ', map {begun($_, 'Late')} @three), '1 1 1', 'and it was carried out once');
@@ -122,7 +107,7 @@ subtest 'G15: an ex-primary that was paused installs its map nowhere' => sub {
 subtest 'G3: only the primary changes the map; a command sent elsewhere is carried out through it, or refused, naming the last one' => sub {
     my $leader = HA::Zerod::leader_of(@three);
     my $before = $leader->map;
-    my @rest = others($leader, @three);
+    my @rest = HA::Zerod::others([$leader], @three);
     my $maps = HA::Maps->new($t, @three);
     for my $follower (@rest) {
         my $answer = $follower->order('app-set', app => "By$follower->{id}", single => \0);
@@ -147,13 +132,13 @@ subtest 'G3: only the primary changes the map; a command sent elsewhere is carri
     ok(!$alone->status->{leads}, 'nor does it lead');
     $_->launch for $leader, $other;
     my $again = HA::Zerod::leader_of(@three);
-    same_map('two more, and they go on', @three);
+    HA::Zerod::same_map('two more, and they go on', @three);
     is(apps($again), "App By$rest[0]{id} By$rest[1]{id} Late Next1 Next2 Next3 Store Voting While", 'with all that was acknowledged, and not what was refused');
 };
 
 subtest 'G11: the last one of three leads no more' => sub {
     my $leader = HA::Zerod::leader_of(@three);
-    $_->kill for others($leader, @three);
+    $_->kill for HA::Zerod::others([$leader], @three);
     $t->wait_for(sub { !$leader->status->{leads} }, 10, 'the last one to notice');
     pass('it does');
     is($_->stop, 0, "$_->{name} ends") for $leader;
@@ -181,7 +166,7 @@ subtest 'G12: a witness, and a voter that is not electable, have a vote, and nev
     my $maps = HA::Maps->new($t, @all);
     for my $time (1 .. 3) {
         $leader->kill;
-        my $next = HA::Zerod::leader_of(others($leader, @all));
+        my $next = HA::Zerod::leader_of(HA::Zerod::others([$leader], @all));
         like($next->{id}, qr/^[01]$/, "the leader is killed, $time of 3: one leads that may");
         isnt($next->{id}, $leader->{id}, 'another one');
         $leader->launch;
@@ -195,7 +180,7 @@ subtest 'G12: a witness, and a voter that is not electable, have a vote, and nev
         like($leader->order('lead', node => $id, term => 1000), qr/^refused \d+: node $id may not lead: $why{$id}$/, "nor does $id by hand");
         like($leader->order('prefer', node => $id), qr/^refused \d+: node $id may not lead: $why{$id}$/, 'in either way');
     }
-    same_map('both have the map', @all);
+    HA::Zerod::same_map('both have the map', @all);
     $maps->stop;
     is(join(' ', grep {/^(?:web|db)$/} map {$_->{primary}} @{$maps->seen}), '', 'no map has named one of the two as the primary');
     my %leaders = map {$_->{primary} => 1} @{$maps->seen};
@@ -238,7 +223,7 @@ subtest 'a name that cannot be looked up is said, and the others go on' => sub {
     $t->wait_for(sub { $leader->said =~ $says }, 30, 'it to be said');
     my @bad = grep {$leader->order('app-set', app => "A$_", single => \0) !~ /^done/} 1 .. 10;
     is("@bad", '', 'commands are carried out');
-    same_map('the others have the same map', @all);
+    HA::Zerod::same_map('the others have the same map', @all);
     is(() = $leader->said =~ /$says/g, 1, 'it is said once');
     is($_->stop, 0, "$_->{name} ends") for @all;
 };

@@ -20,11 +20,7 @@ my $leader = HA::Zerod::leader_of(@all);
 sub active() { return HA::Zerod::active_of($service, @all) }
 
 # Another than these.
-sub other(@not)
-{
-    my ($one) = grep {my $zerod = $_; !grep {$_ == $zerod} @not} @all;
-    return $one;
-}
+sub other(@not) { return (HA::Zerod::others(\@not, @all))[0] }
 
 sub settled() { return HA::Zerod::settled($service, @all) }
 

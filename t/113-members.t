@@ -18,23 +18,6 @@ sub nodes($zerod)
     return join ' ', map {$_->{id}} @{($zerod->map // {nodes => []})->{nodes}};
 }
 
-# Tells the cluster of a node.
-sub enlist($leader, $joiner, $role, $electable)
-{
-    my $max = $leader->ask({ask => 'cluster'})->{raft_max};
-    return $leader->order('node-set', node => $joiner->{id}, address => $joiner->{address}, role => $role, electable => $electable ? \1 : \0, raft => $max + 1);
-}
-
-sub same_map($what, @zerods)
-{
-    my $same = sub {
-        my %maps = map {($_->map_text // '') => 1} @zerods;
-        return keys %maps == 1 && !$maps{''};
-    };
-    ok(eval { $t->wait_for($same, 20, 'the same map'); 1 }, $what);
-    return;
-}
-
 subtest 'one node grows to three (O6)' => sub {
     my ($first) = HA::Zerod->cluster($t, 'grow', n => 1);
     HA::Zerod::leader_of($first);
@@ -44,9 +27,9 @@ subtest 'one node grows to three (O6)' => sub {
         $joiner->launch;
         $t->wait_for(sub { $joiner->running && $joiner->status }, 10, 'it to begin');
         is($joiner->status->{version}, 0, "$id knows nothing before it is told of");
-        like(enlist(HA::Zerod::leader_of(@all), $joiner, 'voter', 1), qr/^done/, "the cluster is told of $id");
+        like(HA::Zerod::enlist(HA::Zerod::leader_of(@all), $joiner), qr/^done/, "the cluster is told of $id");
         push @all, $joiner;
-        same_map("G7: $id has the map", @all);
+        HA::Zerod::same_map("G7: $id has the map", @all);
         $t->wait_for(sub { $joiner->status->{index} > 0 }, 20, 'the log to come to it');
     }
     is(nodes($first), '0 b c', 'all are in the map');
@@ -56,7 +39,7 @@ subtest 'one node grows to three (O6)' => sub {
     my $next = HA::Zerod::leader_of(grep {$_ != $leader} @all);
     isnt($next->{id}, $leader->{id}, 'the first one may be lost now');
     $leader->launch;
-    same_map('and comes back', @all);
+    HA::Zerod::same_map('and comes back', @all);
 
     $leader = HA::Zerod::leader_of(@all);
     my ($leaves) = grep {$_ != $leader && $_->{id} ne '0'} @all;
@@ -64,7 +47,7 @@ subtest 'one node grows to three (O6)' => sub {
     like($leader->order('node-remove', node => $leaves->{id}), qr/^done/, 'another one does');
     $leaves->stop;
     my @rest = grep {$_ != $leaves} @all;
-    same_map('the others know', @rest);
+    HA::Zerod::same_map('the others know', @rest);
     unlike(nodes($leader), qr/$leaves->{id}/, 'it is not in the map');
     $_->stop for @rest;
 };
@@ -82,7 +65,7 @@ subtest 'G7: a node joins during an election' => sub {
     my $joiner = $all[0]->joiner('3', http => "127.0.0.1:$port");
     my ($left, $still) = grep {$_ != $leader} @all;
 
-    like(enlist($leader, $joiner, 'voter', 1), qr/^done/, 'the cluster is told of it');
+    like(HA::Zerod::enlist($leader, $joiner), qr/^done/, 'the cluster is told of it');
     $still->pause;
     $leader->kill;
     $joiner->launch;
@@ -104,7 +87,7 @@ subtest 'G7: a node joins during an election' => sub {
     my @mapless = grep {!$_->{map}} @looks;
     is(scalar(grep {$_->{ready} != 503} grep {$_->{ready}} @mapless), 0, 'one leads: while it had no map, /ready was 503 each time');
     my $next = HA::Zerod::leader_of($left, $still);
-    same_map('it has the map of the new leader', $next, $joiner);
+    HA::Zerod::same_map('it has the map of the new leader', $next, $joiner);
     $next->ask_until({ask => 'switchover', to => '3'}, sub { $joiner->role eq 'active' }, 'it to be active');
     my ($first) = grep {/^\d+ 3 active /} $service->lines('runs');
     cmp_ok((split ' ', $first)[0], '>', $mapless[-1]{at}, 'ensure-active has run there after that, and not before');
@@ -118,21 +101,21 @@ subtest 'observers get the map, and never a vote (G12, G14)' => sub {
     my ($web) = grep {$_->{id} eq 'web'} @all;
     my @voters = grep {$_ != $web} @all;
     my $leader = HA::Zerod::leader_of(@voters);
-    same_map('it has the map', @all);
+    HA::Zerod::same_map('it has the map', @all);
     is($web->status->{leads} ? 1 : 0, 0, 'it does not lead');
     like($web->order('app-set', app => 'App', single => \0), qr/^done/, 'a command that it is told goes to the leader');
-    same_map('and what came of it comes back', @all);
+    HA::Zerod::same_map('and what came of it comes back', @all);
     my $lag = sub { my ($ack) = grep {$_->{id} eq 'web'} @{$leader->ask({ask => 'cluster'})->{nodes}}; return $ack->{lag} };
     ok(eval { $t->wait_for(sub { $lag->() == 0 }, 10, 'no lag'); 1 }, 'the leader knows that it has it');
     $web->pause;
     $leader->order('app-set', app => "A$_", single => \0) for 1 .. 3;
     cmp_ok($lag->(), '>=', 3, 'while it stands still it lags behind');
     $web->resume;
-    same_map('and has it soon after', @all);
+    HA::Zerod::same_map('and has it soon after', @all);
     my $before = $web->map_text;
     $leader->kill;
     my $next = HA::Zerod::leader_of(grep {$_ != $leader} @voters);
-    same_map('it follows the next leader', $next, $web);
+    HA::Zerod::same_map('it follows the next leader', $next, $web);
     isnt($web->map_text, $before, 'whose map is another one');
     $_->kill for grep {$_ != $leader} @voters;
     my $last = $web->map_text;
@@ -162,7 +145,7 @@ subtest 'H11: two nodes, of which one is lost, and the other one goes on by forc
     $t->wait_for(sub { join(' ', $service->alive) eq '1' }, 20, 'the service on the other one');
     pass('it does');
     $all[0]->launch;
-    same_map('the lost one comes back', @all);
+    HA::Zerod::same_map('the lost one comes back', @all);
     $t->wait_for(sub { $all[0]->role eq 'passive' }, 20, 'it to be passive');
     my $next = HA::Zerod::leader_of(@all);
     $t->wait_for(sub { $all[0]->status->{index} == $all[1]->status->{index} }, 20, 'all of the log');
@@ -180,8 +163,8 @@ subtest 'a node of another cluster is refused (O6)' => sub {
     my $joiner = $one->joiner('1');
     $joiner->launch;
     $t->wait_for(sub { $joiner->status }, 10, 'it to begin');
-    enlist($one, $joiner, 'observer', 0);
-    same_map('it has the map of the one', $one, $joiner);
+    HA::Zerod::enlist($one, $joiner, role => 'observer', electable => 0);
+    HA::Zerod::same_map('it has the map of the one', $one, $joiner);
     $joiner->stop;
     $one->stop;
     $other->reconfigure(sub($config) { $config->{nodes}{0} = $one->config_of->{nodes}{0} });

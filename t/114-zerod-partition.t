@@ -48,10 +48,7 @@ sub order($zerod, $name)
     return;
 }
 
-sub others(@not)
-{
-    return grep {my $zerod = $_; !grep {$_ == $zerod} @not} @all;
-}
+sub others(@not) { return HA::Zerod::others(\@not, @all) }
 
 # All links are there, all agree, and one of three is active.
 sub healed($what)

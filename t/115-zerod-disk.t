@@ -23,10 +23,7 @@ $_->launch for @all;
 my @acknowledged;
 my $orders = 0;
 
-sub others(@not)
-{
-    return grep {my $zerod = $_; !grep {$_ == $zerod} @not} @all;
-}
+sub others(@not) { return HA::Zerod::others(\@not, @all) }
 
 # What a daemon says that ends because of its disk, or does not begin.
 use constant SENTENCE => qr/cannot be (?:written|cut|closed)|Not enough disk space|No space left|Input\/output error/;
@@ -65,11 +62,6 @@ sub flood($zerod, $enough)
     return ($logged, @refused);
 }
 
-sub history($zerod)
-{
-    return join "\n", map {"$_->{index} $_->{what}"} @{($zerod->ask({ask => 'history'}) // {})->{history}};
-}
-
 # All are there, with one map and one log, one service lives, and nothing is lost.
 sub healed($what)
 {
@@ -80,8 +72,7 @@ sub healed($what)
         revive();
     }
     HA::Zerod::settled($service, @all);
-    my $same = sub { my %logs = map {history($_) => 1} @all; return keys %logs == 1 };
-    ok(eval { $t->wait_for($same, SOON, 'the same log'); 1 }, "$what: all have the same log");
+    ok(eval { HA::Zerod::same_history(@all); 1 }, "$what: all have the same log");
     $leader = HA::Zerod::leader_of(@all);
     my %there = map {$_->{name} => 1} @{$leader->map->{apps}};
     is(join(' ', grep {!$there{$_}} @acknowledged), '', "$what: nothing that was acknowledged is lost");

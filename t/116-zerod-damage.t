@@ -17,10 +17,7 @@ my @all = HA::Zerod->cluster($t, 'three');
 my $leader = HA::Zerod::leader_of(@all);
 my @acknowledged;
 
-sub others(@not)
-{
-    return grep {my $zerod = $_; !grep {$_ == $zerod} @not} @all;
-}
+sub others(@not) { return HA::Zerod::others(\@not, @all) }
 
 # Applications that are acknowledged; the last ones replace those before, as a map has no room for all.
 my $n = 0;
@@ -45,17 +42,11 @@ sub lost($zerod)
     return join ' ', grep {($there{$_} // 'none') ne $last{$_}} sort keys %last;
 }
 
-sub history($zerod)
-{
-    return join "\n", map {"$_->{index} $_->{what}"} @{($zerod->ask({ask => 'history'}) // {})->{history}};
-}
-
 # All have the same map and log, with all that was acknowledged: what is wrong, or ''.
 sub wrong()
 {
     $leader = eval { HA::Zerod::leader_of(@all) } // return 'no leader that all agree on';
-    my $same = sub { my %logs = map {history($_) => 1} @all; return keys %logs == 1 };
-    eval { $t->wait_for($same, SOON, 'the same log'); 1 } or return 'not the same log';
+    eval { HA::Zerod::same_history(@all); 1 } or return 'not the same log';
     my $written = sub {
         my $version = ($leader->status // {version => -1})->{version};
         return !grep {($_->status // {written => 0})->{written} != $version} @all;
@@ -210,11 +201,10 @@ subtest 'all are killed, and one of them has a damaged log' => sub {
 
 subtest 'a node that is refused leaves, and joins anew with an empty folder' => sub {
     my ($one) = grep {!$_->running} @all;
-    my ($address) = map {$_->{address}} grep {$_->{id} eq $one->{id}} @{$leader->ask({ask => 'cluster'})->{nodes}};
+    ($one->{address}) = map {$_->{address}} grep {$_->{id} eq $one->{id}} @{$leader->ask({ask => 'cluster'})->{nodes}};
     like($leader->order('node-remove', node => $one->{id}), qr/^done/, 'it leaves');
     remove_tree($one->data);
-    my $number = 1 + $leader->ask({ask => 'cluster'})->{raft_max};
-    like($leader->order('node-set', node => $one->{id}, address => $address, role => 'voter', electable => \1, raft => $number), qr/^done/, 'the cluster is told of it');
+    like(HA::Zerod::enlist($leader, $one), qr/^done/, 'the cluster is told of it');
     $one->{joins} = 1;
     $one->launch;
     is(wrong(), '', 'it has all');

@@ -25,21 +25,12 @@ my %host = (0 => 0, 1 => 1, 2 => 2, web => JOINS);
 # Ids of the nodes in the map of this one.
 sub nodes($zerod) { return join ' ', sort map {$_->{id}} @{($zerod->map // {nodes => []})->{nodes}} }
 
-sub others(@not)
-{
-    return grep {my $zerod = $_; !grep {$_ == $zerod} @not} @all;
-}
+sub others(@not) { return HA::Zerod::others(\@not, @all) }
 
 # Each of these has a map of these nodes.
 sub have_nodes($what, $nodes, @zerods)
 {
     return ok(eval { $t->wait_for(sub { !grep {nodes($_) ne $nodes} @zerods }, SOON, 'the nodes') }, $what) || diag(map {"$_->{id}: " . nodes($_) . "\n"} @zerods);
-}
-
-sub enlist($leader, $joiner)
-{
-    my $max = $leader->ask({ask => 'cluster'})->{raft_max};
-    return $leader->order('node-set', node => $joiner->{id}, address => $joiner->{address}, role => 'voter', electable => \1, raft => $max + 1);
 }
 
 # Another node, on the last host. It does not run yet.
@@ -87,7 +78,7 @@ subtest 'a node joins while another one is cut off' => sub {
     have_nodes('one is cut off', join(' ', map {$_->{id}} others($cut)), $leader);
     my @told = ask_all($cut);
     $web->launch;
-    like(enlist($leader, $web), qr/^done/, 'the others take a new one in');
+    like(HA::Zerod::enlist($leader, $web), qr/^done/, 'the others take a new one in');
     have_nodes('G7: which has their map', join(' ', (map {$_->{id}} others($cut)), 'web'), $leader, $web);
     unlike(nodes($cut), qr/web/, 'the one that is cut off knows nothing of it');
     is_refused('alone', @told);

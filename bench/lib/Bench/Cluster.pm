@@ -41,7 +41,7 @@ sub service($self) { return $self->{service} }
 
 sub others($self, @not)
 {
-    return grep {my $zerod = $_; !grep {$_ == $zerod} @not} $self->all;
+    return HA::Zerod::others(\@not, $self->all);
 }
 
 # Who leads, as soon as all that run agree on that.

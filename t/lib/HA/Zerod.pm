@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Owns a daemon of a cluster in a private folder: its configuration, its life, and asking it through its
-# control socket. Does not know what its answers mean.
+# control socket; and what several of them have in common: who leads, and whether they agree.
 package HA::Zerod;
 use v5.36;
 
@@ -13,7 +13,7 @@ use HA::Log;
 use HA::Test;
 
 # A daemon that finds no leader says so after 10 s.
-use constant {TIMEOUT_SECONDS => 10, ANSWER_SECONDS => 30, ELECTION_SECONDS => 30, SETTLE_SECONDS => 60, AGAIN_SECONDS => 2, REFUSED_SECONDS => 0.1, ORDER_TRIES => 30};
+use constant {TIMEOUT_SECONDS => 10, ANSWER_SECONDS => 30, ELECTION_SECONDS => 30, SETTLE_SECONDS => 60, SAME_SECONDS => 40, AGAIN_SECONDS => 2, REFUSED_SECONDS => 0.1, ORDER_TRIES => 30};
 
 my $orders = 0;
 
@@ -77,6 +77,41 @@ sub joiner($self, $id, %node)
     $joiner->{joins} = 1;
     $joiner->{address} = $config->{nodes}{$id}{address};
     return $joiner;
+}
+
+# All of these but those.
+sub others($not, @all)
+{
+    return grep {my $zerod = $_; !grep {$_ == $zerod} @$not} @all;
+}
+
+# Tells the cluster of a node, a voter that may lead unless `as` says something else: what order() says.
+sub enlist($leader, $joiner, %as)
+{
+    my %node = (role => 'voter', electable => 1, %as);
+    my $max = $leader->ask({ask => 'cluster'})->{raft_max};
+    return $leader->order('node-set', node => $joiner->{id}, address => $joiner->{address}, role => $node{role}, electable => $node{electable} ? \1 : \0, raft => $max + 1);
+}
+
+# Asserts that each of these comes to have the same map.
+sub same_map($what, @zerods)
+{
+    my $same = sub {
+        my %maps = map {($_->map_text // '') => 1} @zerods;
+        return keys %maps == 1 && !$maps{''};
+    };
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return ok(eval { $zerods[0]{t}->wait_for($same, SAME_SECONDS, 'the same map'); 1 }, $what);
+}
+
+# Waits until each of these tells the same of all that happened.
+sub same_history(@zerods)
+{
+    my $same = sub {
+        my %all = map {($_->history // '') => 1} @zerods;
+        return keys %all == 1 && !$all{''};
+    };
+    return $zerods[0]{t}->wait_for($same, SAME_SECONDS, 'the same history');
 }
 
 # The one of these that leads and is the primary, once all that run have the same map of it.
@@ -299,6 +334,13 @@ sub ask_until($self, $question, $done, $what)
 }
 
 sub status($self) { return $self->ask({ask => 'status'}) }
+
+# What happened, "INDEX WHAT" a line; undef when nobody answers.
+sub history($self)
+{
+    my $answer = $self->ask({ask => 'history'}) // return undef;
+    return join "\n", map {"$_->{index} $_->{what}"} @{$answer->{history}};
+}
 
 # "END VERSION", with the sentence unless it is done, of a command; or "error: ...". Who has just lost
 # the lead is asked again, as `zero ha` does it: the command has a client's name of its own.
