@@ -16,16 +16,12 @@ plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Ze
 use constant {CLIENTS => 4, LEASE_MS => 8000, SOON => 30, STORM_MS => 20_000, LONG_SECONDS => 8};
 
 # The history of clients, at its end.
-sub is_linear($history, @zerods)
+sub ends_well($history, @zerods)
 {
     $history->stop;
-    my $leader = HA::Zerod::leader_of(@zerods);
     my @done = grep {$_->{end} eq 'done'} $history->answers;
     cmp_ok(scalar @done, '>', 10, scalar(@done) . ' commands were carried out');
-    my @wrong = $history->problems($leader);
-    splice @wrong, 10 if @wrong > 10;
-    is(join("\n", @wrong), '', 'what was acknowledged is there, in order, once');
-    return;
+    return $history->is_linear(HA::Zerod::leader_of(@zerods));
 }
 
 # It is there again, and has all that the others have.
@@ -87,7 +83,7 @@ sub back($zerod, @all)
     $t->wait_for(qr/App: member hostC: enabled -> drain, by map/, SOON);
     is(spread($t->client(port => $proxy->port, cookies => 0), '/App/plain', 4), 'hostA:2 hostB:2', 'is followed, too');
     $proxy->stop;
-    is_linear($history, @all);
+    ends_well($history, @all);
     ok(scalar(grep {$_->{expect} ne '-'} $history->answers), 'some were by compare-and-set');
     cmp_ok($history->longest, '<', LONG_SECONDS, sprintf 'each was answered, after %.1f s at the latest', $history->longest);
     is(scalar $service->lives, $lives, 'H9: the service has run on, as it was');
@@ -117,7 +113,7 @@ while (HA::Service::now_ms() < $until) {
     $t->wait_for(sub { !grep {!$_->status} @all }, SOON, 'all to run');
 }
 cmp_ok($kills, '>', 5, "$kills times a daemon was killed");
-is_linear($history, @all);
+ends_well($history, @all);
 is($service->overlap_ms, 0, 'never two services at once');
 $_->stop for @all;
 $service->kill_all;

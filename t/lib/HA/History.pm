@@ -139,6 +139,15 @@ sub longest($self)
     return max(map {$_->{to} - $_->{from}} $self->answers);
 }
 
+# Asserts that nothing is wrong with it all. Shows the first that is.
+sub is_linear($self, $leader)
+{
+    my @problems = $self->problems($leader);
+    splice @problems, 10 if @problems > 10;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return is(join("\n", @problems), '', 'what was acknowledged is there, in order, once');
+}
+
 # What is wrong with it all, a line each. The last map is the leader's, once that has written it.
 sub problems($self, $leader)
 {
