@@ -13,7 +13,8 @@ use HA::Zerod;
 
 plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
 
-use constant {CLIENTS => 4, LEASE_MS => 8000, SOON => 30, STORM_MS => 20_000, LONG_SECONDS => 8};
+# A daemon that has lost the leader says so after LONG_SECONDS: no client is to come to that.
+use constant {CLIENTS => 4, LEASE_MS => 8000, SOON => 30, STORM_MS => 20_000, LONG_SECONDS => 10};
 
 # The history of clients, at its end.
 sub ends_well($history, @zerods)

@@ -32,12 +32,7 @@ sub guard()
     return $guard;
 }
 
-# Whether the last service is gone, were it but for its parent to be told.
-sub is_dead()
-{
-    my ($life) = reverse $service->lives;
-    return (HA::Zerod::slurp("/proc/$life->{pid}/stat") // ') Z ') =~ /\) [XZ] /;
-}
+sub is_dead() { return HA::Service::is_dead((reverse $service->lives)[0]) }
 
 subtest 'H8: it is fed while the lease holds, and from before the service begins' => sub {
     $service->wait_for('0', 0, 'the service');

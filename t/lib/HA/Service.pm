@@ -52,6 +52,12 @@ sub lives($self)
     return @$lives;
 }
 
+# Whether one is gone, were it but for its parent to be told.
+sub is_dead($life)
+{
+    return HA::Log->new("/proc/$life->{pid}/stat")->text !~ /\) [^XZ] /;
+}
+
 # The ids of those that live now.
 sub alive($self)
 {
