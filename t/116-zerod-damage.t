@@ -257,7 +257,7 @@ sub killed($how, $lay)
     orders($leader, 4);
     my $before = wrong();
     return $before if $before ne '';
-    my ($one) = grep {glob $_->data . '/raft/snapshot-*.meta'} others($leader);
+    my ($one) = grep {my @metas = glob $_->data . '/raft/snapshot-*.meta'; @metas} others($leader);
     $how eq 'killed' ? $_->kill : $_->stop for @all;
     $lay->($one);
     $_->launch for @all;
