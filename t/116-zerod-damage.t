@@ -98,21 +98,25 @@ sub flips(@at)
     } @at;
 }
 
+# What has to come of them.
+sub refused(@damages)  { return map {[@$_, 'it is refused']} @damages }
+sub comes_up(@damages) { return map {[@$_, 'it comes up']} @damages }
+
 my %damages = (
-    'a closed segment' => [cuts(0, 0.5), flips(0, 16, 0.99)],
-    'an open segment' => [cuts(0, 4, 0.5), flips(0, 8, 0.3, 0.99)],
-    'a snapshot' => [cuts(0, 0.5), flips(0, 0.99)],
-    'what a snapshot is of' => [cuts(0, 0.99), flips(0, 16, 0.9)],
-    'metadata1' => [cuts(0, 16), flips(0, 8)],
-    'metadata2' => [cuts(0, 16), flips(0, 8)],
-    'the map' => [cuts(0.5), flips(0.5)],
-    "the guard's page" => [cuts(8), flips(6)],
-    'how far it is written' => [cuts(0), flips(0)],
+    'a closed segment' => [refused(cuts(0, 0.5), flips(0, 16, 0.99))],
+    'an open segment' => [refused(cuts(0, 4, 0.5), flips(0, 8, 0.3, 0.99))],
+    'a snapshot' => [refused(cuts(0, 0.5), flips(0, 0.99))],
+    'what a snapshot is of' => [refused(cuts(0, 0.99), flips(0, 16, 0.9))],
+    'metadata1' => [refused(cuts(0, 16), flips(0, 8))],
+    'metadata2' => [refused(cuts(0, 16), flips(0, 8))],
+    'the map' => [comes_up(cuts(0.5), flips(0.5))],
+    "the guard's page" => [comes_up(cuts(8), flips(6))],
+    'how far it is written' => [comes_up(cuts(0), flips(0))],
 );
 my %of_leader = (
-    'an open segment' => [cuts(0.5), flips(0.3)],
-    'a snapshot' => [flips(0.5)],
-    'metadata1' => [cuts(0)],
+    'an open segment' => [refused(cuts(0.5), flips(0.3))],
+    'a snapshot' => [refused(flips(0.5))],
+    'metadata1' => [refused(cuts(0))],
 );
 
 # Kinds of files, by their names.
@@ -131,7 +135,7 @@ my %kinds = (
 
 # One is killed, its newest file of that kind is damaged, and it is started again. What must not come
 # of it, or ''; refused, it gets the file back, and goes on.
-sub damage($zerod, $kind, $make)
+sub damage($zerod, $kind, $make, $outcome)
 {
     $zerod->kill;
     my %before = files($zerod);
@@ -141,7 +145,7 @@ sub damage($zerod, $kind, $make)
     put($zerod->data . "/$name", $damaged{$name});
     $zerod->launch;
     $t->wait_for(sub { !$zerod->running || ($zerod->status // {version => 0})->{version} }, SOON, 'it to begin or to end');
-    return wrong() if $zerod->running;
+    return $outcome eq 'it comes up' ? wrong() : 'it comes up' if $zerod->running;
 
     my $status = $t->ended($zerod->pid);
     $t->may_fail($zerod->pid);
@@ -151,7 +155,8 @@ sub damage($zerod, $kind, $make)
     put($zerod->data . "/$name", $before{$name});
     $zerod->launch;
     return "it has ended with $status" if $status != 1 << 8;
-    return "its sentence does not name $stem: $why" if $why !~ /\Q$stem\E|\/$kind/;
+    return "it is refused: $why" if $outcome ne 'it is refused';
+    return "its sentence does not name $stem: $why" if $why !~ /\Q$stem\E/;
     my @changed = grep {!defined $after{$_} || !defined $damaged{$_} || $after{$_} ne $damaged{$_}} keys %{{%after, %damaged}};
     return "it has changed @changed" if @changed;
     return wrong();
@@ -167,9 +172,9 @@ sub try_all($zerod_of, %what)
 {
     for my $kind (sort keys %what) {
         for my $damage (@{$what{$kind}}) {
-            my ($how, $make) = @$damage;
+            my ($how, $make, $outcome) = @$damage;
             orders($leader, 2);
-            is(wrong() || damage($zerod_of->(), $kind, $make), '', "$kind, $how");
+            is(wrong() || damage($zerod_of->(), $kind, $make, $outcome), '', "$kind, $how: $outcome");
         }
     }
     return;
@@ -215,7 +220,7 @@ subtest 'a node that is refused leaves, and joins anew with an empty folder' => 
     $other->launch;
     is(wrong(), '', 'all are there');
     my $other_number = sub($bytes) { substr($bytes, 0, 1) ^.= "\x01"; return $bytes };
-    is(damage($one, 'the number', $$_[1]), '', "the number, $$_[0]") for cuts(0, 2), ['another one', $other_number];
+    is(damage($one, 'the number', @$_[1, 2]), '', "the number, $$_[0]: $$_[2]") for refused(cuts(0, 2), ['another one', $other_number]);
 };
 
 # --- what a kill leaves ---------------------------------------------------------------------------
