@@ -21,6 +21,7 @@ use HA::Example;
 use HA::Httpd;
 use HA::Load;
 use HA::Log;
+use HA::Sanitizer;
 
 # Below the range that the kernel takes ports for outgoing connections from.
 use constant {PORT_MIN => 10240, PORT_MAX => 32000, POLL_SECONDS => 0.01, DEADLINE_SECONDS => 15};
@@ -172,23 +173,13 @@ sub spawn($self, $name, %opt)
         open(STDIN, '<', '/dev/null');
         open(STDOUT, '>>', $out) and open(STDERR, '>&', \*STDOUT);
         chdir $self->{dir};
-        %ENV = (%ENV, $self->sanitizer_env, %{$opt{env} // {}});
+        %ENV = (%ENV, HA::Sanitizer::env($self->dir('san'), $self->{lean}), %{$opt{env} // {}});
         exec {$opt{cmd}[0]} @{$opt{cmd}} or print STDERR "$opt{cmd}[0]: $!\n";
         POSIX::_exit(127);
     }
     $self->{processes}{$pid} = {name => $name, out => $out, signals => {}};
     sigprocmask(SIG_SETMASK, $before);
     return $pid;
-}
-
-sub sanitizer_env($self)
-{
-    my $log = $self->dir('san/report');
-    return (
-        ASAN_OPTIONS => "detect_leaks=0:handle_segv=2:log_path=$log" . ($self->{lean} ? ":quarantine_size_mb=0" : ""),
-        UBSAN_OPTIONS => "print_stacktrace=1:log_path=$log",
-        TSAN_OPTIONS => "exitcode=0:log_path=$log",
-    );
 }
 
 # The wait status of a process that has ended, undef while it runs.
@@ -508,38 +499,10 @@ sub _surprises_of_logs($self)
     return @found;
 }
 
-use constant OURS => qr{ \S*/(?:mod_haproxy|lib)(?:/\w+)+\.[ch]:};
-
-# The thread sanitizer does not see how httpd and APR, built without it, order their accesses, such
-# as to a pool that one thread gave back and another one took. Only what it says of code of ours
-# counts, of a race where both sides are; a side without its stack may be.
-sub _is_of_ours($report)
-{
-    return $report =~ /SUMMARY: .*@{[OURS]}/ if $report !~ /SUMMARY: ThreadSanitizer: data race/;
-    my @sides = grep {/^ *(?:Previous )?(?:atomic )?(?:read|write) of size /i} split /\n\n/, $report;
-    return !grep {$_ !~ OURS && !/failed to restore the stack/} @sides;
-}
-
-sub _reports_in($path)
-{
-    open(my $in, '<', $path) or return;
-    my $all = join '', <$in>;
-    if ($all =~ /ThreadSanitizer/) {
-        return map {/^(SUMMARY: .*)/m} grep {/^SUMMARY: /m && _is_of_ours($_)} split /^=+\n/m, $all;
-    }
-    my @lines = $all =~ /^(.*(?:ERROR: |runtime error:|WARNING: |SUMMARY: ).*)$/mg;
-    return @lines ? @lines : "a sanitizer's report without a known line: $path";
-}
-
-sub _sanitizer_reports($self)
-{
-    return map {_reports_in($_)} glob $self->dir('san/*');
-}
-
 # What speaks against a good end so far, a line each: empty is good. Call it after stop_all.
 sub problems($self)
 {
-    return ($self->_surprises_of_processes, $self->_surprises_of_logs, $self->_sanitizer_reports);
+    return ($self->_surprises_of_processes, $self->_surprises_of_logs, HA::Sanitizer::reports($self->dir('san')));
 }
 
 # Ends the test: stops everything, asserts that nothing unexpected happened, and ends the plan.
