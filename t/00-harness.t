@@ -6,6 +6,7 @@ use Digest::SHA qw(sha256_hex);
 use Time::HiRes qw(time);
 
 use HA::History;
+use HA::Maps;
 use HA::Service;
 use HA::Test;
 
@@ -378,6 +379,28 @@ subtest 'lives of services are told apart, and how long two overlap' => sub {
     $t->write_file('lives/life', join '', map {my ($id, $epoch, $pid, @at) = @$_; map {"$_ $id $epoch $pid\n"} @at} @lives);
     is(join(' ', map {"$_->{id}:$_->{from}-$_->{to}"} $service->lives), '0:100-200 1:500-600 2:550-650 2:640-700', 'also when a pid comes again');
     is($service->overlap_ms, 50, 'of different ids');
+};
+
+# Maps as they may be seen, with one thing changed.
+sub maps(%what)
+{
+    my @seen = (
+        {node => 0, version => 3, term => 1, sum => 'c'},
+        {node => 1, version => 2, term => 1, sum => 'b'},
+        {node => 1, version => 3, term => 1, sum => 'c'},
+        {node => 1, version => 5, term => 2, sum => 'e'},
+        {node => 0, version => 5, term => 2, sum => 'e'},
+    );
+    %{$seen[$_]} = (%{$seen[$_]}, %{$what{$_}}) for keys %what;
+    return join "\n", HA::Maps::wrongs_in(@seen);
+}
+
+subtest 'the judgement of maps names what is wrong' => sub {
+    is(maps(), '', 'nothing, with a node that is behind, and one that has missed a map');
+    is(maps(4 => {version => 2, term => 1, sum => 'b'}), 'node 0 went back from map 3, term 1, to 2, term 1', 'a map that goes back');
+    is(maps(4 => {term => 0}), 'node 0 went back from map 3, term 1, to 5, term 0', 'a term that does');
+    is(maps(2 => {sum => 'd'}), 'map 3 of node 1 is not that of node 0', 'two maps of one version');
+    is(maps(0 => {term => 3}, 4 => {term => 3}), 'map 5, term 2, comes after map 3, term 3', 'a later version of an earlier term');
 };
 
 # A history in which nothing is wrong, with one thing changed.
