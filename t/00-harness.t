@@ -415,10 +415,10 @@ sub history(%what)
         {who => 'client 2', key => 'own2', value => 4, end => 'lost', version => 0, from => 9, to => 10},
     );
     my @looks = (
-        {node => 0, version => 3, from => 5, to => 5, sum => 'c', values => {own1 => 1}},
-        {node => 1, version => 4, from => 5, to => 6, sum => 'd', values => {own1 => 1, own2 => 1}},
-        {node => 0, version => 4, from => 7, to => 8, sum => 'd', values => {own1 => 1, own2 => 1}},
-        {node => 'leader', version => 6, from => 11, to => 12, sum => 'f', values => {own1 => 1, own2 => 4, shared => 2}},
+        {node => 0, version => 3, from => 5, to => 5, term => 1, sum => 'c', values => {own1 => 1}},
+        {node => 1, version => 4, from => 5, to => 6, term => 1, sum => 'd', values => {own1 => 1, own2 => 1}},
+        {node => 0, version => 4, from => 7, to => 8, term => 1, sum => 'd', values => {own1 => 1, own2 => 1}},
+        {node => 'leader', version => 6, from => 11, to => 12, term => 1, sum => 'f', values => {own1 => 1, own2 => 4, shared => 2}},
     );
     %{$answers[$_]} = (%{$answers[$_]}, %{$what{answers}{$_}}) for keys %{$what{answers}};
     %{$looks[$_]} = (%{$looks[$_]}, %{$what{looks}{$_}}) for keys %{$what{looks}};
@@ -448,9 +448,9 @@ subtest 'the judgement of a history names what is wrong' => sub {
         'a stale look' => {answers => {4 => {version => 4}}} =>
             'client 1, look 4: begun after the end of client 1, shared 5',
         'a map that goes back' => {looks => {2 => {version => 2, sum => 'b', values => {}}}} =>
-            'node 0: version 2 after 3',
+            'node 0 went back from map 3, term 1, to 2, term 1',
         'two maps of one version' => {looks => {2 => {sum => 'e'}}} =>
-            'node 0: another version 4',
+            'map 4 of node 0 is not that of node 1',
         'a map from the future' => {looks => {0 => {to => 0.5}}} =>
             'node 0: too early for client 1, own1 3',
     );

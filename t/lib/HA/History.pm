@@ -7,8 +7,8 @@
 package HA::History;
 use v5.36;
 
+use HA::Maps;
 use HA::Test;
-use HA::Zerod;
 use List::Util qw(max);
 use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime sleep);
 
@@ -23,15 +23,15 @@ sub new($class, $t, @zerods)
 
 sub now() { return clock_gettime(CLOCK_MONOTONIC) }
 
-# Clients from now on, until stop(): `n` of them, and one that looks at the maps. Options: patience =>
-# seconds after which another node is asked; quiet => share of each second in which nothing new is
-# asked for, so that all can have the same map.
+# Clients from now on, until stop(): `n` of them, and an HA::Maps. Options: patience => seconds after
+# which another node is asked; quiet => share of each second in which nothing new is asked for, so
+# that all can have the same map.
 sub begin($self, $n, %opt)
 {
     my $t = $self->{t};
     %$self = (%$self, %opt);
     push @{$self->{pids}}, $t->spawn("client$_", code => sub { $self->_client($_) }) for 1 .. $n;
-    push @{$self->{pids}}, $t->spawn('looker', code => sub { $self->_look });
+    $self->{maps} = HA::Maps->new($t, @{$self->{zerods}});
     return;
 }
 
@@ -83,32 +83,11 @@ sub _client($self, $i)
     return;
 }
 
-# The words of a look at a map: NODE VERSION FROM TO SUM KEY=VALUE ...
-sub _seen($node, $from, $text)
-{
-    my ($map, $sum) = (HA::Zerod::map_of($text), $text =~ /^\S+ \S+ \S+ (\S+)/);
-    my ($app) = grep {$_->{name} eq APP} @{$map->{apps}};
-    return ($node, $map->{version}, $from, now(), $sum, map {"$_->{route}=" . ($_->{url} =~ /:(\d+)$/)[0]} grep {$_->{url}} @{$app->{members} // []});
-}
-
-sub _look($self)
-{
-    my $out = $self->_open('looker');
-    while (!-e $self->{stop}) {
-        for my $zerod (@{$self->{zerods}}) {
-            my $from = now();
-            my $text = $zerod->map_text // next;
-            say $out join ' ', _seen($zerod->{id}, $from, $text);
-        }
-        sleep AGAIN_SECONDS;
-    }
-    return;
-}
-
 sub stop($self)
 {
     $self->{t}->write_file('history.stop', '');
     $self->{t}->wait_end($_, 30) for @{$self->{pids}};
+    $self->{maps}->stop;
     return;
 }
 
@@ -123,7 +102,7 @@ sub _lines($self, $name)
 sub answers($self)
 {
     my @answers;
-    for my $i (1 .. @{$self->{pids}} - 1) {
+    for my $i (1 .. @{$self->{pids}}) {
         for my $line ($self->_lines("client$i")) {
             my %answer = (who => "client $i");
             @answer{qw(key value expect end version from to)} = @$line;
@@ -151,13 +130,15 @@ sub is_linear($self, $leader)
 # What is wrong with it all, a line each. The last map is the leader's, once that has written it.
 sub problems($self, $leader)
 {
-    my @looks;
     my $is_written = sub { my $status = $leader->status // {}; defined $status->{version} && $status->{written} >= $status->{version} };
     $self->{t}->wait_for($is_written, 20, "the map of $leader->{name}");
-    for my $line ($self->_lines('looker'), [_seen('the leader', now(), $leader->map_text)]) {
-        my %look;
-        (@look{qw(node version from to sum)}, my @values) = @$line;
-        push @looks, {%look, values => {map {split /=/} @values}};
+    my @looks = (@{$self->{maps}->seen}, {%{HA::Maps::look_at($leader)}, node => 'the leader'});
+    for my $look (@looks) {
+        my %members = %{$look->{members} // {}};
+        for my $key (keys %members) {
+            my ($app, $route) = split m{/}, $key, 2;
+            ($look->{values}{$route}) = $members{$key} =~ /:(\d+)$/ if $app eq APP;
+        }
     }
     return wrong_with([$self->answers], \@looks);
 }
@@ -173,7 +154,8 @@ sub wrong_with($answers, $looks)
         (map {_wrong_end($_)} @$answers),
         (map {_made_twice($_, \%made)} grep {$_->{end} eq 'done'} @$answers),
         _wrong_order(@$answers, {who => $end->{node}, key => LOOK, end => 'unchanged', version => $end->{version}, from => $end->{from}, to => $end->{to}}),
-        _wrong_looks($looks, \%made),
+        HA::Maps::wrongs_in(@$looks),
+        _too_early($looks, \%made),
         _wrong_values($answers, $looks)
     );
 }
@@ -217,20 +199,11 @@ sub _wrong_order(@answers)
     return @wrong;
 }
 
-# No node's map goes back, and the same version is the same bytes, which nobody has before they were
-# asked for.
-sub _wrong_looks($looks, $made)
+# Nobody has a version before it was asked for.
+sub _too_early($looks, $made)
 {
-    my (%last, %sum, @wrong);
-    for my $look (@$looks) {
-        my ($node, $version) = @$look{qw(node version)};
-        my $maker = $made->{$version};
-        push @wrong, "node $node: version $version after $last{$node}" if $version < ($last{$node} // 0);
-        push @wrong, "node $node: another version $version" if ($sum{$version} //= $look->{sum}) ne $look->{sum};
-        push @wrong, "node $node: too early for " . _name($maker) if $maker && $look->{to} < $maker->{from};
-        $last{$node} = $version;
-    }
-    return @wrong;
+    my @early = grep {my $maker = $made->{$_->{version}}; $maker && $_->{to} < $maker->{from}} @$looks;
+    return map {"node $_->{node}: too early for " . _name($made->{$_->{version}})} @early;
 }
 
 # A value is that of the last change up to the version, or of one that nobody was told of.
