@@ -70,12 +70,14 @@ my @faults = (
     lost => sub ($self, $zerod) { $zerod->lose($self->{cluster}->service) } => sub ($self, $zerod) { $self->_is_taken_over($zerod); $zerod->launch },
 );
 
-# One of them, to the leader and another one in turn. How often the map changed meanwhile.
+# One of them, to the leader and another one in turn; they are an odd number, so what the leader has
+# suffered in one run another one does in the next. How often the map changed meanwhile.
 sub _suffer($self, $name, $do, $undo)
 {
     my $cluster = $self->{cluster};
     my $leader = $cluster->leader;
-    my $zerod = $name eq 'lost' ? $cluster->settled : $self->{faults}++ % 2 ? ($cluster->others($leader))[0] : $leader;
+    my $turn = $self->{faults}++ % 2;
+    my $zerod = $name eq 'lost' ? $cluster->settled : $turn ? ($cluster->others($leader))[0] : $leader;
     my $until = time + FAULT_SECONDS;
     $do->($self, $zerod);
     my $changes = 0;
