@@ -211,7 +211,7 @@ subtest 'who does not know the secret has no part' => sub {
     is($code, 3, 'and one that others can read');
 };
 
-subtest 'a name that cannot be looked up is said, and the others go on' => sub {
+subtest 'H1: a name that cannot be looked up is said, and the others go on' => sub {
     my @all = HA::Zerod->cluster($t, 'names', start => 0);
     pop @all;
     for my $zerod (@all) {
