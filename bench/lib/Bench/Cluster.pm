@@ -8,6 +8,7 @@ use IO::Socket::UNIX;
 use JSON::PP ();
 use Time::HiRes qw(sleep);
 
+use HA::Relay;
 use HA::Service;
 use HA::Zerod;
 
@@ -16,13 +17,12 @@ use constant {NODES => 3, LEASE_MS => 5000};
 # A start may be interrupted: what has begun is known from the first daemon on.
 my @started;
 
-# Starts it. Options: nodes => {id => {...}} has further keys of config.json's nodes; addresses =>
-# [...] of the nodes; service => 0 for scripts that do nothing; serves as HA::Service has it.
+# Starts it. Options: nodes => {id => {...}} has further keys of config.json's nodes; relay => 1 puts
+# one between them; service => 0 for scripts that do nothing; serves as HA::Service has it.
 sub new($class, $t, $name, %opt)
 {
     my $service = ($opt{service} // 1) ? HA::Service->new($t, "$name-service", serves => $opt{serves}) : undef;
-    my @addresses = @{$opt{addresses} // [map {'127.0.0.1:' . $t->port} 1 .. NODES]};
-    my %nodes = map {$_ => {address => $addresses[$_], %{($opt{nodes} // {})->{$_} // {}}}} 0 .. NODES - 1;
+    my %nodes = map {$_ => {address => '127.0.0.1:' . $t->port, %{($opt{nodes} // {})->{$_} // {}}}} 0 .. NODES - 1;
     my @all = HA::Zerod->cluster(
         $t, $name,
         start => 0,
@@ -30,6 +30,7 @@ sub new($class, $t, $name, %opt)
         $service ? (service => $service) : ()
     );
     my $self = bless {t => $t, all => \@all, service => $service}, $class;
+    $self->{relay} = HA::Relay->new($t, \@all) if $opt{relay};
     push @started, $self;
     $_->launch for @all;
     $self->leader;
@@ -38,6 +39,7 @@ sub new($class, $t, $name, %opt)
 
 sub all($self)     { return @{$self->{all}} }
 sub service($self) { return $self->{service} }
+sub relay($self)   { return $self->{relay} }
 
 sub others($self, @not)
 {

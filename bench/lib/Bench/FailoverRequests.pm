@@ -8,7 +8,6 @@ use List::Util qw(max sum0);
 use Time::HiRes qw(sleep time);
 
 use Bench::Cluster;
-use Bench::Relay;
 
 use HA::Service;
 
@@ -21,15 +20,11 @@ sub new($class, $task)
     my $t = $task->{t};
     my $self = bless {t => $t, task => $task, faults => 0}, $class;
     my @ids = 0 .. Bench::Cluster::NODES - 1;
-    my (@binds, @places);
-    for my $ports (\@binds, \@places) {
-        @$ports = map {'127.0.0.1:' . $t->port} @ids;
-    }
+    my @places = map {'127.0.0.1:' . $t->port} @ids;
     my @files = $task->map_files('far');
-    $self->{relay} = Bench::Relay->new($t, 'relay', @binds);
-    my %nodes = map {$_ => {bind => $binds[$_], mapFile => $files[$_], url => "http://$places[$_]"}} @ids;
+    my %nodes = map {$_ => {mapFile => $files[$_], url => "http://$places[$_]"}} @ids;
     my $serves = sub ($id) { (HA::Test::top_builddir() . '/t/app/appd', "-name=$id", '-context=/Voting', "-listen=$places[$id]") };
-    $self->{cluster} = Bench::Cluster->new($t, 'far', nodes => \%nodes, addresses => [$self->{relay}->addresses], serves => $serves);
+    $self->{cluster} = Bench::Cluster->new($t, 'far', nodes => \%nodes, relay => 1, serves => $serves);
     $self->{cluster}->settled;
     $self->{proxies} = [$task->start_proxies('far', $self->{cluster}, \@files, _single(@places))];
     return $self;
@@ -65,7 +60,7 @@ sub _is_taken_over($self, $from)
 my @faults = (
     killed => sub ($self, $zerod) { $zerod->kill } => sub ($self, $zerod) { $zerod->launch },
     paused => sub ($self, $zerod) { $zerod->pause } => sub ($self, $zerod) { $zerod->resume },
-    cut => sub ($self, $zerod) { $self->{relay}->cut($zerod->{id}, $zerod->pid) } => sub ($self, $zerod) { $self->{relay}->mend },
+    cut => sub ($self, $zerod) { $self->{cluster}->relay->cut($zerod->{id}) } => sub ($self, $zerod) { $self->{cluster}->relay->heal },
     all => sub ($self, $zerod) { $_->kill for $self->{cluster}->all } => sub ($self, $zerod) { $_->launch for $self->{cluster}->all },
     lost => sub ($self, $zerod) { $zerod->lose($self->{cluster}->service) } => sub ($self, $zerod) { $self->_is_taken_over($zerod); $zerod->launch },
 );

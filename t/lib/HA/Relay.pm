@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Owns what is between the daemons of a cluster: each is reached through a port of the relay, which
-# passes bytes on late, in their order, or keeps those of a link that stalls until it is healed. One
-# process; whose connection it is it knows by whose socket it is. Does not start daemons, and loses
-# nothing: for links that do see HA::Hosts.
+# passes bytes on late, in their order, keeps those of a link that stalls until it is healed, or ends
+# the connections of one that is cut off. One process; whose connection it is it knows by whose socket
+# it is. Does not start daemons, and loses nothing on a connection that lives: for links that do see
+# HA::Hosts.
 package HA::Relay;
 use v5.36;
 
 use Errno qw(EAGAIN EINPROGRESS EINTR);
-use IO::Poll qw(POLLERR POLLHUP POLLIN POLLOUT);
+use IO::Poll qw(POLLIN);
 use IO::Socket::INET;
 use JSON::PP ();
 use Socket qw(inet_aton pack_sockaddr_in PF_INET SOCK_STREAM);
@@ -16,23 +17,25 @@ use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime);
 use HA::Zerod;
 
 use constant {TURN_SECONDS => 0.005, PIECE_BYTES => 65_536, QUEUE_BYTES => 4 << 20, READY_SECONDS => 10};
+# Of /proc/net/tcp: how long a line is, and the field with the inode, from the colon on.
+use constant {TCP_LINE => 150, TCP_INODE => 9};
 
-# Puts itself between these, which do not run yet. Each byte takes `delay_ms` each way, and up to
-# `jitter_ms` more.
+# Puts itself between these, which do not run yet. Options: delay_ms => what each byte takes each way;
+# jitter_ms => up to which it takes more.
 sub new($class, $t, $zerods, %opt)
 {
-    my $self = bless {t => $t, rules => $t->dir('relay.rules'), ready => $t->dir('relay.ready'), delay => $opt{delay_ms} / 1000, jitter => $opt{jitter_ms} / 1000, ways => [], stalled => {}}, $class;
+    my $self = bless {t => $t, zerods => $zerods, rules => $t->dir('relay.rules'), ready => $t->dir('relay.ready'), delay => ($opt{delay_ms} // 0) / 1000, jitter => ($opt{jitter_ms} // 0) / 1000, ways => [], stalled => {}, cut => {}}, $class;
     my $nodes = JSON::PP->new->decode(HA::Zerod::slurp($zerods->[0]{config}))->{nodes};
     for my $id (sort keys %$nodes) {
         my $port = $t->port;
-        my ($to) = $nodes->{$id} =~ /:([0-9]+)\z/ or die "node $id: not a plain address\n";
+        my %node = ref $nodes->{$id} ? %{$nodes->{$id}} : (address => $nodes->{$id});
+        my ($to) = $node{address} =~ /:([0-9]+)\z/ or die "node $id: no port in its address\n";
         push @{$self->{listens}}, {id => $id, port => $port, to => $to};
-        $nodes->{$id} = {address => "127.0.0.1:$port", bind => "127.0.0.1:$to"};
+        $nodes->{$id} = {%node, address => "127.0.0.1:$port", bind => "127.0.0.1:$to"};
     }
     for my $zerod (@$zerods) {
         my $config = JSON::PP->new->decode(HA::Zerod::slurp($zerod->{config}));
         $t->write_file($zerod->{config}, JSON::PP->new->canonical->encode({%$config, nodes => $nodes}));
-        $self->{id_of}{$zerod->{config}} = $zerod->{id};
     }
     $self->heal;
     $t->spawn('relay', code => sub { $self->_run });
@@ -41,17 +44,18 @@ sub new($class, $t, $zerods, %opt)
 }
 
 # Nothing passes between these two, in both ways, until heal().
-sub stall($self, $one, $other)
-{
-    return $self->{t}->write_file($self->{rules}, "$one $other\n");
-}
+sub stall($self, $one, $other) { return $self->_rule('stall', $one, $other) }
 
-sub heal($self)
-{
-    return $self->{t}->write_file($self->{rules}, '');
-}
+# This one hears nobody, and is heard by nobody, until heal(): its connections end, and new ones at once.
+sub cut($self, $id) { return $self->_rule('cut', $id) }
 
-# --- the process ----------------------------------------------------------------------------------
+sub heal($self) { return $self->_rule }
+
+# A rule, and which process each daemon is now.
+sub _rule($self, @rule)
+{
+    return $self->{t}->write_file($self->{rules}, join('', "@rule\n", map {"$_->{id} $_->{pid}\n"} grep {$_->{pid}} @{$self->{zerods}}));
+}
 
 sub _now() { return clock_gettime(CLOCK_MONOTONIC) }
 
@@ -77,23 +81,37 @@ sub _run($self)
 
 sub _read_rules($self)
 {
-    my @pairs = split /\n/, HA::Zerod::slurp($self->{rules});
-    $self->{stalled} = {map {($_ => 1, join(' ', reverse split / /) => 1)} @pairs};
+    my ($rule, @pids) = split /\n/, HA::Zerod::slurp($self->{rules});
+    my ($what, @ids) = split / /, $rule // '';
+    $self->{pids} = {map {split / /} @pids};
+    $self->{stalled} = {($what // '') eq 'stall' ? ("@ids" => 1, "@{[reverse @ids]}" => 1) : ()};
+    $self->{cut} = {($what // '') eq 'cut' ? map {$_ => 1} @ids : ()};
+    delete $self->{connections};
     return;
 }
 
-# The id of the daemon that has connected from this port: by the number of its socket.
-sub _caller($self, $port)
+sub _is_cut($self, $way)
 {
-    my $from = sprintf '0100007F:%04X', $port;
-    my ($inode) = HA::Zerod::slurp('/proc/net/tcp') =~ /^ *\d+: $from \S+ \S+ \S+ \S+ \S+ +\d+ +\d+ ([1-9]\d*) /m or return '';
-    for my $path (glob '/proc/[0-9]*/cmdline') {
-        my ($config) = (HA::Zerod::slurp($path) // '') =~ /\0-c\0([^\0]+)\0/ or next;
-        my $id = $self->{id_of}{$config} // next;
-        my ($fds) = $path =~ m{^(.*)/cmdline$};
-        return $id if grep {(readlink // '') eq "socket:[$inode]"} glob "$fds/fd/*";
-    }
-    return '';
+    return 0 if !%{$self->{cut}};
+    return $self->{cut}{$way->{listen}{id}} || $self->{cut}{$self->_caller($way)};
+}
+
+sub _is_stalled($self, $way)
+{
+    return %{$self->{stalled}} && $self->{stalled}{join ' ', $self->_caller($way), $way->{listen}{id}};
+}
+
+# The id of the daemon whose socket this connection comes from, by the number of that. It is looked for
+# only when there is a rule: on a busy machine the list of all connections is long.
+sub _caller($self, $way)
+{
+    return $way->{caller} if defined $way->{caller};
+    my $all = $self->{connections} //= HA::Zerod::slurp('/proc/net/tcp');
+    my $at = index $all, sprintf ': 0100007F:%04X 0100007F:%04X ', $way->{from}, $way->{listen}{port};
+    my $link = 'socket:[' . ($at < 0 ? '' : (split ' ', substr $all, $at, TCP_LINE)[TCP_INODE]) . ']';
+    my $pids = $self->{pids};
+    my ($id) = grep {grep {(readlink // '') eq $link} glob "/proc/$pids->{$_}/fd/*"} keys %$pids;
+    return $way->{caller} = $id // '';
 }
 
 # A connection is two sides; what is read from one waits in its queue to be written to the other.
@@ -101,24 +119,25 @@ sub _accept($self, $listen)
 {
     while (my $client = $listen->{socket}->accept) {
         $client->blocking(0);
-        my $way = {link => $self->_caller($client->peerport) . " $listen->{id}", to => $listen->{to}, due => _now() + $self->_takes};
+        my $way = {from => $client->peerport // 0, listen => $listen, due => _now() + $self->_takes};
         $way->{sides} = [{socket => $client, queue => [], bytes => 0}, {queue => [], bytes => 0}];
         push @{$self->{ways}}, $way;
     }
     return;
 }
 
-sub _takes($self) { return $self->{delay} + rand $self->{jitter} }
+sub _takes($self) { return $self->{delay} + $self->{jitter} * rand }
 
 sub _turn($self, $way)
 {
     my ($client, $server) = @{$way->{sides}};
-    return $self->_rest($way) if $self->{stalled}{$way->{link}};
+    return $self->_end($way) if $self->_is_cut($way);
+    return $self->_rest($way) if $self->_is_stalled($way);
     if (!$server->{socket}) {
         return if $way->{due} > _now();
         socket($server->{socket}, PF_INET, SOCK_STREAM, 0) or die "socket: $!\n";
         IO::Handle::blocking($server->{socket}, 0);
-        connect($server->{socket}, pack_sockaddr_in($way->{to}, inet_aton('127.0.0.1'))) or $!{EINPROGRESS} or return $self->_end($way);
+        connect($server->{socket}, pack_sockaddr_in($way->{listen}{to}, inet_aton('127.0.0.1'))) or $!{EINPROGRESS} or return $self->_end($way);
     }
     $self->_read($way, $_) for $client, $server;
     $self->_write($way, $client, $server);
