@@ -13,11 +13,12 @@ my @mounted;
 # Puts the test into its own namespace, by running it anew. Why that cannot be done, or undef.
 sub enter()
 {
-    return undef if $ENV{HA_DISK};
-    return 'only root mounts' if $> != 0;
-    return 'mounts are not allowed here' if system(q(unshare -m sh -c 'mount -t tmpfs none /mnt' >/dev/null 2>&1)) != 0;
-    local $ENV{HA_DISK} = 1;
-    exec 'unshare', '-m', $^X, (map {"-I$_"} @INC), $0 or return "unshare: $!";
+    my $why_not = sub {
+        return 'only root mounts' if $> != 0;
+        return 'mounts are not allowed here' if system(q(unshare -m sh -c 'mount -t tmpfs none /mnt' >/dev/null 2>&1)) != 0;
+        return undef;
+    };
+    return HA::Test::enter_namespaces($why_not, '-m');
 }
 
 # A folder that is a disk of `kb`.

@@ -12,16 +12,14 @@ use constant {READY_SECONDS => 10, NOBODY => '02:00:00:00:77:ff'};
 # Puts the test into its own namespace, by running it anew. Why that cannot be done, or undef.
 sub enter()
 {
-    if (!$ENV{HA_HOSTS}) {
+    my $why_not = sub {
         return 'only root makes network namespaces' if $> != 0;
         return 'ip, of iproute2, is missing' if !grep {-x "$_/ip"} '/sbin', split /:/, $ENV{PATH};
         my $can = 'mount --make-rprivate / && ip link add bridge0 type bridge && ip link add veth0 type veth peer name veth1 && mount -t tmpfs none /mnt';
         return 'namespaces, bridges or mounts are not allowed here' if system("unshare -n -m sh -c '$can' >/dev/null 2>&1") != 0;
-        local $ENV{HA_HOSTS} = 1;
-        exec 'unshare', '-n', '-m', $^X, (map {"-I$_"} @INC), $0 or return "unshare: $!";
-    }
-    system('ip link set lo up') == 0 or return 'no loopback';
-    return undef;
+        return undef;
+    };
+    return HA::Test::enter_namespaces($why_not, '-n', '-m') // (system('ip link set lo up') == 0 ? undef : 'no loopback');
 }
 
 # `n` hosts, from 0: each has fd00:77::(i+1) and 10.77.0.(i+1), and knows the names host0, ... .

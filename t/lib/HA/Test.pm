@@ -117,6 +117,20 @@ sub module_path
     return top_builddir() . '/.libs/mod_haproxy.so';
 }
 
+# --- namespaces -----------------------------------------------------------------------------------
+
+# Puts the test into namespaces of its own, with these flags of unshare(1), by running it anew: before
+# it has begun anything. Why that cannot be done, or undef; so says `why_not`, which is asked first.
+sub enter_namespaces($why_not, @flags)
+{
+    my $is_there = 'HA_UNSHARED' . join('', @flags) =~ tr/-/_/r;
+    return undef if $ENV{$is_there};
+    my $why = $why_not->();
+    return $why if defined $why;
+    local $ENV{$is_there} = 1;
+    exec 'unshare', @flags, $^X, (map {"-I$_"} @INC), $0 or return "unshare: $!";
+}
+
 # --- folder, ports --------------------------------------------------------------------------------
 
 # The private folder, or the path of something in it.
