@@ -6,7 +6,7 @@ use v5.36;
 use IO::Socket::UNIX;
 use JSON::PP ();
 
-use HA::Log;
+use HA::Strace;
 use HA::Test;
 use HA::Zerod;
 
@@ -130,21 +130,6 @@ sub with_copy($name)
     return ($zerod, $node{mapFile});
 }
 
-# System calls of a trace by strace -f, in the order of their ends.
-sub calls_of($trace)
-{
-    my (%begun, @calls);
-    for my $line (split /\n/, HA::Log->new($trace)->text) {
-        my ($pid, $call) = $line =~ /^(\d+) +(.*)/ or next;
-        if ($call =~ s/ *<unfinished \.\.\.>$//) {
-            $begun{$pid} = $call;
-            next;
-        }
-        push @calls, $call =~ s/^<\.\.\. \w+ resumed>/delete $begun{$pid} \/\/ ''/er;
-    }
-    return @calls;
-}
-
 # What of these has made a file, in words.
 sub steps($path, @calls)
 {
@@ -164,27 +149,16 @@ sub steps($path, @calls)
 }
 
 subtest 'G1: a map is made beside its place, is on disk, and then takes it' => sub {
-    my $tracer = $t->dir('strace');
-    my $calls = 'open,openat,write,fsync,fdatasync,rename,renameat,renameat2';
-    my @tracer = (qw(strace -f -y -s 32 -e), "trace=$calls", '-o');
-    plan skip_all => 'there is no strace that may trace' if system("@tracer /dev/null true >/dev/null 2>&1") != 0;
+    my $lacks = HA::Strace::lacks($t);
+    plan skip_all => $lacks if $lacks;
     my ($zerod, $copy) = with_copy('traced');
-    my $pid = $t->spawn('strace', cmd => [@tracer, $tracer, '-p', $zerod->pid]);
-    $t->{processes}{$pid}{may_fail} = 1;
-    my $traced = sub {
-        my @tasks = map {HA::Zerod::slurp($_) // ''} glob '/proc/' . $zerod->pid . '/task/*/status';
-        return !grep {/^TracerPid:\t0$/m} @tasks;
-    };
-    my $attached = eval { $t->wait_for(sub { defined $t->ended($pid) || $traced->() }, 10, 'all threads to be traced'); !defined $t->ended($pid) };
-    plan skip_all => 'strace may not trace another process' if !$attached;
+    my $strace = HA::Strace->new($t, $zerod->pid, calls => [qw(open openat write fsync fdatasync rename renameat renameat2)]);
     is($zerod->order('app-set', app => 'App', single => \0), 'done ' . (SETTLED + 1), 'a change');
     my $is_there = sub { !grep {($_ // '') !~ /^zero-map \d+ \d+ \S+\n.*"version": @{[SETTLED + 1]},/s} map {HA::Zerod::slurp($_)} $zerod->data . '/map', $copy };
     $t->wait_for($is_there, 20, 'the map and its copy');
     # The answer to what comes later comes after all that.
     $zerod->status;
-    $t->signal($pid, 'TERM');
-    $t->wait_end($pid);
-    my @calls = calls_of($tracer);
+    my @calls = $strace->stop;
     my $right = 'made, written, synced, renamed, folder opened, folder synced';
     is(steps($_, @calls), $right, m{-proxy/} ? 'the copy of mapFile' : 'the map') for $zerod->data . '/map', $copy;
     is($zerod->stop, 0, 'it goes on untraced');

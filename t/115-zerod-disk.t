@@ -7,6 +7,7 @@ use HA::Service;
 use HA::Test;
 use HA::Zerod;
 use HA::Disk;
+use HA::Strace;
 
 plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
 my $lacks = HA::Disk::enter();
@@ -137,7 +138,13 @@ subtest 'all disks are full' => sub {
     $leader = healed('and they go on');
 };
 
-$lacks = HA::Disk::lacks_strace();
+$lacks = HA::Strace::lacks($t);
+
+# Lets go of a daemon. How many of its calls have failed.
+sub failed($strace)
+{
+    return scalar grep {/ \(INJECTED\)$/} $strace->stop;
+}
 
 # Entries that only the leader has, and nobody has acknowledged; then another one leads.
 sub leave_behind($leader, $name)
@@ -175,10 +182,10 @@ subtest 'a segment that cannot be closed, with entries that are not agreed on' =
     my $ex = $leader;
     my $next = leave_behind($ex, 'Stale');
     ok(order($next, 'Fresh'), 'something else is agreed on');
-    my $faults = HA::Disk::faults($t, $ex->pid, 'EIO', 'rename');
+    my $strace = HA::Strace->new($t, $ex->pid, calls => ['rename'], inject => 'error=EIO');
     $ex->resume;
     $t->wait_for(sub { !$ex->running }, SOON, 'it to end');
-    ok(scalar(HA::Disk::end_faults($faults)), 'calls have failed');
+    cmp_ok(failed($strace), '>', 0, 'calls have failed');
     $leader = healed('it is started again');
     ok(!grep({$_->{name} =~ /^Stale/} @{$leader->map->{apps}}), 'what was not agreed on is nowhere');
 };
@@ -189,11 +196,11 @@ subtest 'killed in the middle of a cut' => sub {
     my $ex = $leader;
     my $next = leave_behind($ex, 'Cut');
     ok(order($next, 'After'), 'something else is agreed on');
-    my $faults = HA::Disk::faults($t, $ex->pid, 'EIO:signal=KILL:when=1', 'unlink');
+    my $strace = HA::Strace->new($t, $ex->pid, calls => ['unlink'], inject => 'error=EIO:signal=KILL:when=1');
     $t->may_die_by($ex->pid, 'KILL');
     $ex->resume;
     $t->wait_for(sub { !$ex->running }, SOON, 'it to end');
-    HA::Disk::end_faults($faults);
+    $strace->stop;
     my @notes = glob $ex->data . '/raft/cut-*';
     is(scalar(@notes), 1, 'the cut is not done');
     $ex->launch;
@@ -217,12 +224,12 @@ for my $kind (@kinds) {
         plan skip_all => $lacks if $lacks;
         my $ex = $leader;
         my ($to) = others($ex);
-        my $faults = HA::Disk::faults($t, $ex->pid, $error, $call);
+        my $strace = HA::Strace->new($t, $ex->pid, calls => [$call], inject => "error=$error");
         order($_, "$call$_->{id}") for @all;
         flood($to, sub($logged, $refused) { $logged + $refused >= $n });
         # A new term is of another leader.
         $to->ask_until({ask => 'primary', node => $to->{id}}, sub { !$ex->running }, "$ex->{id} to end") if $call eq 'fdatasync';
-        cmp_ok(scalar(HA::Disk::end_faults($faults)), '>', 0, 'calls have failed');
+        cmp_ok(failed($strace), '>', 0, 'calls have failed');
         $leader = healed('it can be written again');
         ok(order($leader, "${call}Again"), 'a command');
     };

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# Owns small disks of a test, in a mount namespace of its own, with which they end, and system calls
-# of a process that fail for a while. Does not know what is on the disks.
+# Owns small disks of a test, in a mount namespace of its own, with which they end. Does not know what
+# is on them.
 package HA::Disk;
 use v5.36;
 
 use HA::Test;
 
-use constant {BLOCK => 4096, ATTACH_SECONDS => 20};
+use constant BLOCK => 4096;
 
 my @mounted;
 
@@ -57,35 +57,6 @@ END {
     my $status = $?;
     unmount_all();
     $? = $status;
-}
-
-# --- calls that fail ------------------------------------------------------------------------------
-
-sub lacks_strace()
-{
-    return 'strace is missing' if !grep {-x "$_/strace"} split /:/, $ENV{PATH};
-    return 'a process may not be traced here' if system('strace -o /dev/null true 2>/dev/null') != 0;
-    return undef;
-}
-
-# Has these calls of a process fail with an error, all of its threads, until end_faults.
-sub faults($t, $pid, $error, @calls)
-{
-    my $name = 'strace.' . ++$t->{straces};
-    my $calls = join ',', @calls;
-    my $strace = $t->spawn($name, cmd => ['strace', '-f', '-qq', '-o', $t->dir("$name.calls"), '-e', "trace=$calls", '-e', "inject=$calls:error=$error", '-p', $pid]);
-    my $attached = sub { !grep {(HA::Zerod::slurp("$_/status") // "TracerPid:\t1\n") =~ /^TracerPid:\t0$/m} glob "/proc/$pid/task/*" };
-    $t->wait_for($attached, ATTACH_SECONDS, "strace of $pid");
-    return {t => $t, pid => $strace, calls => $t->dir("$name.calls")};
-}
-
-# Ends that. The calls that have failed.
-sub end_faults($faults)
-{
-    $faults->{t}->signal($faults->{pid}, 'TERM');
-    $faults->{t}{processes}{$faults->{pid}}{may_fail} = 1;
-    $faults->{t}->wait_end($faults->{pid});
-    return map {/^\d+\s+(\w+)\(.*\(INJECTED\)/ ? $1 : ()} split /\n/, HA::Zerod::slurp($faults->{calls}) // '';
 }
 
 1;
