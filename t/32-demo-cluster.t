@@ -21,12 +21,17 @@ sub demo($name, @args)
 
 my %demo = (once => demo('once', '--once'), map {$_ => demo($_)} qw(on start loss));
 
+# Each moment is over soon: neither waits for the end of the other one.
 for my $moment (['start' => qr/All have/], ['loss' => qr/is lost:/]) {
     my ($what, $seen) = @$moment;
     my ($traces, $pid, $log) = @{$demo{$what}};
+    $t->wait_for(sub { $log->text =~ $seen }, 240, "the $what");
+    $t->signal($pid, 'TERM');
+}
+
+for my $what ('start', 'loss') {
+    my ($traces, $pid, $log) = @{$demo{$what}};
     subtest "SIGTERM stops it during the $what" => sub {
-        $t->wait_for(sub { $log->text =~ $seen }, 240, "the $what");
-        $t->signal($pid, 'TERM');
         is($traces->exit_code($pid, 60), 128 + 15, 'exit 128 + signal') or diag($log->text);
         $traces->none;
     };
