@@ -13,6 +13,8 @@ use HA::Zerod;
 # A cluster, its node, who leads, its application, the member of that, and who is active.
 use constant SETTLED => 6;
 use constant SEGMENT_BYTES => 1 << 20;
+# How often it is killed while it writes maps.
+use constant ROUNDS => 15;
 
 plan skip_all => 'zerod is not built: libraft or libuv is missing' if !-x HA::Zerod::program();
 my $t = HA::Test->new;
@@ -164,15 +166,17 @@ subtest 'G1: a map is made beside its place, is on disk, and then takes it' => s
     is($zerod->stop, 0, 'it goes on untraced');
 };
 
-# Looks at files all the time, and dies of the first that is not a whole map; says at SIGTERM how many
-# different ones it has seen.
+# Looks at files all the time, until SIGTERM, and dies of the first that is not a whole map; has a line
+# for each that is new.
 sub watch_maps($name, @paths)
 {
+    my $lines = $t->write_file("$name.seen", '');
     return $t->spawn(
         $name,
         code => sub {
             my ($ends, %seen) = (0);
             local $SIG{TERM} = sub { $ends = 1 };
+            open(my $out, '>>', $lines) or die "$lines: $!\n";
             while (!$ends) {
                 for my $path (@paths) {
                     my $text = HA::Zerod::slurp($path);
@@ -181,19 +185,29 @@ sub watch_maps($name, @paths)
                     $t->write_file("$name.bad", "$path: " . ($text // 'gone')) if !$whole;
                     die "$path is not whole\n" if !$whole;
                     $seen{$path}{$text} = 1;
+                    syswrite $out, "$path\n";
                 }
             }
-            $t->write_file("$name.seen", join ' ', map {scalar keys %{$seen{$_}}} @paths);
         }
     );
 }
 
+# How many different maps it has seen in a place.
+sub seen($name, $path)
+{
+    return scalar grep {$_ eq $path} split /\n/, HA::Zerod::slurp($t->dir("$name.seen"));
+}
+
 subtest 'G1: whoever looks finds a whole map, whenever the daemon is killed' => sub {
     my ($zerod, $copy) = with_copy('struck');
-    my $pid = watch_maps('watcher', $zerod->data . '/map', $copy);
+    my @paths = ($zerod->data . '/map', $copy);
+    my $pid = watch_maps('watcher', @paths);
+    my $seen = sub { return map {seen('watcher', $_)} @paths };
+    $t->wait_for(sub { !grep {!$_} $seen->() }, 10, 'a look at the first ones');
     srand($ENV{HA_SEED} // 110);
-    for my $round (1 .. 10) {
+    for my $round (1 .. ROUNDS) {
         my $version = $zerod->status->{version};
+        my @before = $seen->();
         my $socket = IO::Socket::UNIX->new(Peer => $zerod->data . '/control.sock') or die "connect: $!\n";
         my @lines = map {JSON::PP->new->encode({ask => 'command', command => {do => 'app-set', client => "r$round", seq => $_, app => "App$_", single => $round % 2 ? \0 : \1}})} 1 .. 200;
         syswrite $socket, join '', map {"$_\n"} @lines;
@@ -202,11 +216,13 @@ subtest 'G1: whoever looks finds a whole map, whenever the daemon is killed' => 
         $zerod->kill;
         $zerod->start;
         $t->wait_for(sub { ($zerod->status // {})->{leads} }, 10, 'it to lead again');
+        my $is_seen = sub { my @now = $seen->(); defined $t->ended($pid) || !grep {$now[$_] == $before[$_]} 0, 1 };
+        $t->wait_for($is_seen, 10, 'a look at one that is new, in both places');
     }
     $t->signal($pid, 'TERM');
     is($t->wait_end($pid), 0, 'every map that was there is whole by its checksum') or diag(HA::Zerod::slurp($t->dir('watcher.bad')));
-    my @seen = split / /, HA::Zerod::slurp($t->dir('watcher.seen')) // '0 0';
-    cmp_ok($seen[$_], '>', 15, "$seen[$_] different ones " . ($_ ? 'of mapFile' : 'of its own')) for 0, 1;
+    my @seen = $seen->();
+    cmp_ok($seen[$_], '>', ROUNDS, "$seen[$_] different ones " . ($_ ? 'of mapFile' : 'of its own')) for 0, 1;
     $zerod->stop;
     is(HA::Zerod::slurp($copy), $zerod->map_text, 'the same is in both places');
 };
