@@ -208,7 +208,7 @@ static const char *why_broken(void)
 {
     unsigned long error = ERR_peek_error();
     int reason = ERR_GET_REASON(error);
-    if (reason == SSL_R_BINDER_DOES_NOT_VERIFY || reason == SSL_R_TLSV1_ALERT_DECRYPT_ERROR) {
+    if (reason == SSL_R_BINDER_DOES_NOT_VERIFY || reason == SSL_R_SSLV3_ALERT_ILLEGAL_PARAMETER) {
         return "it has another secret: secretFile has to be the same on all nodes";
     }
     const char *said = ERR_reason_error_string(error);
