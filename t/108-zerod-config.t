@@ -53,7 +53,7 @@ sub said(@arguments)
     open(my $out, '-|', 'sh', '-c', 'exec "$@" 2>&1', 'sh', HA::Zerod::program(), '-c', $path, @arguments) or die "zerod: $!\n";
     my $text = join '', <$out>;
     close $out;
-    return ($? >> 8) . ' ' . $text =~ s/^zerod: \Q$path\E(?::(?=[0-9]))?//mr =~ s/\n\z//r;
+    return ($? >> 8) . ' ' . $text =~ s/^(?:zerod: )?\Q$path\E(?::(?=[0-9]))?//mr =~ s/\n\z//r;
 }
 
 # What `zerod -n` says of a file.
@@ -70,8 +70,8 @@ sub is_refused($key, $value, $why, $what)
 }
 
 subtest 'H1: all keys, and those that are needed' => sub {
-    is(checked(lines()), '0 ', 'all of them');
-    is(checked(grep {!/scriptTimeout|dataDir|restart-hal|musicLocation/} lines()), '0 ', 'those that are needed');
+    is(checked(lines()), '0 : Syntax OK', 'all of them');
+    is(checked(grep {!/scriptTimeout|dataDir|restart-hal|musicLocation/} lines()), '0 : Syntax OK', 'those that are needed');
 };
 
 subtest 'H1: each key that is missing is named' => sub {
@@ -79,7 +79,7 @@ subtest 'H1: each key that is missing is named' => sub {
         my @rest = lines();
         splice @rest, $i, 1;
         my ($key, $why) = @{$keys[$i]}{qw(key missing)};
-        is(checked(@rest), $why ? qq(1 : "$key": $why) : '0 ', $why ? $key : "$key may be missing");
+        is(checked(@rest), $why ? qq(1 : "$key": $why) : '0 : Syntax OK', $why ? $key : "$key may be missing");
     }
 };
 
@@ -125,7 +125,7 @@ subtest 'H1: the example of HAL lacks a comma' => sub {
     $hal =~ s/"3"\]/"3"],/ or die "no list of ids\n";
     is(checked($hal), '1 : "nodes": is missing: say where each replica\'s daemon is reached, as in "nodes": {"0": "192.0.2.1:7946", "1": "192.0.2.2:7946"}', 'with it, it does not say where the daemons are');
     $hal =~ s/"localhost"/"localhost",\n"nodes": {"0": "h0:1", "1": "h1:1", "2": "h2:1", "3": "h3:1"},\n"secretFile": "secret"/ or die "no place of MUSIC\n";
-    is(checked($hal), '0 ', 'and with that it is taken as it stands');
+    is(checked($hal), '0 : Syntax OK', 'and with that it is taken as it stands');
 };
 
 subtest 'H1: a comma that is missing anywhere is said' => sub {
@@ -156,7 +156,7 @@ subtest 'H1: ids count from 0 without a gap' => sub {
     for my $id ('2', '00', '01', 'x', '', '-1') {
         is(said('-n', '-i', $id), "2 zerod: -i $id: " . $t->dir('config.json') . ' has no such id, but 0, 1, web', "-i '$id' is none of them");
     }
-    is(said('-n', '-i', $_), '0 ', "-i $_ is one") for '0', '1', 'web';
+    is(said('-n', '-i', $_), '0 : Syntax OK', "-i $_ is one") for '0', '1', 'web';
 };
 
 subtest 'H1: a key that is none' => sub {
@@ -202,9 +202,9 @@ subtest 'H1: an address of its own that is nobody\'s, or another\'s' => sub {
     my ($zerod) = HA::Zerod->cluster($t, 'names', start => 0);
     $zerod->env(RES_OPTIONS => 'timeout:1 attempts:1');
     with_nodes($zerod, 0 => 'nowhere.invalid:7946');
-    like(refusal($zerod), qr/^1 .* nowhere\.invalid:7946: cannot be listened at: \S.*; it is this node's address in config\.json, or its bind$/m, 'a name that nobody knows');
+    like(refusal($zerod), qr/^1 (?s:.*) nowhere\.invalid:7946: cannot be listened at: \S.*; it is this node's address in config\.json, or its bind$/m, 'a name that nobody knows');
     with_nodes($zerod, 0 => '192.0.2.1:7946');
-    like(refusal($zerod), qr/^1 .* 192\.0\.2\.1:7946: cannot be listened at: \S.*; it is this node's address/m, 'one of another host');
+    like(refusal($zerod), qr/^1 (?s:.*) 192\.0\.2\.1:7946: cannot be listened at: \S.*; it is this node's address/m, 'one of another host');
 };
 
 subtest 'two daemons where one should be' => sub {
@@ -215,7 +215,7 @@ subtest 'two daemons where one should be' => sub {
     like(refusal($again), qr{^4 zerod: \S+/hal1: another zerod has this folder: it runs already$}, 'with the same folder');
     my $config = JSON::PP->new->decode(HA::Zerod::slurp($all[1]{config}));
     my $twin = HA::Zerod->new($t, 'twin', id => 1, config => {%$config, dataDir => $t->dir('twin')}, start => 0);
-    like(refusal($twin), qr/^1 .* \Q$config->{nodes}{1}\E: cannot be listened at: address already in use; it is this node's address/m, 'with the same id, and a folder of its own');
+    like(refusal($twin), qr/^1 (?s:.*) \Q$config->{nodes}{1}\E: cannot be listened at: address already in use; it is this node's address/m, 'with the same id, and a folder of its own');
     is(HA::Zerod::leader_of(@all)->status->{term}, $term, 'the others do not mind');
     $_->stop for @all;
 };
