@@ -16,7 +16,7 @@ use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime);
 
 use HA::Zerod;
 
-use constant {TURN_SECONDS => 0.005, PIECE_BYTES => 65_536, QUEUE_BYTES => 4 << 20, READY_SECONDS => 10};
+use constant {TURN_SECONDS => 0.005, PIECE_BYTES => 65_536, QUEUE_BYTES => 4 << 20, READY_SECONDS => 10, LIST_SECONDS => 0.5};
 # Of /proc/net/tcp: how long a line is, and the field with the inode, from the colon on.
 use constant {TCP_LINE => 150, TCP_INODE => 9};
 
@@ -24,7 +24,7 @@ use constant {TCP_LINE => 150, TCP_INODE => 9};
 # jitter_ms => up to which it takes more.
 sub new($class, $t, $zerods, %opt)
 {
-    my $self = bless {t => $t, zerods => $zerods, rules => $t->dir('relay.rules'), ready => $t->dir('relay.ready'), delay => ($opt{delay_ms} // 0) / 1000, jitter => ($opt{jitter_ms} // 0) / 1000, ways => [], stalled => {}, cut => {}}, $class;
+    my $self = bless {t => $t, zerods => $zerods, rules => $t->dir('relay.rules'), ready => $t->dir('relay.ready'), delay => ($opt{delay_ms} // 0) / 1000, jitter => ($opt{jitter_ms} // 0) / 1000, ways => [], stalled => {}, cut => {}, list_until => 0}, $class;
     my $nodes = JSON::PP->new->decode(HA::Zerod::slurp($zerods->[0]{config}))->{nodes};
     for my $id (sort keys %$nodes) {
         my $port = $t->port;
@@ -86,29 +86,23 @@ sub _read_rules($self)
     $self->{pids} = {map {split / /} @pids};
     $self->{stalled} = {($what // '') eq 'stall' ? ("@ids" => 1, "@{[reverse @ids]}" => 1) : ()};
     $self->{cut} = {($what // '') eq 'cut' ? map {$_ => 1} @ids : ()};
-    delete $self->{connections};
     return;
 }
 
-sub _is_cut($self, $way)
-{
-    return 0 if !%{$self->{cut}};
-    return $self->{cut}{$way->{listen}{id}} || $self->{cut}{$self->_caller($way)};
-}
-
-sub _is_stalled($self, $way)
-{
-    return %{$self->{stalled}} && $self->{stalled}{join ' ', $self->_caller($way), $way->{listen}{id}};
-}
-
-# The id of the daemon whose socket this connection comes from, by the number of that. It is looked for
-# only when there is a rule: on a busy machine the list of all connections is long.
+# The id of the daemon whose socket this connection comes from, by the number of that. The list of all
+# connections is long on a busy machine: it is read only when there is a rule, and not all the time. Undef
+# for one that is younger than it.
 sub _caller($self, $way)
 {
     return $way->{caller} if defined $way->{caller};
-    my $all = $self->{connections} //= HA::Zerod::slurp('/proc/net/tcp');
-    my $at = index $all, sprintf ': 0100007F:%04X 0100007F:%04X ', $way->{from}, $way->{listen}{port};
-    my $link = 'socket:[' . ($at < 0 ? '' : (split ' ', substr $all, $at, TCP_LINE)[TCP_INODE]) . ']';
+    if (_now() > $self->{list_until}) {
+        $self->{list_at} = _now();
+        $self->{list} = HA::Zerod::slurp('/proc/net/tcp');
+        $self->{list_until} = _now() + LIST_SECONDS;
+    }
+    return undef if $way->{at} > $self->{list_at};
+    my $at = index $self->{list}, sprintf ': 0100007F:%04X 0100007F:%04X ', $way->{from}, $way->{listen}{port};
+    my $link = 'socket:[' . ($at < 0 ? '' : (split ' ', substr $self->{list}, $at, TCP_LINE)[TCP_INODE]) . ']';
     my $pids = $self->{pids};
     my ($id) = grep {grep {(readlink // '') eq $link} glob "/proc/$pids->{$_}/fd/*"} keys %$pids;
     return $way->{caller} = $id // '';
@@ -119,7 +113,7 @@ sub _accept($self, $listen)
 {
     while (my $client = $listen->{socket}->accept) {
         $client->blocking(0);
-        my $way = {from => $client->peerport // 0, listen => $listen, due => _now() + $self->_takes};
+        my $way = {from => $client->peerport // 0, listen => $listen, at => _now(), due => _now() + $self->_takes};
         $way->{sides} = [{socket => $client, queue => [], bytes => 0}, {queue => [], bytes => 0}];
         push @{$self->{ways}}, $way;
     }
@@ -131,8 +125,13 @@ sub _takes($self) { return $self->{delay} + $self->{jitter} * rand }
 sub _turn($self, $way)
 {
     my ($client, $server) = @{$way->{sides}};
-    return $self->_end($way) if $self->_is_cut($way);
-    return $self->_rest($way) if $self->_is_stalled($way);
+    if (%{$self->{cut}} || %{$self->{stalled}}) {
+        my $to = $way->{listen}{id};
+        return $self->_end($way) if $self->{cut}{$to};
+        my $caller = $self->_caller($way) // return;
+        return $self->_end($way) if $self->{cut}{$caller};
+        return $self->_rest($way) if $self->{stalled}{"$caller $to"};
+    }
     if (!$server->{socket}) {
         return if $way->{due} > _now();
         socket($server->{socket}, PF_INET, SOCK_STREAM, 0) or die "socket: $!\n";
