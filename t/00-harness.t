@@ -351,7 +351,7 @@ for my $signal (qw(INT TERM)) {
             env => \%build,
             death => POSIX::SIGTERM
         );
-        $t->{processes}{$pid}{may_fail} = 1;
+        $t->may_fail($pid);
         my $said = HA::Log->new($t->dir("$name.out"));
         $t->wait_for(sub { $said->text =~ /\n/ }, 30, 'its start');
         my ($dir, @paths) = split ' ', $said->lines->[0];

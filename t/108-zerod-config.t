@@ -190,20 +190,12 @@ sub refusal($zerod)
     return "$code $said";
 }
 
-# The configuration with other nodes.
-sub with_nodes($zerod, %other)
-{
-    my $config = JSON::PP->new->decode(HA::Zerod::slurp($zerod->{config}));
-    $config->{nodes} = {%{$config->{nodes}}, %other};
-    return $t->write_file($zerod->{config}, JSON::PP->new->canonical->encode($config));
-}
-
 subtest 'H1: an address of its own that is nobody\'s, or another\'s' => sub {
     my ($zerod) = HA::Zerod->cluster($t, 'names', start => 0);
     $zerod->env(RES_OPTIONS => 'timeout:1 attempts:1');
-    with_nodes($zerod, 0 => 'nowhere.invalid:7946');
+    $zerod->reconfigure(sub($config) { $config->{nodes}{0} = 'nowhere.invalid:7946' });
     like(refusal($zerod), qr/^1 (?s:.*) nowhere\.invalid:7946: cannot be listened at: \S.*; it is this node's address in config\.json, or its bind$/m, 'a name that nobody knows');
-    with_nodes($zerod, 0 => '192.0.2.1:7946');
+    $zerod->reconfigure(sub($config) { $config->{nodes}{0} = '192.0.2.1:7946' });
     like(refusal($zerod), qr/^1 (?s:.*) 192\.0\.2\.1:7946: cannot be listened at: \S.*; it is this node's address/m, 'one of another host');
 };
 
@@ -213,7 +205,7 @@ subtest 'two daemons where one should be' => sub {
     my $term = $leader->status->{term};
     my $again = bless {%{$all[1]}, name => 'again'}, 'HA::Zerod';
     like(refusal($again), qr{^4 zerod: \S+/hal1: another zerod has this folder: it runs already$}, 'with the same folder');
-    my $config = JSON::PP->new->decode(HA::Zerod::slurp($all[1]{config}));
+    my $config = $all[1]->config_of;
     my $twin = HA::Zerod->new($t, 'twin', id => 1, config => {%$config, dataDir => $t->dir('twin')}, start => 0);
     like(refusal($twin), qr/^1 (?s:.*) \Q$config->{nodes}{1}\E: cannot be listened at: address already in use; it is this node's address/m, 'with the same id, and a folder of its own');
     is(HA::Zerod::leader_of(@all)->status->{term}, $term, 'the others do not mind');

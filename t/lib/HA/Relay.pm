@@ -10,7 +10,6 @@ use v5.36;
 use Errno qw(EAGAIN EINPROGRESS EINTR);
 use IO::Poll qw(POLLIN);
 use IO::Socket::INET;
-use JSON::PP ();
 use Socket qw(inet_aton pack_sockaddr_in PF_INET SOCK_STREAM);
 use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime);
 
@@ -25,7 +24,7 @@ use constant {TCP_LINE => 150, TCP_INODE => 9};
 sub new($class, $t, $zerods, %opt)
 {
     my $self = bless {t => $t, zerods => $zerods, rules => $t->dir('relay.rules'), ready => $t->dir('relay.ready'), delay => ($opt{delay_ms} // 0) / 1000, jitter => ($opt{jitter_ms} // 0) / 1000, ways => [], stalled => {}, cut => {}, list_until => 0}, $class;
-    my $nodes = JSON::PP->new->decode(HA::Zerod::slurp($zerods->[0]{config}))->{nodes};
+    my $nodes = $zerods->[0]->config_of->{nodes};
     for my $id (sort keys %$nodes) {
         my $port = $t->port;
         my %node = ref $nodes->{$id} ? %{$nodes->{$id}} : (address => $nodes->{$id});
@@ -33,10 +32,7 @@ sub new($class, $t, $zerods, %opt)
         push @{$self->{listens}}, {id => $id, port => $port, to => $to};
         $nodes->{$id} = {%node, address => "127.0.0.1:$port", bind => "127.0.0.1:$to"};
     }
-    for my $zerod (@$zerods) {
-        my $config = JSON::PP->new->decode(HA::Zerod::slurp($zerod->{config}));
-        $t->write_file($zerod->{config}, JSON::PP->new->canonical->encode({%$config, nodes => $nodes}));
-    }
+    $_->reconfigure(sub($config) { $config->{nodes} = $nodes }) for @$zerods;
     $self->heal;
     $t->spawn('relay', code => sub { $self->_run });
     $t->wait_for(sub { -e $self->{ready} }, READY_SECONDS, 'the relay');
