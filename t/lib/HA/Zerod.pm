@@ -131,10 +131,12 @@ sub leader_of(@zerods)
     return $leader;
 }
 
-# Has this one lead. Who leads, once all of these agree on that.
+# Has this one lead, as the primary: who takes the lead too late gives it back. Who leads, once all of
+# these agree on that.
 sub hand_lead($to, @zerods)
 {
-    $to->ask_until({ask => 'primary', node => $to->{id}}, sub { ($to->status // {})->{leads} }, "$to->{name} to lead");
+    my $leads = sub { my $status = $to->status // {}; $status->{leads} && ($status->{primary} // '') eq $to->{id} };
+    $to->ask_until({ask => 'primary', node => $to->{id}}, $leads, "$to->{name} to lead");
     return leader_of(@zerods);
 }
 
