@@ -297,13 +297,21 @@ subtest 'H11: pause, and nobody takes over' => sub {
     HA::Zerod::leader_of(@all);
 };
 
+# What it says in the end: who has just come back may be passed over, as it has not the log in time.
+sub handed($zerod, $command, $id)
+{
+    my @said;
+    $t->wait_for(sub { @said = ha($zerod, $command, "-to=$id"); $said[2] !~ /does not lead after/ }, 30, "$command to $id");
+    return "$said[1]$said[2]";
+}
+
 subtest 'G13: the lead by hand' => sub {
     my $lead = HA::Zerod::leader_of(@all);
     my ($to) = grep {$_ != $lead} @all;
     like(said($to, 'set-primary', "-to=$lead->{id}"), qr/^$lead->{id} leads already: nothing is changed$/, 'to itself');
-    like(said($to, 'set-primary', "-to=$to->{id}"), qr/^$to->{id} leads after \d+\.\d s\n$/, 'to another one');
+    like(handed($to, 'set-primary', $to->{id}), qr/^$to->{id} leads after \d+\.\d s\n$/, 'to another one');
     is(HA::Zerod::leader_of(@all)->{id}, $to->{id}, 'which leads now');
-    like(said($lead, 'transfer', "-to=$lead->{id}"), qr/^$lead->{id} leads after /, 'and back');
+    like(handed($lead, 'transfer', $lead->{id}), qr/^$lead->{id} leads after /, 'and back');
     like(refused($to, 'transfer', '-to=none'), qr/^1 zero ha transfer: there is no node none$/, 'to nobody');
 };
 

@@ -20,8 +20,7 @@ typedef struct zd_app_t {
     hap_map_app_t map; /* first: found by its name */
     bool paused;       /* nobody takes over by itself */
     uint64_t granted;  /* the last epoch that was given; 0: none yet */
-    const char
-        *home; /* of the daemon that has it, by its beats: two may go by one id; NULL: none */
+    const char *home;  /* of the daemon that has it, as its beats say; NULL: nobody has */
 } zd_app_t;
 
 typedef struct zd_cluster_t {

@@ -51,7 +51,7 @@ enum {
     V(URL, url, TEXT)       /* a member's; none: it has no address */                              \
     V(WEIGHT, weight, NUMBER)                                                                      \
     V(ADMIN, admin, TEXT)   /* hap_admin_names */                                                  \
-    V(EPOCH, epoch, NUMBER) /* the lease's that it is about */                                     \
+    V(EPOCH, epoch, NUMBER) /* the lease's that it is about; of a grant, the one before */         \
     V(HOME, home, TEXT)     /* of the daemon that gets it, as its beats say */                     \
     V(PAUSED, paused, FLAG)                                                                        \
     V(WHY, why, TEXT) /* for people */
@@ -82,8 +82,7 @@ typedef enum zd_field_t { ZD_FIELDS(ZD_FIELD_ENUM) ZD_FIELD_COUNT } zd_field_t;
     V(MEMBER_SET, "member-set", ZD_BIT(APP) | ZD_BIT(ROUTE) | ZD_BIT(WEIGHT) | ZD_BIT(ADMIN),      \
       ZD_BIT(URL)) /* no URL: no address */                                                        \
     V(MEMBER_REMOVE, "member-remove", ZD_BIT(APP) | ZD_BIT(ROUTE), 0)                              \
-    V(GRANT, "grant", ZD_BIT(APP) | ZD_BIT(ROUTE) | ZD_BIT(EPOCH) | ZD_BIT(HOME),                  \
-      0)                                                                /* after that epoch */     \
+    V(GRANT, "grant", ZD_BIT(APP) | ZD_BIT(ROUTE) | ZD_BIT(EPOCH) | ZD_BIT(HOME), 0)               \
     V(RELEASE, "release", ZD_BIT(APP) | ZD_BIT(EPOCH) | ZD_BIT(WHY), 0) /* of that epoch */
 
 #define ZD_DO_ENUM(name, word, needs, may) ZD_DO_##name,

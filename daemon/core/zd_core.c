@@ -160,8 +160,8 @@ bool zd_core_answered(zd_core_t *core, const zd_answer_t *answer, uint64_t now_m
     if (answer->term < term) {
         if (core->over_term != answer->term) {
             zd_core_log(core,
-                        "what %s says in term %" APR_UINT64_T_FMT
-                        " is dropped: it is term %" APR_UINT64_T_FMT,
+                        "%s led in term %" APR_UINT64_T_FMT
+                        ", which is over: what it says is dropped, it is term %" APR_UINT64_T_FMT,
                         answer->leader, answer->term, term);
         }
         core->over_term = answer->term;

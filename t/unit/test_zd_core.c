@@ -163,12 +163,14 @@ static void g15_answers_of_older_terms_are_dropped_and_said_once(void)
     core_begin_active();
     CU_ASSERT_TRUE(core_answered((zd_answer_t){.term = 3, .epoch = 7}));
     CU_ASSERT_FALSE(core_answered((zd_answer_t){.term = 2, .epoch = 0}));
-    UNIT_STR_EQ(core_said(), "what 1 says in term 2 is dropped: it is term 3");
+    UNIT_STR_EQ(core_said(),
+                "1 led in term 2, which is over: what it says is dropped, it is term 3");
     CU_ASSERT_FALSE(core_answered((zd_answer_t){.term = 2, .epoch = 0}));
     UNIT_STR_EQ(core_said(), "");
     core_term = 5;
     CU_ASSERT_FALSE(core_answered((zd_answer_t){.term = 4, .epoch = 0}));
-    UNIT_STR_EQ(core_said(), "what 1 says in term 4 is dropped: it is term 5");
+    UNIT_STR_EQ(core_said(),
+                "1 led in term 4, which is over: what it says is dropped, it is term 5");
     CU_ASSERT_EQUAL(core_role(), ZD_ROLE_ACTIVE);
     core_finish();
 }

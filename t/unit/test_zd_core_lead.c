@@ -13,7 +13,8 @@ enum { MAP_AGAIN_MS = 500 };
 
 /* --- as a leader --- */
 
-static void a_leader_that_was_not_looked_at_for_an_election_renews_nothing(void)
+/* Node 0 leads, and has given the lease to node 1. */
+static void begin_with_an_active_one(void)
 {
     core_begin_leading(&core_three);
     for (int i = 1; i <= 2; i++) {
@@ -23,6 +24,11 @@ static void a_leader_that_was_not_looked_at_for_an_election_renews_nothing(void)
                                                  .waiting_ms = i == 1 ? 60000 : 0});
     }
     core_commit_all();
+}
+
+static void a_leader_that_was_not_looked_at_for_an_election_renews_nothing(void)
+{
+    begin_with_an_active_one();
     const uint64_t epoch = zd_cluster_app(zd_state_cluster(core_state), "Voting")->granted;
     UNIT_STR_EQ(zd_cluster_app(zd_state_cluster(core_state), "Voting")->map.active, "hostB");
     core_hears("1", (zd_beat_t){.seq = 1, .role = "passive", .claim = epoch});
@@ -172,14 +178,7 @@ static void the_lead_is_offered_to_one_after_the_other(void)
 
 static void h11_a_move_by_hand_is_told_at_once(void)
 {
-    core_begin_leading(&core_three);
-    for (int i = 1; i <= 2; i++) {
-        core_hears(core_nodes[i].id, (zd_beat_t){.role = "passive",
-                                                 .wants = true,
-                                                 .well = true,
-                                                 .waiting_ms = i == 1 ? 60000 : 0});
-    }
-    core_commit_all();
+    begin_with_an_active_one();
     core_did();
     UNIT_STR_EQ(zd_core_move(core, 1, core_now), "it is the active one");
     UNIT_STR_EQ(core_did(), "");
