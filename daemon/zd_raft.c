@@ -430,8 +430,8 @@ static int start_engine(zd_raft_t *self)
     raft_uv_set_auto_recovery(&self->mend.io, false);
     raft_uv_set_segment_size(&self->mend.io, SEGMENT_BYTES);
     raft_uv_set_connect_retry_delay(&self->mend.io, CONNECT_AGAIN_MS);
-    raft_uv_set_disk_retry(&self->mend.io, DISK_AGAIN_MS);
 #if !ZD_RAFT_LOSES
+    raft_uv_set_disk_retry(&self->mend.io, DISK_AGAIN_MS);
     /* Its own threshold is more than all segments of this size that it prepares. */
     raft_set_capacity_threshold(&self->raft, CAPACITY_KB);
 #endif

@@ -19,6 +19,14 @@
 
 #include "zd_raft_files.h"
 
+#if ZD_RAFT_LOSES /* has other names */
+enum {
+    RAFT_APPEND_ENTRIES = RAFT_IO_APPEND_ENTRIES,
+    RAFT_INSTALL_SNAPSHOT = RAFT_IO_INSTALL_SNAPSHOT,
+    RAFT_REQUEST_VOTE = RAFT_IO_REQUEST_VOTE
+};
+#endif
+
 enum { TIMERS = 4, RETRY_TIMER = 2 /* of those, as it makes them */ };
 
 static const struct raft *raft_of(const zd_mend_t *mend)
